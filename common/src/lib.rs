@@ -1,1 +1,26 @@
-//! stub
+//! What requester, scheduler, worker and watcher must agree on, to the byte.
+//!
+//! Read `PROTOCOL.md` beside this crate first; then [`ids`], [`messages`], [`merkle`], [`wire`].
+//! No sockets, no tasks, no crate-wide state, no feature flags live here. It reads a key or a
+//! configuration file, no more.
+
+pub mod accounts;
+pub mod backoff;
+pub mod bag;
+pub mod clock;
+pub mod config;
+pub mod digest;
+pub mod exit;
+pub mod frame;
+pub mod ids;
+pub mod keys;
+pub mod manifest;
+pub mod merkle;
+pub mod messages;
+pub mod quic;
+pub mod report;
+pub mod telemetry;
+pub mod tls;
+pub mod wire;
+
+pub use alloy_primitives::{Address, B256, U256, keccak256};
