@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+import {DealAccount, TaskRec, Vote, WorkerAccount} from "./Types.sol";
+
+/// @title Positional Merkle trees and their leaves (common/PROTOCOL.md section 3).
+/// @notice One rule for all trees: node = keccak256(left ‖ right), the lowest bit of the index picks
+/// the side at the lowest level, an empty leaf is zero. Depth is fixed by the tree's kind, never by
+/// the proof, so that a short proof cannot pass an inner node for a leaf. Held to the Rust side by
+/// common/vectors/merkle.json.
+library Merkle {
+    /// @notice Depth of the state tree: workers in the lower half, deals in the upper.
+    uint256 internal constant STATE_DEPTH = 20;
+    /// @notice Depth of a batch's tree of task leaves.
+    uint256 internal constant TASKS_DEPTH = 16;
+    /// @notice Depth of a task's commit set tree, for at most 15 replicas.
+    uint256 internal constant COMMIT_SET_DEPTH = 4;
+    /// @notice Depth of a deal's settled bitmap, in 256-bit words.
+    uint256 internal constant SETTLED_DEPTH = 8;
+    /// @notice Root of the empty state tree, Z[20]. `zero(20)` says the same and costs 20 hashes.
+    bytes32 internal constant EMPTY_STATE =
+        0xc65e9645644786b620e2dd2ad648ddfcbf4a7e5b1a3a4ecfe7f64667a3f0b7e2;
+
+    /// @notice A proof has exactly as many hashes as its tree is deep.
+    error ProofLengthMismatch(uint256 expected, uint256 actual);
+    /// @notice A position lies below 2^depth.
+    error IndexOutOfRange(uint256 index, uint256 limit);
+
+    /// @notice The root that a leaf, its position and its path lead to.
+    /// @param path Exactly `depth` sibling hashes, lowest first.
+    function root(bytes32 leaf, uint256 index, bytes32[] calldata path, uint256 depth)
+        internal
+        pure
+        returns (bytes32 node)
+    {
+        if (path.length != depth) revert ProofLengthMismatch(depth, path.length);
+        if (index >> depth != 0) revert IndexOutOfRange(index, uint256(1) << depth);
+        node = leaf;
+        for (uint256 i = 0; i < depth; i++) {
+            node = (index >> i) & 1 == 0 ? pair(node, path[i]) : pair(path[i], node);
+        }
+    }
+
+    /// @notice Root of an empty subtree of the given height, Z[height].
+    function zero(uint256 height) internal pure returns (bytes32 node) {
+        for (uint256 i = 0; i < height; i++) {
+            node = pair(node, node);
+        }
+    }
+
+    /// @notice keccak256 of 64 bytes, in scratch space: it is the hot loop of every proof.
+    function pair(bytes32 left, bytes32 right) internal pure returns (bytes32 node) {
+        assembly ("memory-safe") {
+            mstore(0x00, left)
+            mstore(0x20, right)
+            node := keccak256(0x00, 0x40)
+        }
+    }
+
+    /// @notice Leaf of a frame tree.
+    function frameLeaf(bytes32 structHash) internal pure returns (bytes32) {
+        return keccak256(abi.encode(structHash));
+    }
+
+    /// @notice Leaf of a commit set tree.
+    function commitLeaf(uint32 workerIdx, bytes32 commitment) internal pure returns (bytes32) {
+        return keccak256(abi.encode(workerIdx, commitment));
+    }
+
+    /// @notice Leaf of a batch's tree of tasks.
+    function taskLeaf(TaskRec calldata rec) internal pure returns (bytes32) {
+        return keccak256(abi.encode(uint8(1), rec));
+    }
+
+    /// @notice Leaf of a worker in the state tree.
+    function workerLeaf(WorkerAccount calldata account) internal pure returns (bytes32) {
+        return keccak256(abi.encode(uint8(0), account));
+    }
+
+    /// @notice Leaf of a deal in the state tree.
+    function dealLeaf(DealAccount calldata account) internal pure returns (bytes32) {
+        return keccak256(abi.encode(uint8(2), account));
+    }
+
+    /// @notice All votes of a task and the commit sets they were frozen in.
+    function votesHash(bytes32[] calldata sets, Vote[] calldata votes)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(sets, votes));
+    }
+}
