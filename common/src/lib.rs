@@ -13,6 +13,7 @@ pub mod digest;
 pub mod exit;
 pub mod frame;
 pub mod ids;
+pub mod invite;
 pub mod keys;
 pub mod manifest;
 pub mod merkle;
