@@ -618,7 +618,7 @@ mod tests {
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {
-        (1.., any::<[u8; 32]>()).prop_map(|(len, digest)| Entry { len, digest })
+        (1_u64.., any::<[u8; 32]>()).prop_map(|(len, digest)| Entry { len, digest })
     }
 
     prop_compose! {

@@ -1,0 +1,235 @@
+//! The WASM engine: runs a stranger's program so that every honest machine gets the same result.
+//!
+//! [`Engine::prepare`] compiles a module (or loads it from the cache), [`Module::run`] runs it
+//! once and returns a [`Manifest`](quorate_common::manifest::Manifest) with the blobs it names.
+//! What a program did wrong (trap, exit code, too much fuel, memory or output) is part of the
+//! result, since replicas can agree on it; what went wrong on this machine (deadline,
+//! cancellation, stack) is a [`RunError`] and never becomes a vote.
+//!
+//! Deliberately absent: threads, sockets, the machine's files, clocks and randomness. Calls block
+//! the thread they are made on, which needs [`STACK_BYTES`] and some: a default thread has that.
+//! wasmtime is named in this module and nowhere else.
+
+mod cache;
+mod load;
+mod meter;
+mod profile;
+mod run;
+mod ticker;
+mod tree;
+mod wasi;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use wasmtime::{ExternType, InstancePre, Linker};
+
+use self::cache::Cache;
+pub use self::cache::CacheError;
+pub use self::profile::STACK_BYTES;
+pub use self::run::{Cancel, Job, Limits, Run, RunError};
+use self::ticker::Ticker;
+use self::wasi::Host;
+
+/// Bytes of a module. CPython with its standard library frozen in has some 30 MB; compiling takes
+/// memory and time in proportion. More is refused.
+pub const MODULE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+
+/// What wasm binaries begin with.
+const MAGIC: &[u8] = b"\0asm";
+
+/// How to set up an engine.
+#[derive(Debug, Clone, Default)]
+pub struct EngineConfig {
+    /// Where compiled modules are kept between starts; a folder of the engine's own, created if
+    /// missing. `None` compiles every time.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// Compiles modules. Cheap to clone; all clones are one engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// A module that can be run. Cheap to clone, and keeps its engine alive.
+#[derive(Clone)]
+pub struct Module {
+    shared: Arc<Shared>,
+    linked: InstancePre<Host>,
+}
+
+struct Shared {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Host>,
+    cache: Option<Cache>,
+    ticker: Ticker,
+}
+
+/// Why there is no engine. Reads after "could not start the engine: ".
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The processor or system lacks something; no task can be run here.
+    #[error("this machine cannot run it")]
+    Unsupported(#[source] wasmtime::Error),
+    /// The thread that keeps deadlines could not be started; try again when there is memory.
+    #[error("the thread that keeps deadlines could not be started")]
+    Thread(#[source] std::io::Error),
+    /// The cache folder cannot be used; name another one.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// Why a module cannot be run by anybody. Reads after "could not prepare the module: ".
+///
+/// Every variant is a property of the module, so a retry is of no use.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// Refused before reading.
+    #[error("it has {len} bytes, expected at most {max}")]
+    TooLarge {
+        /// Bytes of the module.
+        len: usize,
+        /// [`MODULE_BYTES_MAX`].
+        max: usize,
+    },
+    /// Not a WebAssembly binary at all.
+    #[error("it does not begin with \"\\0asm\", expected a WebAssembly binary (compile with --target=wasm32-wasi)")]
+    NotWasm,
+    /// Broken, or using a feature that is off.
+    #[error("it is not valid WebAssembly for this engine: {reason}")]
+    Invalid {
+        /// What the validator or compiler says, with the offset.
+        reason: String,
+    },
+    /// Needs something that no task gets.
+    #[error("it imports {module}.{name}, expected functions of wasi_snapshot_preview1 only")]
+    Import {
+        /// The import's module.
+        module: String,
+        /// The import's name.
+        name: String,
+    },
+    /// Calls a function of preview 1 with other types.
+    #[error("an import has another signature than wasi_snapshot_preview1 gives it: {reason}")]
+    Signature {
+        /// The import and the two signatures.
+        reason: String,
+    },
+    /// A library, not a program.
+    #[error("it exports no function _start without parameters and results, expected a command (link it as a program, not as a library or reactor)")]
+    NoStart,
+}
+
+impl Engine {
+    /// Sets up the engine and starts the thread that keeps deadlines; it rests while nothing runs.
+    ///
+    /// # Errors
+    /// The machine cannot run it, or the cache folder cannot be used.
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let wasmtime =
+            wasmtime::Engine::new(&profile::config()).map_err(EngineError::Unsupported)?;
+        let mut linker = Linker::new(&wasmtime);
+        wasi::define(&mut linker).map_err(EngineError::Unsupported)?;
+        let cache = config.cache_dir.map(|dir| Cache::open(dir, &wasmtime)).transpose()?;
+        let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
+        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, cache, ticker }) })
+    }
+
+    /// Names the engine's behaviour: two engines with one hash give the same results and count
+    /// the same fuel. It goes into an order, since fuel is part of a result.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        profile::hash()
+    }
+
+    /// Checks and compiles a binary, or takes it from the cache. Blocks: a megabyte takes about a
+    /// second per core to compile, milliseconds from the cache.
+    ///
+    /// # Errors
+    /// What is wrong with the module. Trouble with the cache is logged and gone around.
+    pub fn prepare(&self, wasm: &[u8]) -> Result<Module, PrepareError> {
+        if wasm.len() > MODULE_BYTES_MAX {
+            return Err(PrepareError::TooLarge { len: wasm.len(), max: MODULE_BYTES_MAX });
+        }
+        if !wasm.starts_with(MAGIC) {
+            return Err(PrepareError::NotWasm);
+        }
+        let compiled = self.compile(wasm)?;
+        check_imports(&compiled)?;
+        check_start(&compiled)?;
+        let linked = self
+            .shared
+            .linker
+            .instantiate_pre(&compiled)
+            .map_err(|error| PrepareError::Signature { reason: sentence(&error) })?;
+        Ok(Module { shared: self.shared.clone(), linked })
+    }
+
+    fn compile(&self, wasm: &[u8]) -> Result<wasmtime::Module, PrepareError> {
+        let digest: [u8; 32] = Sha256::digest(wasm).into();
+        let cached = self.shared.cache.as_ref().and_then(|cache| cache.get(&digest));
+        if let Some(code) = cached {
+            match load::trusted(&self.shared.wasmtime, &code) {
+                Ok(module) => return Ok(module),
+                Err(error) => tracing::warn!(%error, "a cached module is of another engine"),
+            }
+        }
+        let module = wasmtime::Module::from_binary(&self.shared.wasmtime, wasm)
+            .map_err(|error| PrepareError::Invalid { reason: sentence(&error) })?;
+        if let Some(cache) = &self.shared.cache {
+            match module.serialize() {
+                Ok(code) => cache.put(&digest, &code),
+                Err(error) => tracing::warn!(%error, "a compiled module cannot be kept"),
+            }
+        }
+        Ok(module)
+    }
+}
+
+fn check_imports(module: &wasmtime::Module) -> Result<(), PrepareError> {
+    for import in module.imports() {
+        let function = matches!(import.ty(), ExternType::Func(_));
+        if import.module() != wasi::MODULE || !wasi::offers(import.name()) || !function {
+            let (module, name) = (quoted(import.module()), quoted(import.name()));
+            return Err(PrepareError::Import { module, name });
+        }
+    }
+    Ok(())
+}
+
+fn check_start(module: &wasmtime::Module) -> Result<(), PrepareError> {
+    match module.get_export("_start") {
+        Some(ExternType::Func(ty)) if ty.params().len() == 0 && ty.results().len() == 0 => Ok(()),
+        _ => Err(PrepareError::NoStart),
+    }
+}
+
+/// A name from a stranger's module: short and without control characters.
+fn quoted(name: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    name.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect()
+}
+
+/// An error with its causes on one line.
+fn sentence(error: &wasmtime::Error) -> String {
+    const CHARS_MAX: usize = 300;
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let text = causes.join(": ");
+    text.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("cache", &self.shared.cache).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("name", &self.linked.module().name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! How wasmtime is set up, and the hash that names it.
+//!
+//! Everything that could make two machines differ is off. Whoever changes a line here, a limit
+//! that a guest can feel, a fuel price or a function of the host changes what tasks result in,
+//! and must change [`DESCRIPTION`] too.
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::{Config, Inlining, OptLevel, Strategy, WasmBacktraceDetails};
+
+/// Bytes of machine stack a guest gets. C keeps its arrays in linear memory, so a megabyte is
+/// some ten thousand nested calls. Overflow is never voted on: frames differ between machines.
+pub const STACK_BYTES: usize = 1 << 20;
+
+/// What [`hash`] hashes. The version is that in `Cargo.lock`: fuel prices may change with it.
+const DESCRIPTION: &str = "quorate-engine/1
+wasmtime 48.0.8 cranelift
+fuel default-costs
+nan canonical
+wasm bulk-memory extended-const multi-value mutable-global reference-types saturating-float \
+sign-extension simd tail-call
+host wasi_snapshot_preview1/1
+";
+
+/// The deterministic profile.
+pub(super) fn config() -> Config {
+    let mut config = Config::new();
+    config
+        // Not Winch: three of its advisories of 2026 were escapes.
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .compiler_inlining(Inlining::No)
+        .parallel_compilation(true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(true)
+        .max_wasm_stack(STACK_BYTES)
+        // One reservation that never moves, so that growth is decided by the meter alone.
+        .memory_may_move(false)
+        .memory_init_cow(true)
+        .wasm_backtrace_max_frames(None)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    features(&mut config);
+    config
+}
+
+/// Fixed, so that a new wasmtime does not bring a new feature unseen. Threads, garbage
+/// collection, exceptions and stack switching are not even compiled in.
+fn features(config: &mut Config) {
+    config
+        .wasm_bulk_memory(true)
+        .wasm_extended_const(true)
+        .wasm_multi_value(true)
+        .wasm_simd(true)
+        .wasm_tail_call(true)
+        .wasm_relaxed_simd(false)
+        .relaxed_simd_deterministic(true)
+        .wasm_custom_page_sizes(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_wide_arithmetic(false);
+}
+
+/// sha256 of [`DESCRIPTION`].
+pub(super) fn hash() -> [u8; 32] {
+    Sha256::digest(DESCRIPTION).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lock file of the workspace decides which wasmtime is linked.
+    const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));
+
+    #[test]
+    fn the_description_names_the_wasmtime_that_is_linked() {
+        let (_, entry) = LOCK.split_once("name = \"wasmtime\"\n").expect("wasmtime is locked");
+        let version = entry.lines().next().expect("a version follows the name");
+        let version = version.trim_start_matches("version = ").trim_matches('"');
+        assert!(DESCRIPTION.contains(&format!("wasmtime {version} ")), "{version} is linked");
+    }
+}

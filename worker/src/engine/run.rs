@@ -1,0 +1,260 @@
+//! One run of a module, from a job to a manifest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use quorate_common::manifest::{Ended, Entry, Manifest, TrapKind};
+use thiserror::Error;
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::meter::{Halt, Meter};
+use super::tree::Tree;
+use super::wasi::Host;
+use super::wasi::clock::Clock;
+use super::wasi::fds::Fds;
+use super::wasi::random::Random;
+use super::{Module, sentence};
+
+/// Everything a run depends on. Equal jobs have equal results, on every machine.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    /// What follows the program's name in `argv`; the name itself is always `task`.
+    pub args: Vec<String>,
+    /// Environment, names without `=`.
+    pub env: Vec<(String, String)>,
+    /// Standard input.
+    pub stdin: Vec<u8>,
+    /// Files below `/in`, by their path relative to it, in any order.
+    pub inputs: Vec<(String, Vec<u8>)>,
+    /// Where randomness comes from: something that names the task.
+    pub seed: [u8; 32],
+    /// Where the clock starts, in seconds since 1970.
+    pub epoch_unix_s: u64,
+    /// What the run may use.
+    pub limits: Limits,
+}
+
+/// What a run may use. The first three are part of the task, since reaching them is a result;
+/// the last is this machine's patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel: about one unit an instruction, one a byte moved by the host.
+    pub fuel: u64,
+    /// Bytes of linear memory, tables and `/tmp` together.
+    pub memory_bytes: u64,
+    /// Bytes of standard output and `/out` together.
+    pub output_bytes: u64,
+    /// Time until the run is given up; never a result.
+    pub wall: Duration,
+}
+
+impl Default for Limits {
+    /// 10^12 fuel (some ten minutes), 256 MiB of memory, 64 MiB of output, one hour. A guess at
+    /// what a volunteer's desktop can spare; orders name their own.
+    fn default() -> Self {
+        Self {
+            fuel: 1_000_000_000_000,
+            memory_bytes: 256 << 20,
+            output_bytes: 64 << 20,
+            wall: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// Stops a run from another thread. Clones stop the same run.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// A handle that has not stopped anything yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stops the run within milliseconds, and every later run with this handle at once.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Cancel::cancel`] was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a run resulted in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// What is voted on. A run that did not exit has the output it had written until then.
+    pub manifest: Manifest,
+    /// The blobs that the manifest names, by sha256, each once.
+    pub blobs: Vec<([u8; 32], Vec<u8>)>,
+    /// The end of standard error, for a person to read. Not part of the result.
+    pub stderr_tail: String,
+    /// How long it took on this machine.
+    pub wall: Duration,
+}
+
+/// Why a run has no result. Reads after "could not run the task: ". Never a vote.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The scheduler sent something that no engine runs; give the replica back.
+    #[error("the job is malformed: {0}")]
+    Job(String),
+    /// The guest used up the machine stack, whose size in calls differs between machines.
+    #[error("the call stack is exhausted, expected at most {max} bytes of it to be used")]
+    StackOverflow {
+        /// [`super::STACK_BYTES`].
+        max: usize,
+    },
+    /// The wall limit is over; this machine is too slow for the task.
+    #[error("it ran for {0:?} without ending, longer than its limit")]
+    DeadlineExceeded(Duration),
+    /// [`Cancel::cancel`] was called.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// The engine or the machine failed; another machine may do better.
+    #[error("the engine failed: {0}")]
+    Engine(String),
+}
+
+/// Why the epoch callback stopped a run.
+#[derive(Debug, Clone, Copy, Error)]
+enum Stop {
+    #[error("the deadline has passed")]
+    Deadline,
+    #[error("the run was cancelled")]
+    Cancelled,
+}
+
+impl Module {
+    /// Runs the program once and blocks until it ends.
+    ///
+    /// # Errors
+    /// Whatever has no place in a result; see [`RunError`].
+    pub fn run(&self, job: Job, cancel: &Cancel) -> Result<Run, RunError> {
+        let start = Instant::now();
+        if cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
+        let limits = job.limits;
+        let mut store = self.store(job, cancel.clone(), start)?;
+        let running = self.shared.ticker.running();
+        let outcome = self.call(&mut store);
+        drop(running);
+        let ended = match outcome {
+            Ok(()) => Ended::Exit(0),
+            Err(error) => ended(&error, limits.wall)?,
+        };
+        let left = store.get_fuel().map_err(|error| RunError::Engine(sentence(&error)))?;
+        let fuel = if ended == Ended::Fuel { limits.fuel } else { limits.fuel - left };
+        Ok(result(ended, fuel, store.into_data(), start))
+    }
+
+    fn store(&self, job: Job, cancel: Cancel, start: Instant) -> Result<Store<Host>, RunError> {
+        let limits = job.limits;
+        let mut store = Store::new(&self.shared.wasmtime, host(job)?);
+        store.limiter(|host| &mut host.meter);
+        store.set_fuel(limits.fuel).map_err(|error| RunError::Engine(sentence(&error)))?;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if cancel.is_cancelled() {
+                Err(Stop::Cancelled.into())
+            } else if start.elapsed() > limits.wall {
+                Err(Stop::Deadline.into())
+            } else {
+                Ok(UpdateDeadline::Continue(1))
+            }
+        });
+        Ok(store)
+    }
+
+    fn call(&self, store: &mut Store<Host>) -> wasmtime::Result<()> {
+        let instance = self.linked.instantiate(&mut *store)?;
+        instance.get_typed_func::<(), ()>(&mut *store, "_start")?.call(store, ())
+    }
+}
+
+/// The host's state before the first instruction.
+fn host(job: Job) -> Result<Host, RunError> {
+    let args: Vec<String> = std::iter::once("task".to_owned()).chain(job.args).collect();
+    let env: Vec<String> =
+        job.env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if let Some(bad) = args.iter().chain(&env).find(|text| text.contains('\0')) {
+        return Err(RunError::Job(format!("{bad:?} has a NUL character, expected none")));
+    }
+    let mut inputs = job.inputs;
+    inputs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut tree = Tree::new(inputs).map_err(RunError::Job)?;
+    Ok(Host {
+        meter: Meter::new(job.limits.memory_bytes, job.limits.output_bytes),
+        fds: Fds::new(&mut tree),
+        tree,
+        args,
+        env,
+        stdin: job.stdin,
+        stdout: Vec::new(),
+        stderr: Default::default(),
+        clock: Clock::new(job.epoch_unix_s),
+        random: Random::new(job.seed),
+    })
+}
+
+/// What an error of the engine says about the guest, if anything.
+fn ended(error: &wasmtime::Error, wall: Duration) -> Result<Ended, RunError> {
+    if let Some(halt) = error.downcast_ref::<Halt>() {
+        return match halt {
+            Halt::Exit(code) => Ok(Ended::Exit(*code)),
+            Halt::Fuel => Ok(Ended::Fuel),
+            Halt::Memory => Ok(Ended::Memory),
+            Halt::Output => Ok(Ended::Output),
+            Halt::Host => Err(RunError::Engine(halt.to_string())),
+        };
+    }
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return Err(match stop {
+            Stop::Deadline => RunError::DeadlineExceeded(wall),
+            Stop::Cancelled => RunError::Cancelled,
+        });
+    }
+    let kind = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return Ok(Ended::Fuel),
+        Some(Trap::StackOverflow) => {
+            return Err(RunError::StackOverflow { max: super::STACK_BYTES });
+        }
+        Some(Trap::UnreachableCodeReached) => TrapKind::Unreachable,
+        Some(Trap::MemoryOutOfBounds) => TrapKind::MemoryOutOfBounds,
+        Some(Trap::TableOutOfBounds) => TrapKind::TableOutOfBounds,
+        Some(Trap::IndirectCallToNull) => TrapKind::IndirectCallToNull,
+        Some(Trap::BadSignature) => TrapKind::BadSignature,
+        Some(Trap::IntegerOverflow) => TrapKind::IntegerOverflow,
+        Some(Trap::IntegerDivisionByZero) => TrapKind::IntegerDivisionByZero,
+        Some(Trap::BadConversionToInteger) => TrapKind::BadConversionToInteger,
+        // Traps of features that are off, and of wasmtime's own checks.
+        Some(_) | None => return Err(RunError::Engine(sentence(error))),
+    };
+    Ok(Ended::Trap(kind))
+}
+
+/// Names and gathers what the guest left behind.
+fn result(ended: Ended, fuel: u64, host: Host, start: Instant) -> Run {
+    let mut blobs = BTreeMap::new();
+    let mut keep = |bytes: Vec<u8>| {
+        let entry = Entry::of(&bytes);
+        blobs.insert(entry.digest, bytes);
+        entry
+    };
+    let stdout = (!host.stdout.is_empty()).then(|| keep(host.stdout));
+    let files: Vec<(String, Entry)> =
+        host.tree.into_results().into_iter().map(|(path, bytes)| (path, keep(bytes))).collect();
+    Run {
+        manifest: Manifest { ended, fuel, stdout, files },
+        blobs: blobs.into_iter().collect(),
+        stderr_tail: host.stderr.into_text(),
+        wall: start.elapsed(),
+    }
+}
