@@ -450,13 +450,13 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         Seat storage seat = _seats[poolId][workerIdx];
         bool slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
         uint128 claimed = seat.claimed;
-        if (account.cumEarned <= claimed) {
-            if (!slashed) revert NothingDue(claimed);
-            return 0;
-        }
-        uint128 due = account.cumEarned - claimed;
+        uint128 due = account.cumEarned > claimed ? account.cumEarned - claimed : 0;
         paid = uint128(Math.min(due, pool.owed));
-        if (paid == 0 && !slashed) revert PoolDrained(poolId, due);
+        if (paid == 0) {
+            if (slashed) return 0;
+            if (due == 0) revert NothingDue(claimed);
+            revert PoolDrained(poolId, due);
+        }
         seat.claimed = claimed + paid;
         pool.owed -= paid;
         emit Claimed(poolId, workerIdx, worker.owner, paid, claimed + paid);
