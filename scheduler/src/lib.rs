@@ -1,2 +1,3 @@
 //! stub
 pub mod journal;
+pub mod store;
