@@ -1,0 +1,81 @@
+//! What a transaction may use and pays for it. Pure arithmetic, and one question to the node.
+
+use crate::error::SettleError;
+use crate::outbox::TX_GAS_CAP;
+use crate::transport::Chain;
+use serde::{Deserialize, Serialize};
+
+/// EIP-1559 prices, in wei per gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fees {
+    /// The most that is paid, base fee included.
+    pub max_fee: u128,
+    /// What the block's producer gets of it.
+    pub tip: u128,
+}
+
+impl Fees {
+    /// What the chain asks now: twice the base fee, which can grow by an eighth a block, so that
+    /// six full blocks in a row do not price the transaction out.
+    pub(super) async fn now(chain: &Chain) -> Result<Self, SettleError> {
+        let base = chain.head().await?.base_fee;
+        let tip = chain.priority_fee().await?;
+        Ok(Self::from_base(base, tip))
+    }
+
+    fn from_base(base: u64, tip: u128) -> Self {
+        Self { max_fee: (u128::from(base) * 2).saturating_add(tip), tip }
+    }
+
+    /// A quarter more of both: nodes replace a transaction for a tenth or more.
+    pub(super) fn raised(self) -> Self {
+        Self { max_fee: raised(self.max_fee), tip: raised(self.tip) }
+    }
+
+    /// The dearer of two, price by price.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { max_fee: self.max_fee.max(other.max_fee), tip: self.tip.max(other.tip) }
+    }
+}
+
+fn raised(price: u128) -> u128 {
+    price.saturating_add(price.div_ceil(4))
+}
+
+/// A fifth more gas than estimated, because the state moves between estimate and block, up to the
+/// cap of a transaction.
+pub(super) fn with_margin(what: &str, estimate: u64) -> Result<u64, SettleError> {
+    if estimate > TX_GAS_CAP {
+        return Err(SettleError::TooMuchGas {
+            what: what.to_owned(),
+            gas: estimate,
+            cap: TX_GAS_CAP,
+        });
+    }
+    Ok((estimate + estimate.div_ceil(5)).min(TX_GAS_CAP))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gas_limit_has_a_margin_and_a_cap() {
+        assert_eq!(with_margin("x", 100_000).unwrap(), 120_000);
+        assert_eq!(with_margin("x", 16_000_000).unwrap(), TX_GAS_CAP);
+        assert_eq!(with_margin("x", TX_GAS_CAP).unwrap(), TX_GAS_CAP);
+        let error = with_margin("commit batch 7", TX_GAS_CAP + 1).unwrap_err();
+        assert!(error.to_string().contains("commit batch 7 needs 16777217 gas"), "{error}");
+    }
+
+    #[test]
+    fn a_raised_price_is_a_quarter_more_and_never_equal() {
+        let fees = Fees::from_base(100, 4);
+        assert_eq!(fees, Fees { max_fee: 204, tip: 4 });
+        assert_eq!(fees.raised(), Fees { max_fee: 255, tip: 5 });
+        assert_eq!(Fees { max_fee: 1, tip: 0 }.raised(), Fees { max_fee: 2, tip: 0 });
+        assert_eq!(Fees { max_fee: u128::MAX, tip: 1 }.raised().max_fee, u128::MAX);
+        assert_eq!(fees.max(Fees { max_fee: 3, tip: 9 }), Fees { max_fee: 204, tip: 9 });
+    }
+}

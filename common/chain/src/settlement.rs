@@ -1,0 +1,203 @@
+//! The Settlement contract as a typed client: what it says ([`Settlement::pool`] and the other
+//! reads) and what it can be told ([`Settlement::open_deal`] and the other calls).
+//!
+//! A call is built here and sent by an [`Outbox`](crate::outbox::Outbox), so that whoever must
+//! survive a crash can write it down in between. No rule of the contract is repeated here: it
+//! refuses in its own words, and those are passed on.
+
+mod calls;
+mod convert;
+mod deploy;
+mod views;
+
+use crate::abi::{Settlement as Abi, TestToken};
+use crate::error::SettleError;
+use crate::transport::{CallRequest, Chain};
+use alloy::primitives::{Address, B256, U256};
+use alloy::sol_types::SolCall;
+use quorate_common::ids::{DealId, PoolId, WorkerIdx};
+use quorate_common::messages::{Domain, Separator};
+
+pub use calls::Permit;
+pub use deploy::{deploy_settlement, deploy_token};
+pub use views::{BatchView, DealView, PoolView, SeatView, WorkerView};
+
+/// Batches remembered per pool, pending and final: the contract's ring.
+pub const BATCH_RING: u64 = 1024;
+
+/// The contract on its chain. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    chain: Chain,
+    domain: Domain,
+    separator: Separator,
+    token: Address,
+    window_s: u64,
+}
+
+impl Settlement {
+    /// The contract at `domain`, after checking that it is one and signs for this chain.
+    ///
+    /// # Errors
+    /// [`SettleError::InvalidChainId`], [`SettleError::NoContract`], and the node's.
+    pub async fn connect(chain: Chain, domain: Domain) -> Result<Self, SettleError> {
+        let none = |what| SettleError::NoContract { address: domain.contract, what };
+        chain.expect_chain(domain.chain_id).await?;
+        if chain.code(domain.contract).await?.is_empty() {
+            return Err(none("there is no code"));
+        }
+        let separator = domain.separator();
+        let mut contract =
+            Self { chain, domain, separator, token: Address::ZERO, window_s: 0 };
+        let found = contract.read(Abi::DOMAIN_SEPARATORCall {}).await;
+        if found.map_err(|error| not_ours(error, none))? != separator.0 {
+            return Err(none("it signs for another domain"));
+        }
+        contract.token = contract.read(Abi::tokenCall {}).await?;
+        contract.window_s = contract.read(Abi::windowCall {}).await?;
+        Ok(contract)
+    }
+
+    /// The chain it is on.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.domain.contract
+    }
+
+    /// Chain id and address: what every signature is bound to.
+    pub fn domain(&self) -> Domain {
+        self.domain
+    }
+
+    /// The domain separator, computed here and compared with the contract's.
+    pub fn separator(&self) -> Separator {
+        self.separator
+    }
+
+    /// The one token it holds.
+    pub fn token(&self) -> Address {
+        self.token
+    }
+
+    /// Seconds a batch waits before it can be final.
+    pub fn window_s(&self) -> u64 {
+        self.window_s
+    }
+
+    /// keccak256 of its code: what an operator pins.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn code_hash(&self) -> Result<B256, SettleError> {
+        self.chain.code_hash(self.address()).await
+    }
+
+    /// Token units an account can withdraw, lock, stake or bond.
+    ///
+    /// # Errors
+    /// The node's, as for every read below; reads of what does not exist are
+    /// [`SettleError::Reverted`] with the contract's `UnknownWorker`, `UnknownPool` and so on.
+    pub async fn free_of(&self, account: Address) -> Result<u128, SettleError> {
+        self.read(Abi::freeOfCall { account }).await
+    }
+
+    /// Workers registered so far; the newest one's index.
+    pub async fn workers(&self) -> Result<u32, SettleError> {
+        self.read(Abi::workersCall {}).await
+    }
+
+    /// Pools registered so far; the newest one's id.
+    pub async fn pools(&self) -> Result<u32, SettleError> {
+        self.read(Abi::poolsCall {}).await
+    }
+
+    /// A worker's registration.
+    pub async fn worker(&self, worker: WorkerIdx) -> Result<WorkerView, SettleError> {
+        Ok(self.read(Abi::workerOfCall { workerIdx: worker.0 }).await?.into())
+    }
+
+    /// A worker's money in one pool; all zero if it has none there.
+    pub async fn seat(&self, pool: PoolId, worker: WorkerIdx) -> Result<SeatView, SettleError> {
+        let call = Abi::seatOfCall { poolId: pool.0, workerIdx: worker.0 };
+        Ok(self.read(call).await?.into())
+    }
+
+    /// The worker a vote key is bound to.
+    pub async fn worker_of_vote_key(
+        &self,
+        vote_key: Address,
+    ) -> Result<Option<WorkerIdx>, SettleError> {
+        let index = self.read(Abi::workerOfVoteKeyCall { voteKey: vote_key }).await?;
+        Ok((index != 0).then_some(WorkerIdx(index)))
+    }
+
+    /// The worker a node key is bound to.
+    pub async fn worker_of_node_key(
+        &self,
+        node_key: B256,
+    ) -> Result<Option<WorkerIdx>, SettleError> {
+        let index = self.read(Abi::workerOfNodeKeyCall { nodeKey: node_key }).await?;
+        Ok((index != 0).then_some(WorkerIdx(index)))
+    }
+
+    /// A pool's keys, progress and money.
+    pub async fn pool(&self, pool: PoolId) -> Result<PoolView, SettleError> {
+        Ok(self.read(Abi::poolOfCall { poolId: pool.0 }).await?.into())
+    }
+
+    /// Tasks taken of an order, by its struct hash; `u32::MAX` if it is cancelled.
+    pub async fn filled_of(&self, order: B256) -> Result<u32, SettleError> {
+        self.read(Abi::filledOfCall { orderHash: order }).await
+    }
+
+    /// A deal's terms.
+    pub async fn deal(&self, deal: DealId) -> Result<DealView, SettleError> {
+        Ok(self.read(Abi::dealOfCall { dealId: deal.0 }).await?.into())
+    }
+
+    /// A remembered batch, pending or final.
+    pub async fn batch(&self, pool: PoolId, index: u64) -> Result<BatchView, SettleError> {
+        Ok(self.read(Abi::batchOfCall { poolId: pool.0, index }).await?.into())
+    }
+
+    /// Token units an account holds outside the contract.
+    pub async fn token_balance(&self, account: Address) -> Result<U256, SettleError> {
+        self.read_from(self.token, TestToken::balanceOfCall { account }).await
+    }
+
+    /// Token units the contract may take from an account.
+    pub async fn token_allowance(&self, owner: Address) -> Result<U256, SettleError> {
+        let spender = self.address();
+        self.read_from(self.token, TestToken::allowanceCall { owner, spender }).await
+    }
+
+    /// The token's decimals, for people: 18 means a unit is 10^-18 tokens.
+    pub async fn token_decimals(&self) -> Result<u8, SettleError> {
+        self.read_from(self.token, TestToken::decimalsCall {}).await
+    }
+
+    async fn read<C: SolCall>(&self, call: C) -> Result<C::Return, SettleError> {
+        self.read_from(self.address(), call).await
+    }
+
+    async fn read_from<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, SettleError> {
+        let what = C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE);
+        let data = call.abi_encode().into();
+        let request = CallRequest { to: Some(to), data, ..CallRequest::default() };
+        let answer = self.chain.call(what, request).await?;
+        C::abi_decode_returns(&answer)
+            .map_err(|error| self.chain.nonsense("eth_call", format!("{what}: {error}")))
+    }
+}
+
+/// Code that does not answer like the contract is not the contract.
+fn not_ours(error: SettleError, none: impl Fn(&'static str) -> SettleError) -> SettleError {
+    if matches!(error, SettleError::Reverted { .. } | SettleError::Nonsense { .. }) {
+        return none("the code there answers differently");
+    }
+    error
+}

@@ -1,0 +1,53 @@
+//! Putting the contracts on a chain, from the committed bytecode. For development chains and for
+//! the one deployment of a version; there is nothing to upgrade afterwards.
+
+use crate::abi::{Settlement as Abi, TestToken};
+use crate::error::SettleError;
+use crate::outbox::{Call, Outbox, Receipt};
+use crate::settlement::Settlement;
+use alloy::primitives::{Address, U256};
+use alloy::sol_types::SolConstructor;
+use quorate_common::messages::Domain;
+
+/// Deploys the worthless development token; its whole supply goes to `holder`.
+///
+/// # Errors
+/// As [`Outbox::send`].
+pub async fn deploy_token(outbox: &Outbox, holder: Address) -> Result<Address, SettleError> {
+    let arguments = TestToken::constructorCall { holder };
+    let receipt = create(outbox, "deploy TestToken", &TestToken::BYTECODE, &arguments).await?;
+    created(outbox, &receipt)
+}
+
+/// Deploys the contract for `token` with a challenge window of `window_s` seconds, 24 hours to 10
+/// days.
+///
+/// # Errors
+/// As [`Outbox::send`]; [`SettleError::Reverted`] for a window out of range.
+pub async fn deploy_settlement(
+    outbox: &Outbox,
+    token: Address,
+    window_s: u64,
+) -> Result<Settlement, SettleError> {
+    let arguments = Abi::constructorCall { token_: token, window_: window_s };
+    let receipt = create(outbox, "deploy Settlement", &Abi::BYTECODE, &arguments).await?;
+    let contract = created(outbox, &receipt)?;
+    let chain_id = outbox.chain().chain_id().await?;
+    Settlement::connect(outbox.chain().clone(), Domain { chain_id, contract }).await
+}
+
+async fn create(
+    outbox: &Outbox,
+    what: &str,
+    code: &[u8],
+    arguments: &impl SolConstructor,
+) -> Result<Receipt, SettleError> {
+    let data = [code, &arguments.abi_encode()].concat().into();
+    outbox.send(Call { what: what.to_owned(), to: None, value: U256::ZERO, data }).await
+}
+
+fn created(outbox: &Outbox, receipt: &Receipt) -> Result<Address, SettleError> {
+    let nonsense =
+        || outbox.chain().nonsense("eth_getTransactionReceipt", "no contract address");
+    receipt.contract.ok_or_else(nonsense)
+}
