@@ -188,6 +188,61 @@ impl Sparse {
     }
 }
 
+/// The part of a tree that some proven leaves span: enough to change those leaves and to know the
+/// new root, and nothing more. What a verifier holds in place of the whole tree.
+#[derive(Clone, Debug)]
+pub struct Partial {
+    depth: usize,
+    nodes: BTreeMap<(usize, u64), B256>,
+}
+
+impl Partial {
+    /// Starts from `root`, knowing no leaf.
+    pub fn new(depth: usize, root: B256) -> Self {
+        Self { depth, nodes: BTreeMap::from([((depth, 0), root)]) }
+    }
+
+    /// Learns `leaf` at `index`; false, and nothing learned, if `path` does not prove it. All leaves
+    /// are learned before the first [`Partial::set`].
+    pub fn learn(&mut self, index: u64, leaf: B256, path: &[B256]) -> bool {
+        if !proves(self.root(), self.depth, leaf, index, path) {
+            return false;
+        }
+        let mut here = leaf;
+        for (height, sibling) in path.iter().enumerate() {
+            let at = index >> height;
+            self.nodes.insert((height, at), here);
+            self.nodes.insert((height, at ^ 1), *sibling);
+            here = if at & 1 == 0 { node(here, *sibling) } else { node(*sibling, here) };
+        }
+        true
+    }
+
+    /// The root.
+    pub fn root(&self) -> B256 {
+        self.nodes[&(self.depth, 0)]
+    }
+
+    /// Changes a known leaf; false, and nothing changed, if it is not known.
+    pub fn set(&mut self, index: u64, leaf: B256) -> bool {
+        if !self.nodes.contains_key(&(0, index)) {
+            return false;
+        }
+        self.nodes.insert((0, index), leaf);
+        for height in 0..self.depth {
+            let at = index >> height;
+            let (left, right) = (self.nodes[&(height, at & !1)], self.nodes[&(height, at | 1)]);
+            self.nodes.insert((height + 1, at >> 1), node(left, right));
+        }
+        true
+    }
+
+    /// The path of a known leaf.
+    pub fn path(&self, index: u64) -> Option<Vec<B256>> {
+        (0..self.depth).map(|h| self.nodes.get(&(h, index >> h ^ 1)).copied()).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +265,31 @@ mod tests {
                 prop_assert!(!proves(tree.root(), depth, leaf(index + 1), index, &path));
                 prop_assert!(!proves(tree.root(), depth, leaf(index), index, &path[1..]));
                 prop_assert!(!proves(tree.root(), depth, leaf(index), index | 1 << depth, &path));
+            }
+        }
+
+        #[test]
+        fn a_partial_tree_follows_the_full_one(
+            known in proptest::collection::btree_set(0_u64..64, 1..8),
+            changes in proptest::collection::vec((0_u64..64, 0_u64..9), 0..30),
+        ) {
+            let mut full = Sparse::new(6);
+            full.set(&(0..64).step_by(3).map(|i| (i, leaf(i))).collect());
+            let mut partial = Partial::new(6, full.root());
+            for &index in &known {
+                prop_assert!(!partial.learn(index, leaf(99), &full.path(index)));
+                prop_assert!(partial.learn(index, full.leaf(index), &full.path(index)));
+            }
+            for (index, n) in changes {
+                if partial.set(index, leaf(n)) {
+                    full.set(&BTreeMap::from([(index, leaf(n))]));
+                } else {
+                    prop_assert!(!known.contains(&index));
+                }
+                prop_assert_eq!(partial.root(), full.root());
+                for &index in &known {
+                    prop_assert_eq!(partial.path(index), Some(full.path(index)));
+                }
             }
         }
 

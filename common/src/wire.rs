@@ -23,7 +23,7 @@ mod codec;
 mod to_scheduler;
 mod to_worker;
 
-pub use codec::{FrameError, decode, encode, frame_len};
+pub use codec::{FrameError, decode, encode, frame_len, to_bytes};
 pub use to_scheduler::{
     CommitItem, EngineInfo, GaveUp, GiveUpReason, Hello, Inline, Open, RevealItem, ToScheduler,
     Votes,

@@ -66,3 +66,8 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
         .map_err(|error| FrameError::Malformed(error.to_string()))?;
     if rest.is_empty() { Ok(message) } else { Err(FrameError::Trailing(rest.len())) }
 }
+
+/// `message` as bare postcard, for files and records rather than streams.
+pub fn to_bytes(message: &impl Serialize) -> Vec<u8> {
+    postcard::to_allocvec(message).expect("plain data always encodes")
+}

@@ -1,1 +1,34 @@
-//! stub
+//! The grid: everything a scheduler decides, and nothing it does.
+//!
+//! `handle(now, input)` changes the state and leaves records and effects to be taken with
+//! `take_ready`; `apply(record)` is the only code that changes durable state, in life and in replay;
+//! `next_deadline` says when to call again. No clock, no randomness, no socket, no disk, no async.
+//!
+//! In reading order: [`input`], [`effect`], [`record`] are the three closed lists. [`poco`] is the
+//! arithmetic of trust and pay, [`task`] a task's life, [`deal`] and [`fleet`] who wants and who can,
+//! [`ledger`] the books, [`evidence`] and [`audit`] what a stranger needs to check them.
+
+pub mod input;
+pub mod effect;
+pub mod record;
+pub mod policy;
+pub mod poco;
+pub mod task;
+pub mod deal;
+pub mod fleet;
+pub mod ledger;
+pub mod evidence;
+pub mod audit;
+pub mod deadline;
+mod grid;
+mod apply;
+mod sessions;
+mod votes;
+mod progress;
+mod view;
+
+pub use effect::{Effect, Ready};
+pub use grid::Grid;
+pub use input::Input;
+pub use record::Record;
+pub use view::{Explanation, Waiting, WorkerView};

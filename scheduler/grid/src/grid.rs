@@ -1,0 +1,298 @@
+//! The grid itself: its state, the one dispatcher, and the drain.
+
+use crate::{
+    deadline::{Deadline, Deadlines},
+    deal::{Deal, Order, OrderState},
+    effect::{Effect, Ready, Reply},
+    fleet::{Draws, Fleet},
+    input::{ChainInput, Input, Ticket},
+    ledger::{BatchState, Ledger},
+    policy::{Genesis, Policy},
+    poco::Outcome,
+    record::Record,
+    task::Task,
+};
+use alloy_primitives::B256;
+use quorate_common::{
+    clock::Now,
+    ids::{DealSlot, TaskKey},
+    messages::{Message as _, ReqOrder, Separator},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What must survive a restart. Everything else follows from it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Durable {
+    pub(crate) genesis: Genesis,
+    pub(crate) fleet: Fleet,
+    pub(crate) orders: BTreeMap<B256, Order>,
+    pub(crate) deals: BTreeMap<DealSlot, Deal>,
+    pub(crate) ledger: Ledger,
+    /// The pool's count of acknowledgements.
+    pub(crate) seq: u64,
+    /// Block up to which the chain was read.
+    pub(crate) cursor: Option<(u64, B256)>,
+}
+
+/// What a scheduler knows and decides.
+#[derive(Debug)]
+pub struct Grid {
+    pub(crate) durable: Durable,
+    pub(crate) policy: Policy,
+    pub(crate) separator: Separator,
+    pub(crate) draws: Draws,
+    pub(crate) deadlines: Deadlines,
+    /// Open tasks that want another replica, oldest first.
+    pub(crate) wanting: BTreeSet<TaskKey>,
+    /// Deals with tasks that were never opened.
+    pub(crate) fresh: BTreeSet<DealSlot>,
+    pub(crate) ready: Ready,
+}
+
+impl Grid {
+    /// An empty grid. `seed` drives every draw it makes.
+    pub fn new(genesis: Genesis, policy: Policy, seed: [u8; 32]) -> Self {
+        let durable = Durable {
+            genesis,
+            fleet: Fleet::default(),
+            orders: BTreeMap::new(),
+            deals: BTreeMap::new(),
+            ledger: Ledger::new(genesis.pool),
+            seq: 0,
+            cursor: None,
+        };
+        Self::with(durable, policy, seed)
+    }
+
+    /// A grid from a snapshot; records after it are then applied one by one.
+    pub fn with(mut durable: Durable, policy: Policy, seed: [u8; 32]) -> Self {
+        durable.fleet.rebuild();
+        durable.ledger.rebuild();
+        Self {
+            separator: durable.genesis.separator(),
+            durable,
+            policy,
+            draws: Draws::new(seed),
+            deadlines: Deadlines::default(),
+            wanting: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            ready: Ready::default(),
+        }
+    }
+
+    /// What a snapshot holds.
+    pub fn durable(&self) -> &Durable {
+        &self.durable
+    }
+
+    /// Takes up work after a restart, once every record was applied: rebuilds queues and deadlines,
+    /// gives every worker a lease to come back, and repeats what may not have left.
+    pub fn resume(&mut self, now: Now) {
+        self.rebuild(now);
+        let workers: Vec<_> = self.durable.fleet.iter().map(|(worker, _)| worker).collect();
+        for worker in workers {
+            self.deadlines.set(now.mono_ms + self.policy.lease_ms, Deadline::Lease(worker));
+        }
+        for (hash, order) in &self.durable.orders {
+            if order.state == OrderState::Opening {
+                let (req, signature) = (order.req.clone(), order.signature.clone());
+                self.ready.effects.push(Effect::OpenDeal { order: *hash, req, signature });
+            }
+        }
+        for deal in self.durable.deals.values() {
+            self.ready.effects.push(Effect::DealKnown(deal.terms.clone()));
+        }
+        for (header, file) in self.durable.ledger.unsealed() {
+            self.ready.effects.push(Effect::Seal(header, Box::new(file)));
+        }
+        let tasks: Vec<TaskKey> = self.open_tasks().collect();
+        for task in tasks {
+            self.advance(now, task);
+        }
+        self.watch_batch(now);
+    }
+
+    /// Takes something that happened. Afterwards [`Grid::take_ready`] must be called before the next.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Tick => self.on_tick(now),
+            Input::Order { ticket, req, signature } => self.on_order(now, ticket, req, signature),
+            Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),
+            Input::Chain(input) => self.on_chain(now, input),
+            Input::Connected { session, node_key, vote_key, slots, net, holding } => {
+                self.on_connected(now, session, node_key, vote_key, slots, net, &holding);
+            }
+            Input::Disconnected(session) => self.on_disconnected(now, session),
+            Input::Slots(session, slots) => self.on_slots(session, slots),
+            Input::Votes(session, votes) => self.on_votes(now, session, votes),
+            Input::GaveUp(session, gave_up) => self.on_gave_up(now, session, gave_up),
+            Input::Stored(task, digest) => self.on_stored(now, task, digest),
+            Input::Committed { index } => self.on_batch(index, BatchState::Committed),
+            Input::Finalized { index } => self.on_batch(index, BatchState::Final),
+            Input::CloseBatch => self.close_batch(),
+        }
+        self.assign(now);
+        if self.durable.ledger.open().tasks.len() >= self.policy.batch_tasks as usize {
+            self.close_batch();
+        }
+    }
+
+    /// Everything that has to be written and done, in order.
+    pub fn take_ready(&mut self) -> Ready {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// When [`Grid::handle`] wants to be called with [`Input::Tick`], in milliseconds of the monotonic
+    /// clock. May change after every call. Calling early is harmless.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.first()
+    }
+
+    /// Writes a record down and applies it.
+    pub(crate) fn record(&mut self, record: Record) {
+        self.apply(&record);
+        self.ready.records.push(record);
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.ready.effects.push(effect);
+    }
+
+    fn on_tick(&mut self, now: Now) {
+        while let Some(due) = self.deadlines.pop_due(now.mono_ms) {
+            match due {
+                Deadline::Lease(worker) => self.on_lease_over(now, worker),
+                Deadline::Commit(task) => self.on_commit_over(now, task),
+                Deadline::Reveal(task) => self.on_reveal_over(now, task),
+                Deadline::Fetch(task) => self.on_fetch_over(now, task),
+                Deadline::Deal(deal) => self.on_deal_over(now, deal),
+                Deadline::Batch => self.on_batch_due(now),
+            }
+        }
+    }
+
+    fn on_order(&mut self, now: Now, ticket: Ticket, req: ReqOrder, signature: Vec<u8>) {
+        let hash = req.struct_hash();
+        let known = self.durable.orders.get(&hash).map(|order| order.state.clone());
+        if !matches!(known, Some(OrderState::Opening | OrderState::Deal(_))) {
+            let state = OrderState::Opening;
+            let (at_unix_ms, again) = (now.unix_ms, (req.clone(), signature.clone()));
+            let order = Order { req, signature, at_unix_ms, state };
+            self.record(Record::Order { hash, order });
+            let (req, signature) = again;
+            self.effect(Effect::OpenDeal { order: hash, req, signature });
+        }
+        let deal = match known {
+            Some(OrderState::Deal(deal)) => Some(deal),
+            Some(OrderState::Opening | OrderState::Refused(_)) | None => None,
+        };
+        self.effect(Effect::Reply(ticket, Reply::Accepted { order: hash, deal }));
+    }
+
+    fn on_open_failed(&mut self, order: B256, reason: String) {
+        let opening = self.durable.orders.get(&order).is_some_and(|o| o.state == OrderState::Opening);
+        if opening {
+            self.record(Record::Refused { hash: order, reason });
+        }
+    }
+
+    fn on_chain(&mut self, now: Now, input: ChainInput) {
+        match input {
+            ChainInput::Worker { worker, owner, vote_key, node_key } => {
+                self.record(Record::Worker { worker, owner, vote_key, node_key });
+            }
+            ChainInput::Stake { worker, stake, exiting } => {
+                self.record(Record::Stake { worker, stake, exiting });
+            }
+            ChainInput::Deal { terms, ready } => self.on_deal(now, terms, ready),
+            ChainInput::Cursor { block, hash } => {
+                self.record(Record::Cursor { block, hash });
+            }
+        }
+    }
+
+    fn on_deal(&mut self, now: Now, terms: crate::deal::DealTerms, ready: bool) {
+        let slot = terms.slot;
+        let known = self.durable.deals.get(&slot).map(|deal| deal.ready);
+        if known == Some(true) || (known == Some(false) && !ready) {
+            return;
+        }
+        self.record(Record::Deal { terms: terms.clone(), ready, at_unix_ms: now.unix_ms });
+        self.effect(Effect::DealKnown(terms));
+        self.watch_deal(now, slot);
+    }
+
+    /// Sets the deadline of a deal.
+    pub(crate) fn watch_deal(&mut self, now: Now, slot: DealSlot) {
+        let Some(deal) = self.durable.deals.get(&slot) else { return };
+        if !deal.finished() {
+            let in_ms = deal.terms.req.deadline.saturating_sub(now.unix_s()).saturating_mul(1000);
+            self.deadlines.set(now.mono_ms.saturating_add(in_ms), Deadline::Deal(slot));
+        }
+    }
+
+    fn on_deal_over(&mut self, now: Now, slot: DealSlot) {
+        let Some(deal) = self.durable.deals.get(&slot) else { return };
+        let due = |task: &&(usize, &Task)| !matches!(task.1, Task::Done(_));
+        let late: Vec<u32> = deal
+            .tasks
+            .iter()
+            .enumerate()
+            .filter(|task| due(&task))
+            .map(|(idx, _)| u32::try_from(idx).expect("at most 2^16 tasks"))
+            .take(Policy::EXPIRE_MAX)
+            .collect();
+        let more = late.len() == Policy::EXPIRE_MAX;
+        for idx in late {
+            self.settle(now, TaskKey { deal: slot, idx }, Outcome::Expired, None);
+        }
+        if more {
+            self.deadlines.set(now.mono_ms, Deadline::Deal(slot));
+        }
+    }
+
+    fn on_batch(&mut self, index: u64, state: BatchState) {
+        let known = self.durable.ledger.closed.get(&index).map(|closed| closed.state);
+        match (known, state) {
+            (Some(BatchState::Closed), BatchState::Committed) => {
+                self.record(Record::BatchCommitted { index });
+            }
+            (Some(BatchState::Closed | BatchState::Committed), BatchState::Final) => {
+                self.record(Record::BatchFinal { index });
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the age limit of the open batch, when it has its first task.
+    pub(crate) fn watch_batch(&mut self, now: Now) {
+        if !self.durable.ledger.open().tasks.is_empty() {
+            self.deadlines.set(now.mono_ms + self.policy.batch_ms, Deadline::Batch);
+        }
+    }
+
+    fn on_batch_due(&mut self, now: Now) {
+        let open = self.durable.ledger.open();
+        let due = open.opened_unix_ms + self.policy.batch_ms;
+        if open.tasks.is_empty() {
+            return;
+        }
+        if due <= now.unix_ms {
+            self.close_batch();
+        } else {
+            self.deadlines.set(now.mono_ms + (due - now.unix_ms), Deadline::Batch);
+        }
+    }
+
+    fn close_batch(&mut self) {
+        if self.durable.ledger.open().tasks.is_empty() {
+            return;
+        }
+        let index = self.durable.ledger.open_index();
+        self.record(Record::Closed);
+        let closed = self.durable.ledger.unsealed_at(index);
+        let (header, file) = closed.expect("the batch was closed a line ago");
+        self.effect(Effect::Seal(header, Box::new(file)));
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that can happen to the grid. A new feature begins with a line here.
+
+use crate::{deal::DealTerms, task::FrameProof};
+use alloy_primitives::{Address, B256};
+use quorate_common::{
+    digest::Digest,
+    ids::{TaskKey, WorkerIdx},
+    messages::ReqOrder,
+    wire::{GaveUp, Inline},
+};
+
+/// Names a caller that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Names a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed; see [`crate::Grid::next_deadline`].
+    Tick,
+    /// A requester's order, its signature checked, its bag read.
+    Order {
+        /// Who waits.
+        ticket: Ticket,
+        /// The order.
+        req: ReqOrder,
+        /// As it came in.
+        signature: Vec<u8>,
+    },
+    /// The order's deal could not be opened.
+    OpenFailed {
+        /// The order.
+        order: B256,
+        /// One sentence for the requester.
+        reason: String,
+    },
+    /// What the chain says, once it is final.
+    Chain(ChainInput),
+    /// A worker said hello, with a key that the transport proved.
+    Connected {
+        /// The connection.
+        session: SessionId,
+        /// The node key.
+        node_key: B256,
+        /// The vote key it will use, bound by the node key.
+        vote_key: Address,
+        /// Replicas at once.
+        slots: u16,
+        /// The network it comes from (/24, /48), where that means something.
+        net: Option<u64>,
+        /// Replicas it still has.
+        holding: Vec<(TaskKey, u16)>,
+    },
+    /// The connection is gone.
+    Disconnected(SessionId),
+    /// The worker's slots changed.
+    Slots(SessionId, u16),
+    /// A frame of votes whose signature is the session's vote key's.
+    Votes(SessionId, SignedVotes),
+    /// A replica was given back.
+    GaveUp(SessionId, GaveUp),
+    /// All bytes of a result are in the blob store.
+    Stored(TaskKey, Digest),
+    /// The batch's evidence and signatures are on disk and it is on chain, final.
+    Committed {
+        /// The batch.
+        index: u64,
+    },
+    /// The batch's window is over and its root pays.
+    Finalized {
+        /// The batch.
+        index: u64,
+    },
+    /// Close the open batch now.
+    CloseBatch,
+}
+
+/// What the chain says.
+#[derive(Clone, Debug)]
+pub enum ChainInput {
+    /// A worker was registered.
+    Worker {
+        /// Its index.
+        worker: WorkerIdx,
+        /// Who owns it.
+        owner: Address,
+        /// Who votes.
+        vote_key: Address,
+        /// Who it is.
+        node_key: B256,
+    },
+    /// A worker's stake in this pool.
+    Stake {
+        /// Which worker.
+        worker: WorkerIdx,
+        /// Token units recorded, not less what was seized.
+        stake: u128,
+        /// Whether it asked to leave.
+        exiting: bool,
+    },
+    /// A deal with this pool.
+    Deal {
+        /// What was agreed.
+        terms: DealTerms,
+        /// Whether module and bag are here and fit.
+        ready: bool,
+    },
+    /// Everything up to this block was told.
+    Cursor {
+        /// Its number.
+        block: u64,
+        /// Its hash.
+        hash: B256,
+    },
+}
+
+/// A verified frame of votes.
+#[derive(Clone, Debug)]
+pub struct SignedVotes {
+    /// The commits.
+    pub commits: Vec<CommitVote>,
+    /// The reveals.
+    pub reveals: Vec<RevealVote>,
+}
+
+/// A commit with its place in the frame.
+#[derive(Clone, Debug)]
+pub struct CommitVote {
+    /// Which task.
+    pub task: TaskKey,
+    /// Which round.
+    pub attempt: u16,
+    /// What was committed.
+    pub commitment: B256,
+    /// Its place in the signed frame.
+    pub proof: FrameProof,
+}
+
+/// A reveal with its place in the frame.
+#[derive(Clone, Debug)]
+pub struct RevealVote {
+    /// Which task.
+    pub task: TaskKey,
+    /// Which round.
+    pub attempt: u16,
+    /// The set the worker was shown.
+    pub set_root: B256,
+    /// The result.
+    pub digest: Digest,
+    /// Opens the commitment.
+    pub salt: B256,
+    /// Struct hash of the reveal.
+    pub vote_hash: B256,
+    /// The whole result, if small; its digests were checked.
+    pub inline: Option<Inline>,
+    /// Its place in the signed frame.
+    pub proof: FrameProof,
+}

@@ -1,0 +1,67 @@
+//! The tunables of the rules: unit, bounds, reason. Where they come from is the shell's business.
+
+use quorate_common::{
+    ids::{PoolId, TASKS_MAX},
+    messages::{Domain, Separator},
+};
+use serde::{Deserialize, Serialize};
+
+/// Fixed for the life of a journal: signatures and leaves depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Whose books these are.
+    pub pool: PoolId,
+    /// Chain and contract.
+    pub domain: Domain,
+}
+
+impl Genesis {
+    /// The domain separator.
+    pub fn separator(&self) -> Separator {
+        self.domain.separator()
+    }
+}
+
+/// What an operator may change between two starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a worker may be away before its unfinished replicas go to others, in milliseconds.
+    pub lease_ms: u64,
+    /// How long a worker has to reveal once the set is frozen, in seconds.
+    pub reveal_s: u64,
+    /// How long a backer has to send the winning bytes before the next is asked, in milliseconds.
+    pub fetch_ms: u64,
+    /// A batch closes with this many tasks.
+    pub batch_tasks: u32,
+    /// A batch closes at this age, in milliseconds.
+    pub batch_ms: u64,
+    /// Tasks looked at for one free slot before giving up until something changes.
+    pub scan_max: usize,
+}
+
+impl Policy {
+    /// Tasks expired in one go at a deal's deadline, so that no single input takes long.
+    pub const EXPIRE_MAX: usize = 1_000;
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            // A dropped connection is usually back within a second (backoff starts at 200 ms); a
+            // task should not wait longer than that for a laptop that was closed.
+            lease_ms: 3_000,
+            // A worker that restarts, or roams to another network, is back well within two minutes;
+            // only a task whose worker left waits this long.
+            reveal_s: 120,
+            // 16 MiB at 10 Mbit/s.
+            fetch_ms: 15_000,
+            // settlement.md 2.7: 512 tasks or ten minutes.
+            batch_tasks: 512,
+            batch_ms: 600_000,
+            // Guess: enough to look past tasks that all free workers voted on already.
+            scan_max: 64,
+        }
+    }
+}
+
+const _: () = assert!(TASKS_MAX >= 512);

@@ -1,0 +1,166 @@
+//! Everything worth remembering. `Grid::apply` folds it, in life and in replay.
+
+use crate::{
+    deal::{DealTerms, Order},
+    poco::Outcome,
+    task::FrameProof,
+};
+use alloy_primitives::{Address, B256};
+use quorate_common::{
+    digest::Digest,
+    ids::{TaskKey, WorkerIdx},
+    wire::Inline,
+};
+use serde::{Deserialize, Serialize};
+
+/// The format of records and snapshots. A reader refuses another one.
+pub const FORMAT: u16 = 1;
+
+/// Something that happened and must not be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// The contract knows a worker.
+    Worker {
+        /// Its index.
+        worker: WorkerIdx,
+        /// Who owns it.
+        owner: Address,
+        /// Who votes.
+        vote_key: Address,
+        /// Who it is.
+        node_key: B256,
+    },
+    /// A worker's stake in this pool.
+    Stake {
+        /// Which worker.
+        worker: WorkerIdx,
+        /// Token units.
+        stake: u128,
+        /// Whether it asked to leave.
+        exiting: bool,
+    },
+    /// A requester's order was taken.
+    Order {
+        /// Struct hash.
+        hash: B256,
+        /// The order.
+        order: Order,
+    },
+    /// Its deal could not be opened.
+    Refused {
+        /// The order.
+        hash: B256,
+        /// Why.
+        reason: String,
+    },
+    /// A deal was opened.
+    Deal {
+        /// What was agreed.
+        terms: DealTerms,
+        /// Whether module and bag are here and fit.
+        ready: bool,
+        /// Unix milliseconds.
+        at_unix_ms: u64,
+    },
+    /// A replica was assigned.
+    Assigned {
+        /// Which task.
+        task: TaskKey,
+        /// To whom.
+        worker: WorkerIdx,
+        /// Unix seconds.
+        commit_deadline: u64,
+        /// Unix seconds.
+        reveal_deadline: u64,
+    },
+    /// A replica is lost before it committed.
+    Lost {
+        /// Which task.
+        task: TaskKey,
+        /// Whose.
+        worker: WorkerIdx,
+    },
+    /// A commit was accepted.
+    Committed {
+        /// Which task.
+        task: TaskKey,
+        /// Whose.
+        worker: WorkerIdx,
+        /// What was committed.
+        commitment: B256,
+        /// The pool's count of acknowledgements.
+        seq: u64,
+        /// Its place in the signed frame.
+        proof: FrameProof,
+    },
+    /// A commit set was frozen.
+    Frozen {
+        /// Which task.
+        task: TaskKey,
+        /// Unix seconds.
+        reveal_deadline: u64,
+    },
+    /// A reveal was accepted.
+    Revealed {
+        /// Which task.
+        task: TaskKey,
+        /// Whose.
+        worker: WorkerIdx,
+        /// The result.
+        digest: Digest,
+        /// Opens the commitment.
+        salt: B256,
+        /// Struct hash of the reveal.
+        vote_hash: B256,
+        /// The pool's count of acknowledgements.
+        seq: u64,
+        /// The result's bytes, from the first that brought them.
+        inline: Option<Inline>,
+        /// Its place in the signed frame.
+        proof: FrameProof,
+    },
+    /// A reveal was due and did not come.
+    Missed {
+        /// Which task.
+        task: TaskKey,
+        /// Whose.
+        worker: WorkerIdx,
+    },
+    /// The bytes of a result are in the blob store.
+    Stored {
+        /// Which task.
+        task: TaskKey,
+        /// The result.
+        digest: Digest,
+    },
+    /// A task is over.
+    Settled {
+        /// Which task.
+        task: TaskKey,
+        /// How.
+        outcome: Outcome,
+        /// The accepted result, for consensus.
+        winner: Option<Digest>,
+        /// Unix milliseconds.
+        at_unix_ms: u64,
+    },
+    /// The open batch was closed.
+    Closed,
+    /// A batch is on chain.
+    BatchCommitted {
+        /// Which.
+        index: u64,
+    },
+    /// A batch is final.
+    BatchFinal {
+        /// Which.
+        index: u64,
+    },
+    /// The chain was read up to here.
+    Cursor {
+        /// Its number.
+        block: u64,
+        /// Its hash.
+        hash: B256,
+    },
+}

@@ -1,0 +1,198 @@
+//! Workers come and go. A connection is volatile: only leases that end and replicas given back are
+//! worth a record.
+
+use crate::{
+    deadline::Deadline,
+    effect::{Effect, ToSession},
+    fleet::Link,
+    grid::Grid,
+    input::SessionId,
+    record::Record,
+    task::{Replica, ReplicaState, Task},
+};
+use alloy_primitives::{Address, B256};
+use quorate_common::{
+    clock::Now,
+    ids::{TaskKey, WorkerIdx},
+    wire::{AssignItem, CommitSetItem, GaveUp, Goodbye},
+};
+
+impl Grid {
+    #[expect(clippy::too_many_arguments, reason = "one argument per fact in the hello")]
+    pub(crate) fn on_connected(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        node_key: B256,
+        vote_key: Address,
+        slots: u16,
+        net: Option<u64>,
+        holding: &[(TaskKey, u16)],
+    ) {
+        let Some(worker) = self.durable.fleet.by_node(node_key) else {
+            self.welcome(session, None);
+            return;
+        };
+        let registered = self.durable.fleet.get(worker).map(|member| member.vote_key);
+        if registered != Some(vote_key) {
+            self.goodbye(session, "this vote key is not the one registered for the node", None);
+            return;
+        }
+        if let Some(older) = self.durable.fleet.connect(worker, Link::new(session, slots, net)) {
+            self.goodbye(older, "the same node connected again", None);
+        }
+        self.welcome(session, Some(worker));
+        self.take_up(now, worker, session, holding);
+    }
+
+    fn welcome(&mut self, session: SessionId, worker: Option<WorkerIdx>) {
+        let account = worker.and_then(|worker| self.durable.ledger.worker(worker));
+        let slashed = account.map_or(0, |account| account.cum_slashed);
+        let score = account.map_or(0, |account| account.score);
+        let member = worker.and_then(|worker| self.durable.fleet.get(worker));
+        let stake = member.map_or(0, |member| member.stake.saturating_sub(slashed));
+        let welcome = ToSession::Welcome { worker, stake, score };
+        self.effect(Effect::Send(session, welcome));
+    }
+
+    pub(crate) fn goodbye(&mut self, session: SessionId, reason: &str, retry_ms: Option<u64>) {
+        let goodbye = Goodbye { reason: reason.into(), retry_ms };
+        self.effect(Effect::Send(session, ToSession::Goodbye(goodbye)));
+    }
+
+    /// Repeats to a worker that came back what it may not have heard, and counts what it runs.
+    fn take_up(
+        &mut self,
+        _now: Now,
+        worker: WorkerIdx,
+        session: SessionId,
+        holding: &[(TaskKey, u16)],
+    ) {
+        let tasks: Vec<TaskKey> =
+            self.durable.fleet.get(worker).map(|m| m.tasks.iter().copied().collect()).unwrap_or_default();
+        for key in tasks {
+            self.tell_deal(worker, session, key);
+            let Some(open) = self.task(key).and_then(Task::open) else { continue };
+            let Some(replica) = open.replica(worker).cloned() else { continue };
+            match &replica.state {
+                ReplicaState::Assigned => {
+                    self.durable.fleet.occupy(worker, 1);
+                    if !holding.contains(&(key, replica.attempt)) {
+                        self.effect(Effect::Send(session, assign(key, &replica)));
+                    }
+                }
+                ReplicaState::Committed(_) => self.tell_set(key, worker),
+                ReplicaState::Revealed(_) | ReplicaState::Lost | ReplicaState::Missed(_) => {}
+            }
+        }
+        for (key, attempt) in holding {
+            let live = self.durable.fleet.get(worker).is_some_and(|m| m.tasks.contains(key));
+            if !live && !self.may_revive(*key, worker) {
+                self.effect(Effect::Send(session, ToSession::Cancel(*key, *attempt)));
+            }
+        }
+    }
+
+    /// Whether a lost replica's work still counts if it is committed now.
+    pub(crate) fn may_revive(&self, key: TaskKey, worker: WorkerIdx) -> bool {
+        let Some(open) = self.task(key).and_then(Task::open) else { return false };
+        let Some(replica) = open.replica(worker) else { return false };
+        let lost = matches!(replica.state, ReplicaState::Lost);
+        let deal = &self.durable.deals[&key.deal];
+        lost && replica.attempt == open.attempt() && open.live() < deal.replicas_max()
+            && !open.revealing()
+    }
+
+    /// Names the task's deal to a worker once per session, before the first frame that uses it.
+    pub(crate) fn tell_deal(&mut self, worker: WorkerIdx, session: SessionId, key: TaskKey) {
+        let member = self.durable.fleet.get_mut(worker);
+        let told = member.and_then(|member| member.link.as_mut()).map(|link| &mut link.told);
+        if told.is_some_and(|told| told.insert(key.deal)) {
+            let info = self.durable.deals[&key.deal].info();
+            self.effect(Effect::Send(session, ToSession::Deal(info)));
+        }
+    }
+
+    /// Shows a worker the frozen set its commitment is in, if it is frozen.
+    pub(crate) fn tell_set(&mut self, key: TaskKey, worker: WorkerIdx) {
+        let Some(session) = self.durable.fleet.session(worker) else { return };
+        let Some(item) = self.set_item(key, worker) else { return };
+        self.tell_deal(worker, session, key);
+        self.effect(Effect::Send(session, ToSession::Set(item)));
+    }
+
+    fn set_item(&self, key: TaskKey, worker: WorkerIdx) -> Option<CommitSetItem> {
+        let open = self.task(key)?.open()?;
+        let replica = open.replica(worker)?;
+        let set = open.sets.get(usize::from(replica.attempt))?;
+        let members = open.commitments();
+        let position = members.iter().position(|(_, member, _)| *member == worker)?;
+        let leaves = members[..usize::from(set.n)].iter();
+        let leaves = leaves.map(|(_, w, c)| crate::apply::set_leaf(*w, *c)).collect();
+        let tree = quorate_common::merkle::Tree::new(quorate_common::merkle::SET_DEPTH, leaves);
+        let path = tree.path(position as u64).try_into().ok()?;
+        Some(CommitSetItem {
+            task: key,
+            attempt: replica.attempt,
+            root: set.root,
+            n: set.n,
+            reveal_deadline: set.reveal_deadline,
+            position: u8::try_from(position).ok()?,
+            path,
+        })
+    }
+
+    pub(crate) fn on_disconnected(&mut self, now: Now, session: SessionId) {
+        if let Some(worker) = self.durable.fleet.disconnect(session) {
+            self.deadlines.set(now.mono_ms + self.policy.lease_ms, Deadline::Lease(worker));
+        }
+    }
+
+    pub(crate) fn on_lease_over(&mut self, now: Now, worker: WorkerIdx) {
+        let away = self.durable.fleet.session(worker).is_none();
+        if !away {
+            return;
+        }
+        let tasks: Vec<TaskKey> =
+            self.durable.fleet.get(worker).map(|m| m.tasks.iter().copied().collect()).unwrap_or_default();
+        for key in tasks {
+            self.lose(now, key, worker);
+        }
+    }
+
+    /// A replica is lost, if it has not committed yet: someone else is asked at once.
+    pub(crate) fn lose(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        let assigned = open.replica(worker).is_some_and(|r| matches!(r.state, ReplicaState::Assigned));
+        if assigned {
+            self.record(Record::Lost { task: key, worker });
+            self.durable.fleet.occupy(worker, -1);
+            self.advance(now, key);
+        }
+    }
+
+    pub(crate) fn on_slots(&mut self, session: SessionId, slots: u16) {
+        let Some(worker) = self.durable.fleet.by_session(session) else { return };
+        if let Some(link) = self.durable.fleet.get_mut(worker).and_then(|m| m.link.as_mut()) {
+            link.slots = slots;
+        }
+        self.durable.fleet.refresh(worker);
+    }
+
+    pub(crate) fn on_gave_up(&mut self, now: Now, session: SessionId, gave_up: GaveUp) {
+        if let Some(worker) = self.durable.fleet.by_session(session) {
+            self.lose(now, gave_up.task, worker);
+        }
+    }
+}
+
+/// The assignment of a replica.
+pub(crate) fn assign(key: TaskKey, replica: &Replica) -> ToSession {
+    ToSession::Assign(AssignItem {
+        task: key,
+        attempt: replica.attempt,
+        seed_epoch: 0,
+        commit_deadline: replica.commit_deadline,
+        reveal_deadline: replica.reveal_deadline,
+    })
+}

@@ -1,0 +1,258 @@
+//! Read-only pictures for people and programs: why a task waits, what a worker is worth.
+
+use crate::{
+    deal::Deal,
+    grid::Grid,
+    input::SessionId,
+    ledger::Ledger,
+    poco::weight,
+    task::{ReplicaState, Task},
+};
+use alloy_primitives::{Address, B256};
+use quorate_common::ids::{DealSlot, TaskKey, WorkerIdx};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A worker, for tables.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerView {
+    /// Its index.
+    pub worker: WorkerIdx,
+    /// Who owns it.
+    pub owner: Address,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Replicas at once, and those it is at.
+    pub slots: u16,
+    /// Replicas it is at.
+    pub busy: u16,
+    /// Its score.
+    pub score: u32,
+    /// The weight of its vote.
+    pub weight: u32,
+    /// Token units earned in all.
+    pub earned: u128,
+    /// Token units seized in all.
+    pub slashed: u128,
+    /// Token units at stake, less what was seized.
+    pub stake: u128,
+    /// Token units of it held by live replicas.
+    pub held: u128,
+}
+
+/// Why a task is where it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// Which task.
+    pub task: TaskKey,
+    /// `queued`, `running`, `revealing`, `waiting`, or how it ended.
+    pub state: String,
+    /// One row per replica, oldest first.
+    pub replicas: Vec<ReplicaView>,
+    /// Groups of the revealed votes: digest and product of weights.
+    pub groups: Vec<(String, String)>,
+    /// One plus their sum.
+    pub total: String,
+    /// Trust asked for.
+    pub trust: u32,
+    /// What it waits for, if it waits for workers.
+    pub waiting: Option<Waiting>,
+}
+
+/// One replica, for tables.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplicaView {
+    /// Whose.
+    pub worker: WorkerIdx,
+    /// In which round.
+    pub attempt: u16,
+    /// The weight its vote has now.
+    pub weight: u32,
+    /// Where it stands.
+    pub state: &'static str,
+}
+
+/// Who could take a replica, and what keeps the others out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Waiting {
+    /// Workers the contract knows.
+    pub known: usize,
+    /// Not connected.
+    pub offline: usize,
+    /// On their way out.
+    pub exiting: usize,
+    /// Without a free slot.
+    pub busy: usize,
+    /// Without enough free stake.
+    pub stake: usize,
+    /// Of an owner or network that has a replica already.
+    pub related: usize,
+    /// None of these.
+    pub eligible: usize,
+    /// What would change it.
+    pub hint: String,
+}
+
+impl Grid {
+    /// The books.
+    pub fn ledger(&self) -> &Ledger {
+        &self.durable.ledger
+    }
+
+    /// Every order, by hash.
+    pub fn orders(&self) -> &BTreeMap<B256, crate::deal::Order> {
+        &self.durable.orders
+    }
+
+    /// Every deal, by slot.
+    pub fn deals(&self) -> &BTreeMap<DealSlot, Deal> {
+        &self.durable.deals
+    }
+
+    /// Block up to which the chain was read.
+    pub fn cursor(&self) -> Option<(u64, B256)> {
+        self.durable.cursor
+    }
+
+    /// The worker of a connection.
+    pub fn worker_of(&self, session: SessionId) -> Option<WorkerIdx> {
+        self.durable.fleet.by_session(session)
+    }
+
+    /// Every worker.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        self.durable.fleet.iter().map(|(worker, _)| self.worker(worker)).flatten().collect()
+    }
+
+    /// One worker.
+    pub fn worker(&self, worker: WorkerIdx) -> Option<WorkerView> {
+        let member = self.durable.fleet.get(worker)?;
+        let account = self.durable.ledger.worker(worker);
+        let score = account.map_or(0, |account| account.score);
+        let slashed = account.map_or(0, |account| account.cum_slashed);
+        Some(WorkerView {
+            worker,
+            owner: member.owner,
+            connected: member.link.is_some(),
+            slots: member.link.as_ref().map_or(0, |link| link.slots),
+            busy: member.link.as_ref().map_or(0, |link| link.busy),
+            score,
+            weight: weight(score),
+            earned: account.map_or(0, |account| account.cum_earned),
+            slashed,
+            stake: member.stake.saturating_sub(slashed),
+            held: member.held,
+        })
+    }
+
+    /// Why a task is where it is.
+    pub fn explain(&self, key: TaskKey) -> Option<Explanation> {
+        let task = self.task(key)?;
+        let trust = self.durable.deals.get(&key.deal)?.terms.req.trust;
+        let score = |worker| self.durable.ledger.score(worker);
+        let tally = task.open().map(|open| open.tally(score)).unwrap_or_default();
+        let groups = tally.groups().iter().map(|(d, g)| (hex(*d), g.to_string())).collect();
+        let (state, waits) = self.state_of(key, task);
+        Some(Explanation {
+            task: key,
+            state,
+            replicas: self.replica_views(task),
+            groups,
+            total: tally.total().to_string(),
+            trust,
+            waiting: waits.then(|| self.waiting(key)),
+        })
+    }
+
+    fn state_of(&self, key: TaskKey, task: &Task) -> (String, bool) {
+        match task {
+            Task::Queued => ("queued".into(), true),
+            Task::Done(done) => (done.outcome.to_string(), false),
+            Task::Open(open) if open.revealing() => ("revealing".into(), false),
+            Task::Open(_) if self.wanting.contains(&key) => ("waiting".into(), true),
+            Task::Open(_) => ("running".into(), false),
+        }
+    }
+
+    fn replica_views(&self, task: &Task) -> Vec<ReplicaView> {
+        let view = |replica: &crate::task::Replica| ReplicaView {
+            worker: replica.worker,
+            attempt: replica.attempt,
+            weight: weight(self.durable.ledger.score(replica.worker)),
+            state: match replica.state {
+                ReplicaState::Assigned => "running",
+                ReplicaState::Committed(_) => "committed",
+                ReplicaState::Revealed(_) => "revealed",
+                ReplicaState::Lost => "lost",
+                ReplicaState::Missed(_) => "never revealed",
+            },
+        };
+        task.open().map(|open| open.replicas.iter().map(view).collect()).unwrap_or_default()
+    }
+
+    fn waiting(&self, key: TaskKey) -> Waiting {
+        let mut waiting = Waiting::default();
+        for (worker, member) in self.durable.fleet.iter() {
+            waiting.known += 1;
+            let bucket = self.obstacle(key, worker, member);
+            *match bucket {
+                Obstacle::Offline => &mut waiting.offline,
+                Obstacle::Exiting => &mut waiting.exiting,
+                Obstacle::Related => &mut waiting.related,
+                Obstacle::Stake => &mut waiting.stake,
+                Obstacle::Busy => &mut waiting.busy,
+                Obstacle::None => &mut waiting.eligible,
+            } += 1;
+        }
+        waiting.hint = waiting.hint(self.durable.deals[&key.deal].ready);
+        waiting
+    }
+
+    fn obstacle(&self, key: TaskKey, worker: WorkerIdx, member: &crate::fleet::Member) -> Obstacle {
+        let open = self.task(key).and_then(Task::open);
+        let has_one = |owner: Address| {
+            let others = open.into_iter().flat_map(|open| &open.replicas);
+            others.filter_map(|r| self.durable.fleet.get(r.worker)).any(|m| m.owner == owner)
+        };
+        let slashed = self.durable.ledger.worker(worker).map_or(0, |account| account.cum_slashed);
+        let free_stake = member.stake.saturating_sub(slashed).saturating_sub(member.held);
+        match &member.link {
+            None => Obstacle::Offline,
+            Some(_) if member.exiting => Obstacle::Exiting,
+            Some(_) if has_one(member.owner) => Obstacle::Related,
+            Some(_) if free_stake < self.durable.deals[&key.deal].stake => Obstacle::Stake,
+            Some(link) if link.busy >= link.slots => Obstacle::Busy,
+            Some(_) => Obstacle::None,
+        }
+    }
+}
+
+enum Obstacle {
+    Offline,
+    Exiting,
+    Related,
+    Stake,
+    Busy,
+    None,
+}
+
+impl Waiting {
+    fn hint(&self, deal_ready: bool) -> String {
+        if !deal_ready {
+            return "the bag or the module is not here: upload both, then it starts".into();
+        }
+        let reasons = [
+            (self.eligible, "it is next in line"),
+            (self.busy, "a worker has to finish first; it waits for a free slot"),
+            (self.stake, "workers lack free stake: they must add stake, or the price be lower"),
+            (self.offline, "workers are offline; more would help"),
+            (self.related, "every worker's owner votes already: it needs more owners, or less trust"),
+        ];
+        let found = reasons.iter().find(|(count, _)| *count > 0);
+        found.map_or("no worker is registered", |(_, hint)| hint).to_owned()
+    }
+}
+
+fn hex(word: B256) -> String {
+    quorate_common::digest::Digest::from(word).to_string()
+}

@@ -1,0 +1,185 @@
+//! Commits and reveals: what is accepted, what is only acknowledged again, what is ignored.
+//! A peer's mistake never changes the grid and never stops it.
+
+use crate::{
+    effect::{Effect, ToSession},
+    grid::Grid,
+    input::{CommitVote, RevealVote, SessionId, SignedVotes},
+    record::Record,
+    task::{Open, ReplicaState, Task},
+};
+use alloy_primitives::B256;
+use quorate_common::{
+    clock::Now,
+    digest::Digest,
+    ids::{TaskKey, WorkerIdx},
+    wire::{CommitAckItem, RevealAckItem},
+};
+
+/// What to do with a vote.
+enum Verdict {
+    /// New and valid.
+    Accept,
+    /// Known: the acknowledgement got lost.
+    Again(u64),
+    /// It can no longer matter.
+    Cancel,
+    /// Not what was asked for.
+    Ignore,
+}
+
+impl Grid {
+    pub(crate) fn on_votes(&mut self, now: Now, session: SessionId, votes: SignedVotes) {
+        let Some(worker) = self.durable.fleet.by_session(session) else { return };
+        for commit in votes.commits {
+            self.on_commit(now, session, worker, commit);
+        }
+        for reveal in votes.reveals {
+            self.on_reveal(now, session, worker, reveal);
+        }
+    }
+
+    fn on_commit(&mut self, now: Now, session: SessionId, worker: WorkerIdx, vote: CommitVote) {
+        let CommitVote { task, attempt, commitment, proof } = vote;
+        match self.judge_commit(now, worker, task, attempt, commitment) {
+            Verdict::Accept => {
+                let seq = self.durable.seq + 1;
+                let running = self.is_running(task, worker);
+                self.record(Record::Committed { task, worker, commitment, seq, proof });
+                if running {
+                    self.durable.fleet.occupy(worker, -1);
+                }
+                self.ack_commit(session, CommitAckItem { task, attempt, commitment, seq });
+                self.advance(now, task);
+            }
+            Verdict::Again(seq) => {
+                self.ack_commit(session, CommitAckItem { task, attempt, commitment, seq });
+                self.tell_set(task, worker);
+            }
+            Verdict::Cancel => {
+                self.effect(Effect::Send(session, ToSession::Cancel(task, attempt)));
+            }
+            Verdict::Ignore => {}
+        }
+    }
+
+    fn judge_commit(
+        &self,
+        now: Now,
+        worker: WorkerIdx,
+        key: TaskKey,
+        attempt: u16,
+        commitment: B256,
+    ) -> Verdict {
+        let open = match self.task(key) {
+            Some(Task::Open(open)) => open,
+            Some(Task::Done(_)) => return Verdict::Cancel,
+            Some(Task::Queued) | None => return Verdict::Ignore,
+        };
+        let Some(replica) = open.replica(worker) else { return Verdict::Ignore };
+        if replica.attempt != attempt {
+            return Verdict::Ignore;
+        }
+        let late = now.unix_s() > replica.commit_deadline;
+        match &replica.state {
+            ReplicaState::Assigned if late => Verdict::Cancel,
+            ReplicaState::Assigned => Verdict::Accept,
+            ReplicaState::Lost if late || !self.may_revive(key, worker) => Verdict::Cancel,
+            ReplicaState::Lost => Verdict::Accept,
+            ReplicaState::Committed(known) if known.commitment == commitment => {
+                Verdict::Again(known.seq)
+            }
+            ReplicaState::Revealed(known) if known.commitment == commitment => {
+                Verdict::Again(known.commit_seq)
+            }
+            ReplicaState::Missed(_) => Verdict::Cancel,
+            ReplicaState::Committed(_) | ReplicaState::Revealed(_) => Verdict::Ignore,
+        }
+    }
+
+    fn is_running(&self, key: TaskKey, worker: WorkerIdx) -> bool {
+        let replica = self.task(key).and_then(Task::open).and_then(|open| open.replica(worker));
+        replica.is_some_and(|replica| matches!(replica.state, ReplicaState::Assigned))
+    }
+
+    fn ack_commit(&mut self, session: SessionId, item: CommitAckItem) {
+        self.effect(Effect::Send(session, ToSession::CommitAck(item)));
+    }
+
+    fn on_reveal(&mut self, now: Now, session: SessionId, worker: WorkerIdx, vote: RevealVote) {
+        let (task, attempt, vote_hash) = (vote.task, vote.attempt, vote.vote_hash);
+        match self.judge_reveal(now, worker, &vote) {
+            Verdict::Accept => {
+                let seq = self.durable.seq + 1;
+                let inline = vote.inline.filter(|_| !self.has_bytes(task, vote.digest));
+                if let Some(inline) = &inline {
+                    self.effect(Effect::Keep(inline.clone()));
+                }
+                let RevealVote { digest, salt, proof, .. } = vote;
+                self.record(Record::Revealed {
+                    task,
+                    worker,
+                    digest,
+                    salt,
+                    vote_hash,
+                    seq,
+                    inline,
+                    proof,
+                });
+                self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, seq });
+                self.advance(now, task);
+            }
+            Verdict::Again(seq) => {
+                self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, seq });
+            }
+            Verdict::Cancel => {
+                self.effect(Effect::Send(session, ToSession::Cancel(task, attempt)));
+            }
+            Verdict::Ignore => {}
+        }
+    }
+
+    fn judge_reveal(&self, now: Now, worker: WorkerIdx, vote: &RevealVote) -> Verdict {
+        let open = match self.task(vote.task) {
+            Some(Task::Open(open)) => open,
+            Some(Task::Done(_)) => return Verdict::Cancel,
+            Some(Task::Queued) | None => return Verdict::Ignore,
+        };
+        let Some(replica) = open.replica(worker) else { return Verdict::Ignore };
+        let Some(set) = open.sets.get(usize::from(replica.attempt)) else { return Verdict::Ignore };
+        match &replica.state {
+            ReplicaState::Revealed(known) if known.vote_hash == vote.vote_hash => {
+                Verdict::Again(known.seq)
+            }
+            ReplicaState::Missed(_) => Verdict::Cancel,
+            ReplicaState::Committed(known) => {
+                let opens = self.opens(vote, worker, known.commitment);
+                let in_time = now.unix_s() <= set.reveal_deadline;
+                let fits = vote.attempt == replica.attempt && vote.set_root == set.root;
+                if opens && in_time && fits { Verdict::Accept } else { Verdict::Ignore }
+            }
+            ReplicaState::Assigned | ReplicaState::Lost | ReplicaState::Revealed(_) => {
+                Verdict::Ignore
+            }
+        }
+    }
+
+    /// Whether a reveal opens the commitment. The zero digest stands for "never revealed" and is no
+    /// result: no manifest hashes to it.
+    fn opens(&self, vote: &RevealVote, worker: WorkerIdx, commitment: B256) -> bool {
+        let deal = &self.durable.deals[&vote.task.deal];
+        let task_id = deal.id.task_id(vote.task.idx);
+        let (digest, salt) = (vote.digest.word(), vote.salt);
+        let opened = self.separator.commitment(task_id, vote.attempt, worker, digest, salt);
+        vote.digest != Digest::ZERO && opened == commitment
+    }
+
+    fn has_bytes(&self, key: TaskKey, digest: Digest) -> bool {
+        let open: Option<&Open> = self.task(key).and_then(Task::open);
+        open.is_some_and(|open| open.stored.contains(&digest))
+    }
+
+    fn ack_reveal(&mut self, session: SessionId, item: RevealAckItem) {
+        self.effect(Effect::Send(session, ToSession::RevealAck(item)));
+    }
+}
