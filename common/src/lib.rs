@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod backoff;
+pub mod api;
 pub mod bag;
 pub mod clock;
 pub mod config;

@@ -1,0 +1,276 @@
+//! The HTTP API's documents: what a scheduler answers and a client reads. Amounts are decimal strings,
+//! because JSON readers round beyond 2^53. Changes inside `v1` only add.
+
+use crate::{
+    accounts::{DealAccount, WorkerAccount},
+    digest::Digest,
+    ids::{DealSlot, PoolId, WorkerIdx},
+    messages::{Domain, Header, ReqOrder},
+};
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+/// A whole amount of token units, as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Amount(pub u128);
+
+impl Serialize for Amount {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| {
+            serde::de::Error::custom(format!("amount `{text}`: expected whole token units"))
+        })
+    }
+}
+
+/// `GET /v1/pool`: what a requester and a worker must know of a pool.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PoolInfo {
+    /// `quorate.pool/v1`.
+    pub schema: String,
+    /// The pool.
+    pub pool: PoolId,
+    /// Chain and contract.
+    pub domain: Domain,
+    /// The ERC-20 token all amounts are in.
+    pub token: Address,
+    /// Who signs for the pool.
+    pub signer: Address,
+    /// The key workers pin.
+    pub node_key: B256,
+    /// Where workers connect, `host:port`.
+    pub quic: String,
+    /// Token units per task.
+    pub unit_price: Amount,
+    /// The highest trust served.
+    pub trust_max: u32,
+    /// Percent of the unit price a vote puts at stake.
+    pub stake_ratio: u8,
+    /// Percent of a reward that is the scheduler's.
+    pub scheduler_ratio: u8,
+    /// Seconds one replica may take at most.
+    pub max_task_time: u64,
+    /// The chain's unix seconds: orders' deadlines are judged by it.
+    pub unix_s: u64,
+    /// The scheduler's version.
+    pub version: String,
+}
+
+/// `POST /v1/orders`: a signed order. Answer: [`OrderView`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceOrder {
+    /// The order.
+    pub req: ReqOrder,
+    /// Hex of 64 bytes (EIP-2098).
+    pub signature: String,
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderPhase {
+    /// Its deal is being opened on chain.
+    Opening,
+    /// Tasks are worked on.
+    Running,
+    /// Every task is settled.
+    Done,
+    /// It was refused; see `reason`.
+    Refused,
+}
+
+/// `GET /v1/orders/{order}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrderView {
+    /// `quorate.order/v1`.
+    pub schema: String,
+    /// Struct hash of the order.
+    pub order: B256,
+    /// Where it stands.
+    pub phase: OrderPhase,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its deal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deal: Option<DealSlot>,
+    /// Who pays.
+    pub requester: Address,
+    /// sha256 of the module.
+    pub app: Digest,
+    /// sha256 of the bag.
+    pub bag: Digest,
+    /// Tasks ordered.
+    pub tasks: u32,
+    /// Tasks over.
+    pub settled: u32,
+    /// Of these, with consensus.
+    pub accepted: u32,
+    /// Replicas assigned so far.
+    pub replicas: u64,
+    /// Votes for something else than the accepted result, or never revealed.
+    pub dissents: u64,
+    /// Trust asked for.
+    pub trust: u32,
+    /// Token units per task.
+    pub unit_price: Amount,
+    /// Token units spent.
+    pub spent: Amount,
+    /// Token units owed back.
+    pub refunded: Amount,
+    /// Unix seconds: the work ends here.
+    pub deadline: u64,
+    /// Unix milliseconds.
+    pub placed_unix_ms: u64,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskPhase {
+    /// No replica yet.
+    Queued,
+    /// Worked on and voted on.
+    Open,
+    /// One result is credible.
+    Consensus,
+    /// The votes did not suffice.
+    NoQuorum,
+    /// The deal's deadline came first.
+    Expired,
+}
+
+/// One row of `GET /v1/orders/{order}/tasks?offset=0&limit=1000` (`{"schema","tasks":[…],"next":offset|null}`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Its index.
+    pub idx: u32,
+    /// Where it stands.
+    pub phase: TaskPhase,
+    /// sha256 of the accepted result's manifest, itself a blob.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Digest>,
+    /// Replicas it took.
+    pub replicas: u8,
+    /// The batch it is in; its receipt is there once the batch is sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u64>,
+}
+
+/// A page of tasks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskPage {
+    /// `quorate.tasks/v1`.
+    pub schema: String,
+    /// In order of index.
+    pub tasks: Vec<TaskView>,
+    /// Where the next page starts.
+    pub next: Option<u32>,
+}
+
+/// One `event: task` of `GET /v1/orders/{order}/events` (server-sent events). The stream begins with one
+/// `event: order` holding an [`OrderView`], repeats it whenever the phase changes, and ends after `done`
+/// or `refused`. `event: lagged` says that events were dropped: read the order again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// Its index.
+    pub idx: u32,
+    /// How it ended.
+    pub phase: TaskPhase,
+    /// The accepted result.
+    pub result: Option<Digest>,
+    /// Replicas it took.
+    pub replicas: u8,
+    /// Dissenting votes.
+    pub dissents: u8,
+    /// Tasks of the order settled so far.
+    pub settled: u32,
+    /// Milliseconds since the order's deal was opened.
+    pub age_ms: u64,
+}
+
+/// One row of `GET /v1/batches` (`{"schema":"quorate.batches/v1","batches":[…]}`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BatchView {
+    /// Its index.
+    pub index: u64,
+    /// Struct hash of the header: what a receipt is checked against.
+    pub hash: B256,
+    /// `closed`, `committed` or `final`.
+    pub state: String,
+    /// The header.
+    pub header: Header,
+}
+
+/// A list of batches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BatchList {
+    /// `quorate.batches/v1`.
+    pub schema: String,
+    /// Oldest first.
+    pub batches: Vec<BatchView>,
+}
+
+/// `GET /v1/workers/{idx}/proof`: a worker's account in the newest finalized batch, for `claim`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerProof {
+    /// `quorate.proof/v1`.
+    pub schema: String,
+    /// Who.
+    pub worker: WorkerIdx,
+    /// The batch.
+    pub index: u64,
+    /// Its header's struct hash.
+    pub hash: B256,
+    /// The account there.
+    pub account: WorkerAccount,
+    /// To the header's state root.
+    pub path: Vec<B256>,
+}
+
+/// `GET /v1/deals/{slot}/proof`: a deal's account in the newest finalized batch, for `refundUnsettled`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DealProof {
+    /// `quorate.proof/v1`.
+    pub schema: String,
+    /// Which.
+    pub deal: DealSlot,
+    /// The batch.
+    pub index: u64,
+    /// Its header's struct hash.
+    pub hash: B256,
+    /// The account there.
+    pub account: DealAccount,
+    /// To the header's state root.
+    pub path: Vec<B256>,
+}
+
+/// What every refusal looks like: `{"error":{"code","message","hint","retryable"}}`. Codes are those of
+/// [`crate::exit::Failure`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The error.
+    pub error: ErrorInfo,
+}
+
+/// See [`ErrorBody`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorInfo {
+    /// Stable: `not_found`, `denied`, `funds`, …
+    pub code: String,
+    /// One sentence naming field, value and expectation.
+    pub message: String,
+    /// What to do next.
+    #[serde(default)]
+    pub hint: Option<String>,
+    /// Whether the same call may succeed later.
+    #[serde(default)]
+    pub retryable: bool,
+}
