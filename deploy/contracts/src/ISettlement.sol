@@ -43,18 +43,14 @@ interface ISettlement {
         uint32 indexed workerIdx, address indexed owner, bytes32 nodeKey, address voteKey
     );
     /// @notice The owner put `amount` at a pool's risk, which makes `stake` in all.
-    event Staked(
-        uint32 indexed poolId, uint32 indexed workerIdx, uint128 amount, uint128 stake
-    );
+    event Staked(uint32 indexed poolId, uint32 indexed workerIdx, uint128 amount, uint128 stake);
     /// @notice No pool may give this worker work any more; its stakes may leave at `exitAt`.
     event ExitRequested(uint32 indexed workerIdx, uint64 exitAt);
     /// @notice The worker stays.
     event ExitCancelled(uint32 indexed workerIdx);
     /// @notice `amount` of stake went to the owner's free balance; `stake` is left, not zero only
     /// where a dishonest pool has promised it away.
-    event Unstaked(
-        uint32 indexed poolId, uint32 indexed workerIdx, uint128 amount, uint128 stake
-    );
+    event Unstaked(uint32 indexed poolId, uint32 indexed workerIdx, uint128 amount, uint128 stake);
     /// @notice A finalized slash was taken: `fromStake` from the worker's stake and, where that had
     /// already left, `fromBond` from the pool that slashed too late.
     event Slashed(
@@ -75,10 +71,7 @@ interface ISettlement {
 
     /// @notice A requester's and a pool's order were matched and the money locked.
     event DealOpened(
-        bytes32 indexed dealId,
-        uint32 indexed poolId,
-        address indexed requester,
-        DealTerms terms
+        bytes32 indexed dealId, uint32 indexed poolId, address indexed requester, DealTerms terms
     );
     /// @notice No further deal can be made of this order.
     event OrderCancelled(bytes32 indexed orderHash, address by);

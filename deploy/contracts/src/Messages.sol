@@ -134,8 +134,7 @@ library Messages {
         bytes32 resultDigest,
         bytes32 salt
     ) internal pure returns (bytes32) {
-        return
-            keccak256(abi.encode(domainSeparator, task, attempt, workerIdx, resultDigest, salt));
+        return keccak256(abi.encode(domainSeparator, task, attempt, workerIdx, resultDigest, salt));
     }
 
     /// @notice Root of the frame that holds a message, from the message and its proof.
@@ -172,11 +171,7 @@ library Messages {
     }
 
     /// @notice As above, and also the 65 bytes (`r`, `s`, `v` of 27 or 28) that wallets produce.
-    function recoverAny(bytes32 digest, bytes calldata sig)
-        internal
-        pure
-        returns (address signer)
-    {
+    function recoverAny(bytes32 digest, bytes calldata sig) internal pure returns (address signer) {
         if (sig.length == 64) return recover64(digest, sig);
         (signer,,) = ECDSA.tryRecoverCalldata(digest, sig);
     }

@@ -4,8 +4,7 @@ pragma solidity 0.8.34;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from
-    "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
@@ -32,6 +31,7 @@ import {
 /// @dev Money moves in five purses per pool (locked, owed, bond, staked, unapplied) and one free
 /// balance per account. Every function changes state, emits, and touches the token last; only
 /// deposits must credit after the transfer, since they measure it, and they hold the guard.
+/// Narrowing casts are of numbers that a check or a minimum just above has bounded.
 contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;
@@ -628,9 +628,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         _checkRange("n", 1, MAX_TASKS, n);
         _checkRange("stakeRatio", 0, 100, offer.stakeRatio);
         _checkRange("schedulerRatio", 0, 100, offer.schedulerRatio);
-        _checkRange(
-            "deadline", block.timestamp + 1, block.timestamp + MAX_DEAL_TIME, req.deadline
-        );
+        _checkRange("deadline", block.timestamp + 1, block.timestamp + MAX_DEAL_TIME, req.deadline);
     }
 
     function _checkRange(string memory field, uint256 min, uint256 max, uint256 actual)
@@ -645,7 +643,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         private
         returns (uint32 filled)
     {
-        if (block.timestamp > expiry) revert OrderExpired(orderHash, expiry, block.timestamp);
+        if (block.timestamp > expiry) {
+            revert OrderExpired(orderHash, expiry, block.timestamp);
+        }
         filled = _filled[orderHash];
         uint256 left = uint256(volume).saturatingSub(filled);
         if (n > left) revert OrderFilled(orderHash, left, n);
@@ -770,8 +770,8 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         returns (bytes32)
     {
         if (account.dealId == 0) {
-            bool clean = account.settledRoot == 0 && account.settledCount == 0
-                && account.spent == 0 && account.refunded == 0;
+            bool clean = account.settledRoot == 0 && account.settledCount == 0 && account.spent == 0
+                && account.refunded == 0;
             if (!clean) revert EmptyAccountNotZero();
             return 0;
         }
@@ -781,7 +781,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
 
     function _checkSame(address expected, address actual) private pure {
         if (expected == actual) return;
-        revert AccountMismatch(bytes32(uint256(uint160(expected))), bytes32(uint256(uint160(actual))));
+        revert AccountMismatch(
+            bytes32(uint256(uint160(expected))), bytes32(uint256(uint160(actual)))
+        );
     }
 
     // -----------------------------------------------------------------------------------------

@@ -72,9 +72,7 @@ contract BatchesTest is Fixture {
         header = grid.draft();
         header.parent = 0;
         expectRefusal(
-            abi.encodeWithSelector(
-                ISettlement.ParentMismatch.selector, grid.hashOf(1), bytes32(0)
-            ),
+            abi.encodeWithSelector(ISettlement.ParentMismatch.selector, grid.hashOf(1), bytes32(0)),
             header
         );
         grid.commit();
@@ -104,8 +102,7 @@ contract BatchesTest is Fixture {
     function test_only_the_pools_signer_makes_batches() public {
         grid.settle(deal, list(good), list());
         Header memory header = grid.draft();
-        (bytes32 r, bytes32 vs) =
-            vm.signCompact(REQUESTER_KEY, digestOf(hashes.hashHeader(header)));
+        (bytes32 r, bytes32 vs) = vm.signCompact(REQUESTER_KEY, digestOf(hashes.hashHeader(header)));
         vm.expectRevert(
             abi.encodeWithSelector(ISettlement.BadSignature.selector, signer, requester)
         );
@@ -184,9 +181,7 @@ contract BatchesTest is Fixture {
         settlement.finalize(header);
         header = grid.draft();
         header.parent = grid.hashOf(1);
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.StakeTooLow.selector, 400, 401), header
-        );
+        expectRefusal(abi.encodeWithSelector(ISettlement.StakeTooLow.selector, 400, 401), header);
     }
 
     function test_sums_of_a_header_do_not_wrap() public {
@@ -234,9 +229,7 @@ contract BatchesTest is Fixture {
         Header memory second = grid.commit();
 
         vm.warp(readyAt - 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.TooEarly.selector, readyAt, readyAt - 1)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.TooEarly.selector, readyAt, readyAt - 1));
         settlement.finalize(first);
         vm.warp(readyAt);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.IndexMismatch.selector, 1, 2));
@@ -250,9 +243,7 @@ contract BatchesTest is Fixture {
         );
         settlement.finalize(forged);
         settlement.finalize(first);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.TooEarly.selector, readyAt + 1, readyAt)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.TooEarly.selector, readyAt + 1, readyAt));
         settlement.finalize(second);
         vm.warp(readyAt + 1);
         settlement.finalize(second);
@@ -269,7 +260,9 @@ contract BatchesTest is Fixture {
         vm.warp(block.timestamp + WINDOW);
         settlement.finalize(failed);
 
-        for (uint256 i = 0; i < 9; i++) grid.settle(deal, list(good), list());
+        for (uint256 i = 0; i < 9; i++) {
+            grid.settle(deal, list(good), list());
+        }
         Header memory spent = grid.commit();
         grid.tamper(0, 0, 1000);
         Header memory slashed = grid.commit();

@@ -303,16 +303,14 @@ contract DealsTest is Fixture {
         ReqOrder memory req = reqOrder();
         PoolOrder memory offer = poolOrder(poolId);
         fund(requester, PRICE);
-        (uint8 v, bytes32 r, bytes32 s) =
-            vm.sign(REQUESTER_KEY, digestOf(hashes.hashReqOrder(req)));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(REQUESTER_KEY, digestOf(hashes.hashReqOrder(req)));
         settlement.openDeal(req, abi.encodePacked(r, s, v), offer, signOffer(offer), 1);
     }
 
     function test_the_pools_signature_is_64_bytes() public {
         ReqOrder memory req = reqOrder();
         PoolOrder memory offer = poolOrder(poolId);
-        (uint8 v, bytes32 r, bytes32 s) =
-            vm.sign(SIGNER_KEY, digestOf(hashes.hashPoolOrder(offer)));
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(SIGNER_KEY, digestOf(hashes.hashPoolOrder(offer)));
         bytes memory reqSig = signReq(req);
         vm.expectRevert(
             abi.encodeWithSelector(ISettlement.BadSignature.selector, signer, address(0))

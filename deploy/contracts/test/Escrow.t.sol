@@ -71,9 +71,7 @@ contract EscrowTest is Fixture {
         vm.startPrank(stranger);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.ZeroAmount.selector));
         settlement.withdraw(0);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.FreeTooLow.selector, stranger, 100, 101)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.FreeTooLow.selector, stranger, 100, 101));
         settlement.withdraw(101);
     }
 
@@ -130,9 +128,8 @@ contract EscrowTest is Fixture {
         bytes32 permitType = keccak256(
             "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
         );
-        bytes32 structHash = keccak256(
-            abi.encode(permitType, requester, address(settlement), amount, 0, deadline)
-        );
+        bytes32 structHash =
+            keccak256(abi.encode(permitType, requester, address(settlement), amount, 0, deadline));
         bytes32 digest =
             keccak256(abi.encodePacked("\x19\x01", token.DOMAIN_SEPARATOR(), structHash));
         return vm.sign(REQUESTER_KEY, digest);

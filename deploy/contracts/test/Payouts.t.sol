@@ -109,9 +109,7 @@ contract PayoutsTest is Fixture {
             grid.tamper(1, 0, 0);
             finalizeAll();
         }
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.NotFinal.selector, poolId, 1, 2, 1025)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NotFinal.selector, poolId, 1, 2, 1025));
         settlement.claim(poolId, good, account, path, 1);
         vm.assertEq(claim(good, 2), 990, "the oldest remembered");
     }
@@ -334,9 +332,7 @@ contract PayoutsTest is Fixture {
         grid.settle(other, list(), list());
         finalizeAll();
         (DealAccount memory account, bytes32[] memory path) = grid.dealProof(1, other);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.AccountMismatch.selector, deal, other)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.AccountMismatch.selector, deal, other));
         settlement.refundUnsettled(deal, account, path, 1);
         account.dealId = deal;
         vm.expectPartialRevert(ISettlement.ProofMismatch.selector);
@@ -362,8 +358,9 @@ contract PayoutsTest is Fixture {
     function test_a_lying_root_refunds_no_more_than_its_pool_holds() public {
         Grid other = new Grid(settlement, newPool(0), SIGNER_KEY);
         newDeal(other.poolId(), 50);
-        DealAccount memory lie =
-            DealAccount({dealId: deal, settledRoot: 0, settledCount: 99, spent: 0, refunded: 50_000});
+        DealAccount memory lie = DealAccount({
+            dealId: deal, settledRoot: 0, settledCount: 99, spent: 0, refunded: 50_000
+        });
         grid.forgeDeal(settlement.dealOf(deal).slot, lie);
         grid.tamper(1, 0, 0);
         finalizeAll();

@@ -94,14 +94,12 @@ contract VectorsTest {
             same(json, item(".frame.leaves", i), "", Merkle.frameLeaf(messages[i]));
             string memory proof = string.concat(item(".frame.proofs", i), ".");
             uint32 index = uint32(num(json, proof, "index"));
-            bytes32[] memory path =
-                vm.parseJsonBytes32Array(json, string.concat(proof, "path"));
+            bytes32[] memory path = vm.parseJsonBytes32Array(json, string.concat(proof, "path"));
             vm.assertEq(hashes.frameRoot(messages[index], index, count, path), root, "proof");
         }
         bytes32 signed = digest(json, hashes.hashFrame(Frame(root, count)));
         same(json, ".frame", ".digest", signed);
-        bytes memory sig =
-            abi.encodePacked(b32(json, ".frame.", "r"), b32(json, ".frame.", "vs"));
+        bytes memory sig = abi.encodePacked(b32(json, ".frame.", "r"), b32(json, ".frame.", "vs"));
         vm.assertEq(hashes.recover64(signed, sig), addr(json, ".frame.", "signer"), "signer");
     }
 
@@ -179,14 +177,12 @@ contract VectorsTest {
         uint256 i;
         for (; vm.keyExistsJson(json, item(".commitSet.entries", i)); i++) {
             string memory f = string.concat(item(".commitSet.entries", i), ".");
-            bytes32 leaf = Merkle.commitLeaf(
-                uint32(num(json, f, "workerIdx")), b32(json, f, "commitment")
-            );
+            bytes32 leaf =
+                Merkle.commitLeaf(uint32(num(json, f, "workerIdx")), b32(json, f, "commitment"));
             vm.assertEq(leaf, b32(json, f, "leaf"), f);
             string memory proof = string.concat(item(".commitSet.proofs", i), ".");
             vm.assertEq(num(json, proof, "index"), i, "proofs in order");
-            bytes32[] memory path =
-                vm.parseJsonBytes32Array(json, string.concat(proof, "path"));
+            bytes32[] memory path = vm.parseJsonBytes32Array(json, string.concat(proof, "path"));
             bytes32 root = hashes.root(leaf, i, path, Merkle.COMMIT_SET_DEPTH);
             vm.assertEq(root, b32(json, ".commitSet.", "root"), f);
         }

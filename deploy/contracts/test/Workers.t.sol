@@ -55,9 +55,7 @@ contract WorkersTest is Fixture {
         (bytes32 r, bytes32 vs) = signBinding(owner, "node", VOTE_KEY, deadline);
         vm.prank(owner);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                ISettlement.SignatureExpired.selector, deadline, block.timestamp
-            )
+            abi.encodeWithSelector(ISettlement.SignatureExpired.selector, deadline, block.timestamp)
         );
         settlement.registerWorker("node", vm.addr(VOTE_KEY), deadline, r, vs);
     }
@@ -174,9 +172,7 @@ contract WorkersTest is Fixture {
         emit ISettlement.ExitRequested(worker, exitAt);
         settlement.requestExit(worker);
         vm.warp(block.timestamp + 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.WorkerExiting.selector, worker, exitAt)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.WorkerExiting.selector, worker, exitAt));
         settlement.requestExit(worker);
         vm.expectEmit(address(settlement));
         emit ISettlement.ExitCancelled(worker);
@@ -391,7 +387,9 @@ contract WorkersTest is Fixture {
     {
         return keccak256(
             abi.encode(
-                keccak256("BindWorker(address owner,bytes32 nodeKey,address voteKey,uint64 deadline)"),
+                keccak256(
+                    "BindWorker(address owner,bytes32 nodeKey,address voteKey,uint64 deadline)"
+                ),
                 owner,
                 nodeKey,
                 voteKey,
@@ -406,9 +404,7 @@ contract WorkersTest is Fixture {
     }
 
     function copy(WorkerAccount memory a) private pure returns (WorkerAccount memory) {
-        return WorkerAccount(
-            a.owner, a.voteKey, a.cumEarned, a.cumSlashed, a.score, a.lastTaskSeq
-        );
+        return WorkerAccount(a.owner, a.voteKey, a.cumEarned, a.cumSlashed, a.score, a.lastTaskSeq);
     }
 
     function word(address account) private pure returns (bytes32) {

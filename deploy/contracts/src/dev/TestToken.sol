@@ -11,7 +11,10 @@ contract TestToken is ERC20, ERC20Permit {
     uint256 public constant SUPPLY = 1_000_000_000 ether;
 
     /// @param holder Receives the whole supply.
-    constructor(address holder) ERC20("Quorate Test Token", "QTT") ERC20Permit("Quorate Test Token") {
+    constructor(address holder)
+        ERC20("Quorate Test Token", "QTT")
+        ERC20Permit("Quorate Test Token")
+    {
         _mint(holder, SUPPLY);
     }
 }

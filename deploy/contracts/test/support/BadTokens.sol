@@ -55,11 +55,7 @@ contract FalseToken is ERC20("False", "FLS") {
         return !refusing && super.transfer(to, amount);
     }
 
-    function transferFrom(address from, address to, uint256 amount)
-        public
-        override
-        returns (bool)
-    {
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
         return !refusing && super.transferFrom(from, to, amount);
     }
 }

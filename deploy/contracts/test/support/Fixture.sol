@@ -160,8 +160,7 @@ abstract contract Fixture {
     // ---- signatures ----
 
     function digestOf(bytes32 structHash) internal view returns (bytes32) {
-        return
-            keccak256(abi.encodePacked("\x19\x01", settlement.DOMAIN_SEPARATOR(), structHash));
+        return keccak256(abi.encodePacked("\x19\x01", settlement.DOMAIN_SEPARATOR(), structHash));
     }
 
     function sign64(uint256 key, bytes32 structHash) internal view returns (bytes memory) {

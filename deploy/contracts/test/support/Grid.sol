@@ -54,7 +54,9 @@ contract Grid {
             account.spent += deal.unitPrice;
             _pay(winners, deal.unitPrice + seized, deal.schedulerRatio);
         }
-        for (uint256 i = 0; i < losers.length; i++) _slash(losers[i], stakeEach);
+        for (uint256 i = 0; i < losers.length; i++) {
+            _slash(losers[i], stakeEach);
+        }
         _putDeal(account, deal.slot);
         _open.count++;
         _open.slashed += seized;

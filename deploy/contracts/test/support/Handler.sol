@@ -95,8 +95,7 @@ contract Handler is Fixture {
         offer.schedulerRatio = stakeRatio % 7;
         req.deadline = uint64(block.timestamp + bound(lasts, 1 hours, 20 days));
         fund(requester, n * offer.unitPrice);
-        bytes memory offerSig =
-            sign64(lying ? LIAR_KEY : SIGNER_KEY, hashes.hashPoolOrder(offer));
+        bytes memory offerSig = sign64(lying ? LIAR_KEY : SIGNER_KEY, hashes.hashPoolOrder(offer));
         bytes32 dealId = settlement.openDeal(req, signReq(req), offer, offerSig, n);
         if (lying) _liarDeals.push(dealId);
         else _honestDeals.push(dealId);
@@ -175,7 +174,9 @@ contract Handler is Fixture {
 
     function checkEquation() external view {
         uint256 free;
-        for (uint256 i = 0; i < people.length; i++) free += settlement.freeOf(people[i]);
+        for (uint256 i = 0; i < people.length; i++) {
+            free += settlement.freeOf(people[i]);
+        }
         checkMoney(free, 2);
     }
 
@@ -196,7 +197,9 @@ contract Handler is Fixture {
         vm.assertEq(pool.unapplied, unapplied, "unapplied is what is not taken");
         vm.assertEq(pool.staked, staked, "staked is the sum of stakes");
         uint256 locked;
-        for (uint256 i = 0; i < _honestDeals.length; i++) locked += lockedIn(state, _honestDeals[i]);
+        for (uint256 i = 0; i < _honestDeals.length; i++) {
+            locked += lockedIn(state, _honestDeals[i]);
+        }
         vm.assertEq(pool.locked, locked, "locked is what deals have left");
     }
 
@@ -206,9 +209,7 @@ contract Handler is Fixture {
             Pool memory pool = settlement.poolOf(poolId);
             vm.assertLe(pool.pendingDraw, pool.locked, "draws are locked");
             vm.assertLe(
-                uint256(pool.pendingSlashed) + pool.unapplied,
-                pool.staked,
-                "slashes are staked"
+                uint256(pool.pendingSlashed) + pool.unapplied, pool.staked, "slashes are staked"
             );
         }
     }
@@ -225,8 +226,12 @@ contract Handler is Fixture {
             settlement.requestExit(worker);
         }
         vm.warp(block.timestamp + 60 days); // past every deadline, grace and timer
-        for (uint256 i = 0; i < _honestDeals.length; i++) refundInFull(_honestDeals[i], newest);
-        for (uint32 worker = 1; worker <= WORKERS; worker++) takeStake(honest, worker);
+        for (uint256 i = 0; i < _honestDeals.length; i++) {
+            refundInFull(_honestDeals[i], newest);
+        }
+        for (uint32 worker = 1; worker <= WORKERS; worker++) {
+            takeStake(honest, worker);
+        }
 
         uint32 poolId = honest.poolId();
         uint128 bond = settlement.poolOf(poolId).bond;
