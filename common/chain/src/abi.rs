@@ -4,7 +4,8 @@
 
 use alloy::dyn_abi::{DynSolValue, JsonAbiExt};
 use alloy::json_abi::{Error as AbiError, JsonAbi};
-use alloy::primitives::Selector;
+use alloy::primitives::{Address, Selector, U256};
+use alloy::sol_types::SolError;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -49,6 +50,15 @@ static ERRORS: LazyLock<BTreeMap<Selector, AbiError>> = LazyLock::new(|| {
 pub fn explain(data: &[u8]) -> Explained {
     let data = &data[..data.len().min(REVERT_BYTES_MAX)];
     custom_error(data).or_else(|| solidity_error(data)).unwrap_or_else(|| unknown(data))
+}
+
+/// Whose tokens do not cover what: account, units there, units needed.
+pub(crate) fn shortage(data: &[u8]) -> Option<(Address, U256, U256)> {
+    if let Ok(error) = Settlement::FreeTooLow::abi_decode(data) {
+        return Some((error.account, error.free, error.needed));
+    }
+    let error = TestToken::ERC20InsufficientBalance::abi_decode(data).ok()?;
+    Some((error.sender, error.balance, error.needed))
 }
 
 fn custom_error(data: &[u8]) -> Option<Explained> {
@@ -106,8 +116,7 @@ fn value_text(value: &DynSolValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy::primitives::{Address, U256};
-    use alloy::sol_types::{Revert, SolError};
+    use alloy::sol_types::Revert;
 
     #[test]
     fn custom_errors_are_told_with_names_and_values() {
@@ -130,17 +139,15 @@ mod tests {
             actual: U256::ZERO,
         };
         let told = explain(&error.abi_encode());
-        assert_eq!(
-            told.text,
-            "OutOfRange(field = \"n\\u{1b}[2J\", min = 1, max = 2, actual = 0)"
-        );
+        assert_eq!(told.text, "OutOfRange(field = \"n\\u{1b}[2J\", min = 1, max = 2, actual = 0)");
     }
 
     #[test]
     fn texts_panics_and_unknown_data_are_told_too() {
         let told = explain(&Revert::from("too late").abi_encode());
         assert_eq!((told.name.as_str(), told.text.as_str()), ("Error", "revert: too late"));
-        let panic = alloy::hex!("4e487b710000000000000000000000000000000000000000000000000000000000000011");
+        let panic =
+            alloy::hex!("4e487b710000000000000000000000000000000000000000000000000000000000000011");
         assert_eq!(explain(&panic).name, "Panic");
         assert_eq!(explain(&[]).name, "");
         assert!(explain(&[1, 2, 3]).text.contains("0x010203"));

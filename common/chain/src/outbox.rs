@@ -88,12 +88,7 @@ impl Call {
     }
 
     fn request(&self, from: Address) -> CallRequest {
-        CallRequest {
-            from: Some(from),
-            to: self.to,
-            value: self.value,
-            data: self.data.clone(),
-        }
+        CallRequest { from: Some(from), to: self.to, value: self.value, data: self.data.clone() }
     }
 }
 

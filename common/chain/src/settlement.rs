@@ -12,9 +12,10 @@ mod views;
 
 use crate::abi::{Settlement as Abi, TestToken};
 use crate::error::SettleError;
+use crate::keystore::Signer;
 use crate::transport::{CallRequest, Chain};
 use alloy::primitives::{Address, B256, U256};
-use alloy::sol_types::SolCall;
+use alloy::sol_types::{SolCall, SolStruct};
 use quorate_common::ids::{DealId, PoolId, WorkerIdx};
 use quorate_common::messages::{Domain, Separator};
 
@@ -47,8 +48,7 @@ impl Settlement {
             return Err(none("there is no code"));
         }
         let separator = domain.separator();
-        let mut contract =
-            Self { chain, domain, separator, token: Address::ZERO, window_s: 0 };
+        let mut contract = Self { chain, domain, separator, token: Address::ZERO, window_s: 0 };
         let found = contract.read(Abi::DOMAIN_SEPARATORCall {}).await;
         if found.map_err(|error| not_ours(error, none))? != separator.0 {
             return Err(none("it signs for another domain"));
@@ -180,6 +180,28 @@ impl Settlement {
         self.read_from(self.token, TestToken::decimalsCall {}).await
     }
 
+    /// Signs a permission for the contract to take `amount` of the signer's tokens, for the token's
+    /// own domain and the owner's next permit number. Anyone can then send the deposit.
+    pub async fn sign_permit(
+        &self,
+        owner: &Signer,
+        amount: u128,
+        deadline: u64,
+    ) -> Result<Permit, SettleError> {
+        let domain = self.read_from(self.token, TestToken::DOMAIN_SEPARATORCall {}).await?;
+        let nonces = TestToken::noncesCall { owner: owner.address() };
+        let permit = erc2612::Permit {
+            owner: owner.address(),
+            spender: self.address(),
+            value: U256::from(amount),
+            nonce: self.read_from(self.token, nonces).await?,
+            deadline: U256::from(deadline),
+        };
+        let digest = Separator(domain).digest(permit.eip712_hash_struct());
+        let signature = owner.sign(digest);
+        Ok(Permit { owner: owner.address(), amount, deadline, signature })
+    }
+
     async fn read<C: SolCall>(&self, call: C) -> Result<C::Return, SettleError> {
         self.read_from(self.address(), call).await
     }
@@ -191,6 +213,21 @@ impl Settlement {
         let answer = self.chain.call(what, request).await?;
         C::abi_decode_returns(&answer)
             .map_err(|error| self.chain.nonsense("eth_call", format!("{what}: {error}")))
+    }
+}
+
+/// The type's name is part of the hash and must be `Permit`; ours is taken, hence the module.
+mod erc2612 {
+    alloy::sol! {
+        /// What a permit signs.
+        #[derive(Debug)]
+        struct Permit {
+            address owner;
+            address spender;
+            uint256 value;
+            uint256 nonce;
+            uint256 deadline;
+        }
     }
 }
 

@@ -52,8 +52,8 @@ impl ChainUrl {
     /// is not a URL: whoever reads the configuration starts that node and passes its handle.
     pub fn parse(text: &str) -> Result<Self, SettleError> {
         let bad = |expected| SettleError::BadUrl { url: without_secrets(text), expected };
-        let url = Url::parse(text)
-            .map_err(|_| bad("expected http://HOST:PORT or https://HOST/PATH"))?;
+        let url =
+            Url::parse(text).map_err(|_| bad("expected http://HOST:PORT or https://HOST/PATH"))?;
         match url.scheme() {
             "http" | "https" if url.has_host() => Ok(Self::Http(url)),
             "ws" | "wss" => Err(bad("websockets are not spoken; use the node's http(s) address")),
@@ -213,11 +213,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`SettleError::Reverted`] with `what` if the contract refuses.
-    pub async fn estimate_gas(
-        &self,
-        what: &str,
-        request: CallRequest,
-    ) -> Result<u64, SettleError> {
+    pub async fn estimate_gas(&self, what: &str, request: CallRequest) -> Result<u64, SettleError> {
         let ask = self.provider.estimate_gas(request.into()).block(BlockId::latest());
         self.ask_contract("eth_estimateGas", what, ask).await
     }
@@ -253,10 +249,9 @@ impl Chain {
 
     /// Whether the node has heard of a transaction, mined or not.
     pub async fn knows(&self, tx: B256) -> Result<bool, SettleError> {
-        let ask = self.provider.raw_request::<_, Option<serde_json::Value>>(
-            "eth_getTransactionByHash".into(),
-            (tx,),
-        );
+        let ask = self
+            .provider
+            .raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,));
         Ok(self.ask("eth_getTransactionByHash", ask).await?.is_some())
     }
 
@@ -332,6 +327,9 @@ impl Chain {
         let data = payload.as_revert_data();
         if payload.code == REVERTED || data.is_some() {
             let data = data.unwrap_or_default();
+            if let Some((account, have, want)) = abi::shortage(&data) {
+                return SettleError::InsufficientToken { account, have, want };
+            }
             let explained = abi::explain(&data);
             return SettleError::Reverted {
                 what: what.to_owned(),

@@ -12,8 +12,7 @@ use alloy::consensus::{
 };
 use alloy::primitives::{Address, B256};
 use alloy::rpc::types::{
-    Block as RpcBlock, BlockTransactions, Header as RpcHeader, Log, Transaction,
-    TransactionReceipt,
+    Block as RpcBlock, BlockTransactions, Header as RpcHeader, Log, Transaction, TransactionReceipt,
 };
 use revm::context::result::ExecutionResult;
 

@@ -108,11 +108,7 @@ fn panic_reason(output: &Bytes) -> Option<String> {
 }
 
 /// Why a transaction may not even run, in the words of geth that clients look for.
-pub(super) fn refusal(
-    error: &EVMError<Infallible>,
-    tx: &TxEnv,
-    block: &BlockEnv,
-) -> RpcError {
+pub(super) fn refusal(error: &EVMError<Infallible>, tx: &TxEnv, block: &BlockEnv) -> RpcError {
     let EVMError::Transaction(invalid) = error else {
         return RpcError::new(-32_603, format!("internal error: {error}"));
     };
@@ -138,9 +134,9 @@ fn invalid_text(invalid: &InvalidTransaction, tx: &TxEnv, block: &BlockEnv) -> S
         InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
             format!("intrinsic gas too low: have {gas_limit}, want {initial_gas}")
         }
-        InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => format!(
-            "insufficient gas for floor data gas cost: have {gas_limit}, want {gas_floor}"
-        ),
+        InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
+            format!("insufficient gas for floor data gas cost: have {gas_limit}, want {gas_floor}")
+        }
         InvalidTransaction::CallerGasLimitMoreThanBlock => {
             format!("exceeds block gas limit: have {}, limit {}", tx.gas_limit, block.gas_limit)
         }

@@ -4,9 +4,9 @@
 //! least limit exceeds the gas used, because refunds come at the end and a call forwards at most
 //! 63/64 of what is left.
 
+use crate::embedded::RpcError;
 use crate::embedded::chain::ChainState;
 use crate::embedded::evm::{self, TX_GAS_CAP};
-use crate::embedded::RpcError;
 use alloy::rpc::types::TransactionRequest;
 use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
@@ -21,10 +21,7 @@ const CALL_STIPEND: u64 = 2_300;
 ///
 /// # Errors
 /// The revert, with its data, if it fails even with all the gas there is.
-pub(super) fn estimate(
-    chain: &ChainState,
-    request: TransactionRequest,
-) -> Result<u64, RpcError> {
+pub(super) fn estimate(chain: &ChainState, request: TransactionRequest) -> Result<u64, RpcError> {
     let cap = chain.block_gas_limit().min(TX_GAS_CAP);
     let most = request.gas.unwrap_or(cap).min(cap);
     let call = evm::from_request(request, most);

@@ -55,9 +55,9 @@ fn check_kind(tx: &TxEnvelope, chain_id: u64) -> Result<(), RpcError> {
         Some(id) => Err(RpcError::refused(format!(
             "invalid chain id for signer: have {id} want {chain_id}"
         ))),
-        None => Err(RpcError::refused(
-            "only replay-protected (EIP-155) transactions allowed over RPC",
-        )),
+        None => {
+            Err(RpcError::refused("only replay-protected (EIP-155) transactions allowed over RPC"))
+        }
     }
 }
 

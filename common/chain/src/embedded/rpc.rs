@@ -210,8 +210,9 @@ impl Params {
     }
 
     fn required<T: DeserializeOwned>(&mut self, at: usize) -> Result<T, RpcError> {
-        self.optional(at)?
-            .ok_or_else(|| RpcError::bad_params(format!("missing value for required argument {at}")))
+        self.optional(at)?.ok_or_else(|| {
+            RpcError::bad_params(format!("missing value for required argument {at}"))
+        })
     }
 
     fn optional<T: DeserializeOwned>(&mut self, at: usize) -> Result<Option<T>, RpcError> {

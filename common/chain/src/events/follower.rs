@@ -150,12 +150,7 @@ impl Follower {
     }
 
     /// Checks order and place of every log and reads it.
-    fn locate(
-        &self,
-        logs: &[Log],
-        from: u64,
-        cursor: Cursor,
-    ) -> Result<Vec<Located>, SettleError> {
+    fn locate(&self, logs: &[Log], from: u64, cursor: Cursor) -> Result<Vec<Located>, SettleError> {
         let mut events = Vec::with_capacity(logs.len());
         let mut last = None;
         for log in logs {

@@ -134,10 +134,7 @@ impl Inner {
     }
 
     /// The receipt of whichever version was mined.
-    async fn mined(
-        &self,
-        prepared: &Prepared,
-    ) -> Result<Option<TransactionReceipt>, SettleError> {
+    async fn mined(&self, prepared: &Prepared) -> Result<Option<TransactionReceipt>, SettleError> {
         for version in prepared.versions.iter().rev() {
             if let Some(receipt) = self.chain.receipt(version.hash).await? {
                 return Ok(Some(receipt));
@@ -162,8 +159,8 @@ impl Inner {
         else {
             return Err(self.chain.nonsense("eth_getTransactionReceipt", "no block"));
         };
-        let fee = U256::from(receipt.gas_used)
-            .saturating_mul(U256::from(receipt.effective_gas_price));
+        let fee =
+            U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price));
         Ok(Receipt {
             tx: receipt.transaction_hash,
             block_number,

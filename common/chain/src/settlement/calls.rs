@@ -50,8 +50,7 @@ impl Settlement {
         s.0[0] &= 0x7f;
         let v = 27 + (signature.vs.0[0] >> 7);
         let deadline = U256::from(deadline);
-        let call =
-            Abi::depositWithPermitCall { owner, amount, deadline, v, r: signature.r, s };
+        let call = Abi::depositWithPermitCall { owner, amount, deadline, v, r: signature.r, s };
         self.tell(format!("deposit {amount} for {owner}"), &call)
     }
 
@@ -80,7 +79,10 @@ impl Settlement {
 
     /// Starts a worker's exit timer.
     pub fn request_exit(&self, worker: WorkerIdx) -> Call {
-        self.tell(format!("request exit of {worker}"), &Abi::requestExitCall { workerIdx: worker.0 })
+        self.tell(
+            format!("request exit of {worker}"),
+            &Abi::requestExitCall { workerIdx: worker.0 },
+        )
     }
 
     /// Stops a worker's exit timer.
@@ -125,10 +127,7 @@ impl Settlement {
 
     /// After the timer, frees a pool's bond.
     pub fn withdraw_bond(&self, pool: PoolId) -> Call {
-        self.tell(
-            format!("withdraw the bond of {pool}"),
-            &Abi::withdrawBondCall { poolId: pool.0 },
-        )
+        self.tell(format!("withdraw the bond of {pool}"), &Abi::withdrawBondCall { poolId: pool.0 })
     }
 
     /// Matches `tasks` tasks of two signed orders. `req_signature` is 64 or 65 bytes, or what an
@@ -165,8 +164,7 @@ impl Settlement {
 
     /// Puts a batch up for its window, with the header's signature by the pool's signer.
     pub fn commit_batch(&self, header: &Header, signature: &Signature) -> Call {
-        let call =
-            Abi::commitBatchCall { header: header.into(), r: signature.r, vs: signature.vs };
+        let call = Abi::commitBatchCall { header: header.into(), r: signature.r, vs: signature.vs };
         self.tell(format!("commit batch {} of {}", header.index, header.pool), &call)
     }
 

@@ -47,7 +47,6 @@ async fn create(
 }
 
 fn created(outbox: &Outbox, receipt: &Receipt) -> Result<Address, SettleError> {
-    let nonsense =
-        || outbox.chain().nonsense("eth_getTransactionReceipt", "no contract address");
+    let nonsense = || outbox.chain().nonsense("eth_getTransactionReceipt", "no contract address");
     receipt.contract.ok_or_else(nonsense)
 }
