@@ -92,6 +92,8 @@ interface ISettlement {
         uint128 paid,
         uint128 claimed
     );
+    /// @notice The token refused to pay `account`; `amount` is in its free balance instead.
+    event PayoutKept(address indexed account, uint128 amount);
     /// @notice `amount` went back to the requester's free balance, `returned` in all. After
     /// `closed` nothing more comes back.
     event Refunded(
@@ -370,11 +372,12 @@ interface ISettlement {
     // -----------------------------------------------------------------------------------------
 
     /// @notice Pays a worker's owner everything earned in a pool and not yet paid, and applies the
-    /// worker's slashes to its stake there. Anyone may call; only the owner is paid.
+    /// worker's slashes to its stake there. Anyone may call; only the owner is paid, or, if the
+    /// token refuses that, credited.
     /// @param account The worker's account in the state after batch `index`.
     /// @param proof 20 hashes from the leaf at `workerIdx`.
     /// @param index A finalized batch that is still remembered.
-    /// @return paid Tokens transferred; zero if there were only slashes to apply.
+    /// @return paid What the owner got; zero if there were only slashes to apply.
     function claim(
         uint32 poolId,
         uint32 workerIdx,
@@ -402,6 +405,12 @@ interface ISettlement {
     // -----------------------------------------------------------------------------------------
     // Parameters
     // -----------------------------------------------------------------------------------------
+
+    /// @notice Workers registered so far; the newest one's number.
+    function workers() external view returns (uint32);
+
+    /// @notice Pools registered so far; the newest one's number.
+    function pools() external view returns (uint32);
 
     /// @notice The only token; fixed at construction.
     function token() external view returns (address);

@@ -85,9 +85,9 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc ISettlement
     uint64 public immutable window;
 
-    /// @notice Workers registered so far; the newest one's number.
+    /// @inheritdoc ISettlement
     uint32 public workers;
-    /// @notice Pools registered so far; the newest one's number.
+    /// @inheritdoc ISettlement
     uint32 public pools;
 
     mapping(address account => uint128) private _free;
@@ -460,7 +460,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         seat.claimed = claimed + paid;
         pool.owed -= paid;
         emit Claimed(poolId, workerIdx, worker.owner, paid, claimed + paid);
-        _token.safeTransfer(worker.owner, paid); // last: a re-entrant call already sees it paid
+        _pay(worker.owner, paid); // last: a re-entrant call already sees it paid
     }
 
     /// @inheritdoc ISettlement
@@ -524,6 +524,14 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         if (received != amount) revert TransferMismatch(amount, received);
         _free[from] += amount;
         emit Deposited(from, amount);
+    }
+
+    /// @dev Sends tokens out, or keeps them for `to` where the token refuses it (a block list):
+    /// nobody's slash may go unapplied, and no bond stay, because its worker cannot be paid.
+    function _pay(address to, uint128 amount) private {
+        if (_token.trySafeTransfer(to, amount)) return;
+        _free[to] += amount;
+        emit PayoutKept(to, amount);
     }
 
     /// @dev Takes from a free balance; every use of money but a deposit begins here.

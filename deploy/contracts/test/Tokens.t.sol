@@ -62,35 +62,48 @@ contract TokensTest is Fixture {
 
     function test_a_claim_paid_in_an_evil_token_pays_once() public {
         CallbackToken evil = new CallbackToken();
-        settlement = deploy(address(evil), WINDOW);
-        evil.approve(address(settlement), 100_000);
+        (WorkerAccount memory account, bytes32[] memory path) = earn400(evil);
+        evil.arm(address(settlement), abi.encodeCall(ISettlement.claim, (1, 1, account, path, 1)));
+        vm.assertEq(settlement.claim(1, 1, account, path, 1), 400, "paid");
+        checkRefused(evil);
+        vm.assertEq(evil.balanceOf(owner), 400, "once");
+        vm.assertEq(settlement.poolOf(1).owed, 100, "owed");
+    }
+
+    /// An owner on the token's block list must not keep slashes from being applied.
+    function test_a_claim_the_token_refuses_is_kept_for_the_owner() public {
+        FalseToken no = new FalseToken();
+        (WorkerAccount memory account, bytes32[] memory path) = earn400(no);
+        no.refuse();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.PayoutKept(owner, 400);
+        vm.assertEq(settlement.claim(1, 1, account, path, 1), 400, "counted");
+        vm.assertEq(settlement.freeOf(owner), 400, "kept");
+        vm.assertEq(settlement.poolOf(1).owed, 100, "owed");
+    }
+
+    /// A settlement in `unit` where worker 1 has 400 to claim from pool 1, out of the stake that a
+    /// tampered batch took from worker 2.
+    function earn400(IERC20 unit)
+        private
+        returns (WorkerAccount memory account, bytes32[] memory path)
+    {
+        settlement = deploy(address(unit), WINDOW);
+        unit.approve(address(settlement), 100_000);
         settlement.deposit(100_000);
         settlement.registerPool(signer, "node", 50_000);
         Grid grid = new Grid(settlement, 1, SIGNER_KEY);
-        uint32 worker = newWorker(0);
-        // Work that is given away cannot be claimed, so fill the purse through a tampered batch
-        // that slashes what this worker has staked and pays it out.
-        uint32 staker = newWorker(address(this), VOTE_KEY + 1);
-        settlement.stake(1, staker, 500);
-        WorkerAccount memory account;
+        newWorker(0);
+        settlement.stake(1, newWorker(address(this), VOTE_KEY + 1), 500);
         account.owner = owner;
         account.voteKey = vm.addr(VOTE_KEY);
         account.cumEarned = 400;
-        grid.forgeWorker(worker, account);
+        grid.forgeWorker(1, account);
         grid.tamper(500, 0, 500);
         Header memory header = grid.commit();
         vm.warp(block.timestamp + WINDOW);
         settlement.finalize(header);
-
-        bytes32[] memory path;
-        (account, path) = grid.workerProof(1, worker);
-        evil.arm(
-            address(settlement), abi.encodeCall(ISettlement.claim, (1, worker, account, path, 1))
-        );
-        vm.assertEq(settlement.claim(1, worker, account, path, 1), 400, "paid");
-        checkRefused(evil);
-        vm.assertEq(evil.balanceOf(owner), 400, "once");
-        vm.assertEq(settlement.poolOf(1).owed, 100, "owed");
+        return grid.workerProof(1, 1);
     }
 
     function checkRefused(CallbackToken evil) private view {
