@@ -1,3 +1,4 @@
 //! stub
+pub mod blobs;
 pub mod journal;
 pub mod store;
