@@ -46,7 +46,8 @@ impl Grid {
                 self.durable.orders.insert(*hash, order.clone());
             }
             Record::Refused { hash, reason } => {
-                let order = self.durable.orders.get_mut(hash).expect("an order is refused once taken");
+                let order =
+                    self.durable.orders.get_mut(hash).expect("an order is refused once taken");
                 order.state = OrderState::Refused(reason.clone());
             }
             Record::Deal { terms, ready, at_unix_ms } => {
@@ -211,7 +212,10 @@ impl Grid {
             outcome,
             winner: winner.map(|digest| digest.word()),
             sets,
-            votes: votes.into_iter().map(|(w, vote, ballot)| (w, identity(w), vote, ballot)).collect(),
+            votes: votes
+                .into_iter()
+                .map(|(w, vote, ballot)| (w, identity(w), vote, ballot))
+                .collect(),
         }
     }
 
@@ -258,7 +262,8 @@ impl Grid {
         worker: WorkerIdx,
         next: impl FnOnce(ReplicaState) -> ReplicaState,
     ) {
-        let replica = self.open_mut(key).replica_mut(worker).expect("a replica comes before its votes");
+        let replica =
+            self.open_mut(key).replica_mut(worker).expect("a replica comes before its votes");
         let state = std::mem::replace(&mut replica.state, ReplicaState::Lost);
         replica.state = next(state);
     }
@@ -286,5 +291,7 @@ impl Grid {
 
 fn open_of(slot: DealSlot, deal: &Deal) -> impl Iterator<Item = TaskKey> + '_ {
     let opened = deal.tasks[..deal.next as usize].iter().zip(0_u32..);
-    opened.filter(|(task, _)| task.open().is_some()).map(move |(_, idx)| TaskKey { deal: slot, idx })
+    opened
+        .filter(|(task, _)| task.open().is_some())
+        .map(move |(_, idx)| TaskKey { deal: slot, idx })
 }

@@ -1,1 +1,19 @@
-//! stub
+//! Checking somebody else's work: what a watcher, `quorate verify`, a claim and the scheduler's own
+//! self-check share. Every step of a batch is repeated from its evidence exactly as the contract
+//! repeats it in a dispute.
+//!
+//! In reading order: `fault` is the list of checks, `step` one settled task, `walk` a batch task by
+//! task, `books` a replica of the pool's accounts, `cut` makes receipts, `verify` checks one.
+//! Whether a deal, a worker or a stake exists at all is the chain's to say, not this module's.
+
+mod books;
+mod cut;
+mod fault;
+mod step;
+mod verify;
+mod walk;
+
+pub use books::Books;
+pub use cut::{Receipts, receipt, receipts, seal_hashes};
+pub use fault::{Fault, Mismatch};
+pub use verify::{Anchor, Verified, VerifiedVote, verify};

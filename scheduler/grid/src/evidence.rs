@@ -7,7 +7,7 @@ use crate::{
     ledger::{DealBook, Identity},
     task::{FrameProof, SetRec},
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use quorate_common::{
     accounts::{DealAccount, TaskRec, Vote, WorkerAccount},
     digest::Digest,
@@ -64,10 +64,12 @@ pub struct BatchFile {
     pub pool: PoolId,
     /// Its index.
     pub index: u64,
-    /// The previous header's struct hash.
-    pub parent: B256,
+    /// The header before it; `None` for the first batch.
+    pub parent: Option<Header>,
     /// The state root it starts from.
     pub pre_state_root: B256,
+    /// Tasks the pool settled before it.
+    pub settled_before: u64,
     /// Deals of its tasks.
     pub terms: Vec<DealTerms>,
     /// Touched workers.
@@ -98,7 +100,9 @@ pub struct Receipt {
     pub domain: Domain,
     /// The batch.
     pub header: Header,
-    /// The scheduler's signature over it.
+    /// Who signed header and commit sets.
+    pub signer: Address,
+    /// Its signature over the header.
     pub header_signature: Signature,
     /// The task's place in the batch.
     pub place: u32,
@@ -108,6 +112,9 @@ pub struct Receipt {
     pub path: Vec<B256>,
     /// Where the step starts.
     pub before: Before,
+    /// The pool's count of settled tasks, this one included; `None` where nobody voted, since it is
+    /// in no leaf then.
+    pub seq: Option<u64>,
     /// The deal.
     pub deal: DealTerms,
     /// The deal's account before the step; `None`: empty leaf.
@@ -167,6 +174,26 @@ pub struct SignedSet {
     pub proof: FrameProof,
 }
 
+/// Largest receipt, in bytes: fifteen voters with their paths in JSON take 90 KiB.
+pub const RECEIPT_BYTES_MAX: usize = 256 << 10;
+
+/// The bytes are no receipt.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadReceipt {
+    /// Far too large to be one.
+    #[error("receipt of {0} bytes; expected at most {RECEIPT_BYTES_MAX}")]
+    TooLarge(usize),
+    /// Not JSON of this shape.
+    #[error("receipt is not a `{schema}` document: {0}", schema = Receipt::SCHEMA)]
+    Malformed(String),
+    /// A second spelling of a receipt. There is one, so that its bytes can be compared and hashed.
+    #[error("canonical form: receipt differs at byte {at} from the text it should have")]
+    NotCanonical {
+        /// The first byte that differs.
+        at: usize,
+    },
+}
+
 /// The bytes are no evidence file.
 #[derive(Debug, thiserror::Error)]
 #[error("evidence file of {bytes} bytes does not decode: {reason}")]
@@ -178,6 +205,29 @@ pub struct BadBatchFile {
 impl Receipt {
     /// The only schema there is.
     pub const SCHEMA: &'static str = "quorate.receipt/v1";
+
+    /// The receipt's one text: compact JSON, fields in the order of the struct, no line end.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a receipt holds nothing JSON cannot say")
+    }
+
+    /// Reads a receipt, and only in the form [`Receipt::to_json`] writes.
+    ///
+    /// # Errors
+    /// [`BadReceipt`]; what it says is checked by [`crate::audit::verify`].
+    pub fn parse_canonical(bytes: &[u8]) -> Result<Self, BadReceipt> {
+        if bytes.len() > RECEIPT_BYTES_MAX {
+            return Err(BadReceipt::TooLarge(bytes.len()));
+        }
+        let receipt: Self = serde_json::from_slice(bytes)
+            .map_err(|error| BadReceipt::Malformed(error.to_string()))?;
+        let text = receipt.to_json();
+        if text.as_bytes() == bytes {
+            return Ok(receipt);
+        }
+        let same = text.bytes().zip(bytes).take_while(|(one, other)| one == *other).count();
+        Err(BadReceipt::NotCanonical { at: same })
+    }
 }
 
 impl BatchFile {

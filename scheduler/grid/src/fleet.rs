@@ -75,7 +75,13 @@ impl Fleet {
     }
 
     /// Adds a worker, or changes its keys.
-    pub fn register(&mut self, worker: WorkerIdx, owner: Address, vote_key: Address, node_key: B256) {
+    pub fn register(
+        &mut self,
+        worker: WorkerIdx,
+        owner: Address,
+        vote_key: Address,
+        node_key: B256,
+    ) {
         self.by_node.insert(node_key, worker);
         let member = self.members.entry(worker).or_insert_with(|| Member {
             owner,

@@ -7,8 +7,8 @@ use crate::{
     fleet::{Draws, Fleet},
     input::{ChainInput, Input, Ticket},
     ledger::{BatchState, Ledger},
-    policy::{Genesis, Policy},
     poco::Outcome,
+    policy::{Genesis, Policy},
     record::Record,
     task::Task,
 };
@@ -191,7 +191,8 @@ impl Grid {
     }
 
     fn on_open_failed(&mut self, order: B256, reason: String) {
-        let opening = self.durable.orders.get(&order).is_some_and(|o| o.state == OrderState::Opening);
+        let opening =
+            self.durable.orders.get(&order).is_some_and(|o| o.state == OrderState::Opening);
         if opening {
             self.record(Record::Refused { hash: order, reason });
         }

@@ -161,7 +161,9 @@ impl DealBook {
     /// The tree behind `settled_root`.
     pub fn bitmap(&self) -> Sparse {
         let mut tree = Sparse::new(BITMAP_DEPTH);
-        tree.set(&self.words.iter().map(|(at, word)| (u64::from(*at), B256::from(*word))).collect());
+        tree.set(
+            &self.words.iter().map(|(at, word)| (u64::from(*at), B256::from(*word))).collect(),
+        );
         tree
     }
 
@@ -275,8 +277,7 @@ impl Ledger {
     ) {
         for ((worker, identity, ..), verdict) in settling.votes.iter().zip(&judgement.verdicts) {
             let before = self.workers.get(&worker.0).cloned();
-            let account =
-                self.workers.entry(worker.0).or_insert_with(|| identity.fresh_account());
+            let account = self.workers.entry(worker.0).or_insert_with(|| identity.fresh_account());
             account.cum_earned += verdict.earned;
             account.cum_slashed += verdict.slashed;
             account.score = verdict.score;
@@ -293,7 +294,8 @@ impl Ledger {
         changes: &mut BTreeMap<u64, B256>,
     ) {
         let slot = settling.terms.slot;
-        let before = (!self.open.deals.contains_key(&slot.0)).then(|| self.deals.get(&slot.0).cloned());
+        let before =
+            (!self.open.deals.contains_key(&slot.0)).then(|| self.deals.get(&slot.0).cloned());
         if let Some(before) = before {
             self.open.deals.insert(slot.0, before);
             self.open.terms.insert(slot.0, settling.terms.clone());
@@ -334,7 +336,7 @@ impl Ledger {
         let open = std::mem::take(&mut self.open);
         let pre = self.tree_before(&open);
         let leaves = open.tasks.iter().map(|task| task.rec.leaf()).collect();
-        let file = batch_file(self.pool, self.index, self.parent, &pre, open);
+        let file = self.batch_file(&pre, open);
         let last = &file.tasks.last().expect("checked above").rec;
         let header = Header {
             pool: self.pool,
@@ -388,6 +390,31 @@ impl Ledger {
         tree
     }
 
+    fn batch_file(&self, pre: &Sparse, open: OpenBatch) -> BatchFile {
+        let worker = |(idx, account): (u32, Option<WorkerAccount>)| PreWorker {
+            worker: WorkerIdx(idx),
+            account,
+            path: pre.path(u64::from(idx)),
+        };
+        let deal = |(slot, book): (u32, Option<DealBook>)| PreDeal {
+            slot: DealSlot(slot),
+            book,
+            path: pre.path(deal_leaf(DealSlot(slot))),
+        };
+        let parent = self.closed.get(&(self.index - 1)).map(|closed| closed.header.clone());
+        BatchFile {
+            pool: self.pool,
+            index: self.index,
+            parent,
+            pre_state_root: pre.root(),
+            settled_before: self.seq - open.tasks.len() as u64,
+            terms: open.terms.into_values().collect(),
+            workers: open.workers.into_iter().map(worker).collect(),
+            deals: open.deals.into_iter().map(deal).collect(),
+            tasks: open.tasks,
+        }
+    }
+
     /// A worker's account with its path to the state root now.
     pub fn worker_proof(&self, worker: WorkerIdx) -> Option<(WorkerAccount, Vec<B256>)> {
         let account = self.workers.get(&worker.0)?;
@@ -407,34 +434,5 @@ impl Ledger {
         let spent = self.deals.values().map(|book| book.account.spent).sum();
         let refunded = self.deals.values().map(|book| book.account.refunded).sum();
         (earned, slashed, spent, refunded)
-    }
-}
-
-fn batch_file(
-    pool: PoolId,
-    index: u64,
-    parent: B256,
-    pre: &Sparse,
-    open: OpenBatch,
-) -> BatchFile {
-    let worker = |(idx, account): (u32, Option<WorkerAccount>)| PreWorker {
-        worker: WorkerIdx(idx),
-        account,
-        path: pre.path(u64::from(idx)),
-    };
-    let deal = |(slot, book): (u32, Option<DealBook>)| PreDeal {
-        slot: DealSlot(slot),
-        book,
-        path: pre.path(deal_leaf(DealSlot(slot))),
-    };
-    BatchFile {
-        pool,
-        index,
-        parent,
-        pre_state_root: pre.root(),
-        terms: open.terms.into_values().collect(),
-        workers: open.workers.into_iter().map(worker).collect(),
-        deals: open.deals.into_iter().map(deal).collect(),
-        tasks: open.tasks,
     }
 }

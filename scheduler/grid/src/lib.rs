@@ -8,24 +8,24 @@
 //! arithmetic of trust and pay, [`task`] a task's life, [`deal`] and [`fleet`] who wants and who can,
 //! [`ledger`] the books, [`evidence`] and [`audit`] what a stranger needs to check them.
 
-pub mod input;
-pub mod effect;
-pub mod record;
-pub mod policy;
-pub mod poco;
-pub mod task;
-pub mod deal;
-pub mod fleet;
-pub mod ledger;
-pub mod evidence;
+mod apply;
 pub mod audit;
 pub mod deadline;
+pub mod deal;
+pub mod effect;
+pub mod evidence;
+pub mod fleet;
 mod grid;
-mod apply;
-mod sessions;
-mod votes;
+pub mod input;
+pub mod ledger;
+pub mod poco;
+pub mod policy;
 mod progress;
+pub mod record;
+mod sessions;
+pub mod task;
 mod view;
+mod votes;
 
 pub use effect::{Effect, Ready};
 pub use grid::Grid;

@@ -65,6 +65,12 @@ impl Tally {
         self.groups.iter().find(|(_, group)| holds(*group)).map(|(digest, _)| *digest)
     }
 
+    /// Whether `digest` is credible at `trust`; at trust 1 that is every digest voted for.
+    pub fn holds(&self, digest: B256, trust: u32) -> bool {
+        let group = self.group(digest);
+        group > 0 && decides(U256::from(group), self.total(), trust)
+    }
+
     /// The digest with the largest group, the earliest among equals.
     pub fn leader(&self) -> Option<B256> {
         let best = self.groups.iter().rev().max_by_key(|(_, group)| *group)?;
@@ -273,9 +279,8 @@ mod tests {
     #[test]
     fn one_worker_suffices_from_three_times_trust_plus_one() {
         for trust in [2_u32, 5, 100, 10_000] {
-            let alone = |score| {
-                Tally::default().would_decide(trust, std::iter::once(weight(score)))
-            };
+            let alone =
+                |score| Tally::default().would_decide(trust, std::iter::once(weight(score)));
             let enough = 3 * (trust + 1);
             assert!(enough < 12 || alone(enough), "trust {trust}");
             assert!(!alone(enough - 1) || trust == 2, "trust {trust}");

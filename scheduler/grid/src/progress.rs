@@ -136,10 +136,9 @@ impl Grid {
     /// Asks one backer for the winning bytes: connected ones first, each once, then all again.
     fn fetch(&mut self, now: Now, key: TaskKey, digest: Digest) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let backs = |r: &&crate::task::Replica| {
-            matches!(&r.state, ReplicaState::Revealed(revealed) if revealed.digest == digest)
-        };
-        let backers: Vec<WorkerIdx> = open.replicas.iter().filter(backs).map(|r| r.worker).collect();
+        let backs = |r: &&crate::task::Replica| matches!(&r.state, ReplicaState::Revealed(revealed) if revealed.digest == digest);
+        let backers: Vec<WorkerIdx> =
+            open.replicas.iter().filter(backs).map(|r| r.worker).collect();
         let connected = |worker: &&WorkerIdx| self.durable.fleet.session(**worker).is_some();
         let fresh = backers.iter().filter(connected).find(|w| !open.asked.contains(w)).copied();
         let chosen = fresh.or_else(|| backers.iter().find(connected).copied());
@@ -304,7 +303,9 @@ impl Grid {
         let deal = &self.durable.deals[&key.deal];
         let open = self.task(key).and_then(Task::open);
         let others: Vec<&Member> = open
-            .map(|open| open.replicas.iter().filter_map(|r| self.durable.fleet.get(r.worker)).collect())
+            .map(|open| {
+                open.replicas.iter().filter_map(|r| self.durable.fleet.get(r.worker)).collect()
+            })
             .unwrap_or_default();
         self.durable.fleet.draw(draw, |worker, member| {
             self.has_stake(worker, member, deal.stake) && others.iter().all(|o| apart(o, member))

@@ -68,8 +68,12 @@ impl Grid {
         session: SessionId,
         holding: &[(TaskKey, u16)],
     ) {
-        let tasks: Vec<TaskKey> =
-            self.durable.fleet.get(worker).map(|m| m.tasks.iter().copied().collect()).unwrap_or_default();
+        let tasks: Vec<TaskKey> = self
+            .durable
+            .fleet
+            .get(worker)
+            .map(|m| m.tasks.iter().copied().collect())
+            .unwrap_or_default();
         for key in tasks {
             self.tell_deal(worker, session, key);
             let Some(open) = self.task(key).and_then(Task::open) else { continue };
@@ -99,7 +103,8 @@ impl Grid {
         let Some(replica) = open.replica(worker) else { return false };
         let lost = matches!(replica.state, ReplicaState::Lost);
         let deal = &self.durable.deals[&key.deal];
-        lost && replica.attempt == open.attempt() && open.live() < deal.replicas_max()
+        lost && replica.attempt == open.attempt()
+            && open.live() < deal.replicas_max()
             && !open.revealing()
     }
 
@@ -153,8 +158,12 @@ impl Grid {
         if !away {
             return;
         }
-        let tasks: Vec<TaskKey> =
-            self.durable.fleet.get(worker).map(|m| m.tasks.iter().copied().collect()).unwrap_or_default();
+        let tasks: Vec<TaskKey> = self
+            .durable
+            .fleet
+            .get(worker)
+            .map(|m| m.tasks.iter().copied().collect())
+            .unwrap_or_default();
         for key in tasks {
             self.lose(now, key, worker);
         }
@@ -163,7 +172,8 @@ impl Grid {
     /// A replica is lost, if it has not committed yet: someone else is asked at once.
     pub(crate) fn lose(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let assigned = open.replica(worker).is_some_and(|r| matches!(r.state, ReplicaState::Assigned));
+        let assigned =
+            open.replica(worker).is_some_and(|r| matches!(r.state, ReplicaState::Assigned));
         if assigned {
             self.record(Record::Lost { task: key, worker });
             self.durable.fleet.occupy(worker, -1);

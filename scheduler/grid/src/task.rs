@@ -176,7 +176,8 @@ impl Open {
     /// Whether somebody in a frozen set has still to reveal.
     pub fn revealing(&self) -> bool {
         self.replicas.iter().any(|r| {
-            usize::from(r.attempt) < self.sets.len() && matches!(r.state, ReplicaState::Committed(_))
+            usize::from(r.attempt) < self.sets.len()
+                && matches!(r.state, ReplicaState::Committed(_))
         })
     }
 

@@ -246,7 +246,10 @@ impl Waiting {
             (self.busy, "a worker has to finish first; it waits for a free slot"),
             (self.stake, "workers lack free stake: they must add stake, or the price be lower"),
             (self.offline, "workers are offline; more would help"),
-            (self.related, "every worker's owner votes already: it needs more owners, or less trust"),
+            (
+                self.related,
+                "every worker's owner votes already: it needs more owners, or less trust",
+            ),
         ];
         let found = reasons.iter().find(|(count, _)| *count > 0);
         found.map_or("no worker is registered", |(_, hint)| hint).to_owned()
