@@ -73,7 +73,7 @@ contract GasTest is Fixture {
         claim(good, 1);
         vm.snapshotGasLastCall(GROUP, "claim first");
         claim(bad, 1);
-        vm.snapshotGasLastCall(GROUP, "claim of a slash");
+        vm.snapshotGasLastCall(GROUP, "claim first, with a slash");
 
         // Once around the ring, so that slots are reused.
         for (uint256 i = 0; i < 1023; i++) {

@@ -20,12 +20,12 @@ contract VectorsTest {
 
     // ---- eip712.json ----
 
-    function test_domain_separator() public {
+    function test_domain_separator() public view {
         string memory json = read("eip712.json");
         vm.assertEq(separator(json), vm.parseJsonBytes32(json, ".domain.separator"), "separator");
     }
 
-    function test_struct_hashes_and_digests() public {
+    function test_struct_hashes_and_digests() public view {
         string memory json = read("eip712.json");
         uint256 seen;
         uint256 i;
@@ -42,7 +42,7 @@ contract VectorsTest {
         vm.assertEq(seen, 2 ** 11 - 1, "each of the eleven structs at least once");
     }
 
-    function test_commitments() public {
+    function test_commitments() public view {
         string memory json = read("eip712.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".commitment", i)); i++) {
@@ -65,7 +65,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one commitment");
     }
 
-    function test_ids() public {
+    function test_ids() public view {
         string memory json = read("eip712.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".ids", i)); i++) {
@@ -84,7 +84,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one id");
     }
 
-    function test_frame() public {
+    function test_frame() public view {
         string memory json = read("eip712.json");
         bytes32[] memory messages = vm.parseJsonBytes32Array(json, ".frame.structHashes");
         uint32 count = uint32(num(json, ".frame.", "count"));
@@ -105,7 +105,7 @@ contract VectorsTest {
 
     // ---- merkle.json ----
 
-    function test_empty_subtrees() public {
+    function test_empty_subtrees() public view {
         string memory json = read("merkle.json");
         bytes32[] memory zero = vm.parseJsonBytes32Array(json, ".zero");
         vm.assertEq(zero.length, 21, "Z[0] to Z[20]");
@@ -114,7 +114,7 @@ contract VectorsTest {
         }
     }
 
-    function test_state_proofs() public {
+    function test_state_proofs() public view {
         string memory json = read("merkle.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".state", i)); i++) {
@@ -127,7 +127,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one proof");
     }
 
-    function test_account_leaves() public {
+    function test_account_leaves() public view {
         string memory json = read("merkle.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".accounts", i)); i++) {
@@ -145,7 +145,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one worker");
     }
 
-    function test_deal_leaves() public {
+    function test_deal_leaves() public view {
         string memory json = read("merkle.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".deals", i)); i++) {
@@ -162,7 +162,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one deal");
     }
 
-    function test_task_leaves() public {
+    function test_task_leaves() public view {
         string memory json = read("merkle.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".tasks", i)); i++) {
@@ -172,7 +172,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one task");
     }
 
-    function test_commit_set() public {
+    function test_commit_set() public view {
         string memory json = read("merkle.json");
         uint256 i;
         for (; vm.keyExistsJson(json, item(".commitSet.entries", i)); i++) {
@@ -189,7 +189,7 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one commitment");
     }
 
-    function test_votes_hash() public {
+    function test_votes_hash() public view {
         string memory json = read("merkle.json");
         bytes32[] memory sets = vm.parseJsonBytes32Array(json, ".votes.sets");
         uint256 count;
