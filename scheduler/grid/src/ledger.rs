@@ -115,6 +115,10 @@ pub struct Ledger {
     pub closed: BTreeMap<u64, Closed>,
     #[serde(skip, default = "empty_state")]
     tree: Sparse,
+    /// Trees behind the settled roots of unfinished deals, built when first needed: hashing all 256
+    /// words again for each task would cost more than all its signatures.
+    #[serde(skip)]
+    bitmaps: BTreeMap<u32, Sparse>,
 }
 
 fn empty_state() -> Sparse {
@@ -168,14 +172,15 @@ impl DealBook {
     }
 
     /// Marks a task and books its money. False if it was marked before.
-    fn settle(&mut self, task_idx: u32, judgement: &Judgement) -> bool {
+    fn settle(&mut self, bitmap: &mut Sparse, task_idx: u32, judgement: &Judgement) -> bool {
         let (at, bit) = place(task_idx);
         let word = self.words.entry(at).or_default();
         if word.bit(bit) {
             return false;
         }
         word.set_bit(bit, true);
-        self.account.settled_root = self.bitmap().root();
+        bitmap.set(&BTreeMap::from([(at.into(), B256::from(*word))]));
+        self.account.settled_root = bitmap.root();
         self.account.settled_count += 1;
         self.account.spent += judgement.spent;
         self.account.refunded += judgement.refunded;
@@ -187,6 +192,21 @@ impl DealBook {
 pub fn place(task_idx: u32) -> (u8, usize) {
     let word = u8::try_from(task_idx / 256).expect("a deal has at most 2^16 tasks");
     (word, (task_idx % 256) as usize)
+}
+
+impl OpenBatch {
+    /// Leaves of the touched accounts as they were before the batch.
+    fn leaves_before(&self) -> BTreeMap<u64, B256> {
+        let workers = self.workers.iter().map(|(idx, before)| {
+            let leaf = before.as_ref().map_or(B256::ZERO, WorkerAccount::leaf);
+            (worker_leaf(WorkerIdx(*idx)), leaf)
+        });
+        let deals = self.deals.iter().map(|(slot, before)| {
+            let leaf = before.as_ref().map_or(B256::ZERO, |book| book.account.leaf());
+            (deal_leaf(DealSlot(*slot)), leaf)
+        });
+        workers.chain(deals).collect()
+    }
 }
 
 impl Ledger {
@@ -202,6 +222,7 @@ impl Ledger {
             open: OpenBatch::default(),
             closed: BTreeMap::new(),
             tree: empty_state(),
+            bitmaps: BTreeMap::new(),
         }
     }
 
@@ -301,7 +322,11 @@ impl Ledger {
             self.open.terms.insert(slot.0, settling.terms.clone());
         }
         let book = self.deals.entry(slot.0).or_insert_with(|| DealBook::fresh(settling.deal_id));
-        let first = book.settle(settling.task_idx, judgement);
+        let bitmap = self.bitmaps.entry(slot.0).or_insert_with(|| book.bitmap());
+        let first = book.settle(bitmap, settling.task_idx, judgement);
+        if book.account.settled_count == settling.terms.tasks {
+            self.bitmaps.remove(&slot.0);
+        }
         assert!(first, "task {} of {slot} was settled twice", settling.task_idx);
         changes.insert(deal_leaf(slot), book.account.leaf());
     }
@@ -334,9 +359,14 @@ impl Ledger {
             return;
         }
         let open = std::mem::take(&mut self.open);
-        let pre = self.tree_before(&open);
         let leaves = open.tasks.iter().map(|task| task.rec.leaf()).collect();
-        let file = self.batch_file(&pre, open);
+        // The tree goes back to where the batch began, for the paths, and comes forward again: a copy
+        // would cost a pool's whole size each time.
+        let before = open.leaves_before();
+        let after = before.keys().map(|at| (*at, self.tree.leaf(*at))).collect();
+        self.tree.set(&before);
+        let file = self.batch_file(open);
+        self.tree.set(&after);
         let last = &file.tasks.last().expect("checked above").rec;
         let header = Header {
             pool: self.pool,
@@ -376,37 +406,24 @@ impl Ledger {
         Some((closed.header.clone(), closed.file.clone()?))
     }
 
-    /// The state tree as it was before the open batch.
-    fn tree_before(&self, open: &OpenBatch) -> Sparse {
-        let workers = open.workers.iter().map(|(idx, before)| {
-            (u64::from(*idx), before.as_ref().map_or(B256::ZERO, WorkerAccount::leaf))
-        });
-        let deals = open.deals.iter().map(|(slot, before)| {
-            let leaf = before.as_ref().map_or(B256::ZERO, |book| book.account.leaf());
-            (deal_leaf(DealSlot(*slot)), leaf)
-        });
-        let mut tree = self.tree.clone();
-        tree.set(&workers.chain(deals).collect());
-        tree
-    }
-
-    fn batch_file(&self, pre: &Sparse, open: OpenBatch) -> BatchFile {
+    /// The file of a batch, while the tree stands where it began.
+    fn batch_file(&self, open: OpenBatch) -> BatchFile {
         let worker = |(idx, account): (u32, Option<WorkerAccount>)| PreWorker {
             worker: WorkerIdx(idx),
             account,
-            path: pre.path(u64::from(idx)),
+            path: self.tree.path(u64::from(idx)),
         };
         let deal = |(slot, book): (u32, Option<DealBook>)| PreDeal {
             slot: DealSlot(slot),
             book,
-            path: pre.path(deal_leaf(DealSlot(slot))),
+            path: self.tree.path(deal_leaf(DealSlot(slot))),
         };
         let parent = self.closed.get(&(self.index - 1)).map(|closed| closed.header.clone());
         BatchFile {
             pool: self.pool,
             index: self.index,
             parent,
-            pre_state_root: pre.root(),
+            pre_state_root: self.tree.root(),
             settled_before: self.seq - open.tasks.len() as u64,
             terms: open.terms.into_values().collect(),
             workers: open.workers.into_iter().map(worker).collect(),
