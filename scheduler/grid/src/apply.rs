@@ -100,16 +100,19 @@ impl Grid {
         self.durable.fleet.refresh(worker);
     }
 
+    /// A deal that is known already has only become ready: its tasks may have ended by then.
     fn apply_deal(&mut self, deal: Deal) {
         let slot = deal.terms.slot;
         let order = deal.terms.req.struct_hash();
         if let Some(order) = self.durable.orders.get_mut(&order) {
             order.state = OrderState::Deal(slot);
         }
-        if deal.ready {
+        let ready = deal.ready;
+        let known = self.durable.deals.entry(slot).or_insert(deal);
+        known.ready = ready;
+        if ready && !known.finished() {
             self.fresh.insert(slot);
         }
-        self.durable.deals.insert(slot, deal);
     }
 
     fn apply_assigned(
@@ -186,8 +189,7 @@ impl Grid {
         *task = Task::Done(Done { outcome, digest, batch, place, replicas });
         deal.settled += 1;
         deal.accepted += u32::from(winner.is_some());
-        let lost = |v: &&crate::poco::Verdict| v.slashed > 0 || winner.is_some() && v.earned == 0;
-        deal.dissents += judgement.verdicts.iter().filter(lost).count() as u64;
+        deal.dissents += judgement.verdicts.iter().filter(|v| v.lost).count() as u64;
         if deal.finished() {
             self.fresh.remove(&key.deal);
         }

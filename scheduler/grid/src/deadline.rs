@@ -37,6 +37,11 @@ impl Deadlines {
         self.0.remove(&(mono_ms, deadline));
     }
 
+    /// Whether this one stands.
+    pub fn contains(&self, mono_ms: u64, deadline: Deadline) -> bool {
+        self.0.contains(&(mono_ms, deadline))
+    }
+
     /// The earliest.
     pub fn first(&self) -> Option<u64> {
         self.0.first().map(|(at, _)| *at)

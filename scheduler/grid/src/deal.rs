@@ -3,7 +3,7 @@
 use crate::{poco::Terms, task::Task};
 use quorate_common::{
     digest::Digest,
-    ids::{DealId, DealSlot},
+    ids::{DealId, DealSlot, REPLICAS_MAX},
     keys::Signature,
     messages::{Message as _, PoolOrder, ReqOrder, deal_id},
     wire::DealInfo,
@@ -132,7 +132,7 @@ impl Deal {
 
     /// Most replicas one of its tasks may take.
     pub fn replicas_max(&self) -> usize {
-        usize::from(self.terms.req.replicas)
+        usize::from(self.terms.req.replicas).min(REPLICAS_MAX)
     }
 
     /// Whether every task is settled.

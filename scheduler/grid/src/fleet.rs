@@ -26,6 +26,9 @@ pub struct Member {
     /// Tasks with a live replica of it. Derived.
     #[serde(skip)]
     pub tasks: BTreeSet<TaskKey>,
+    /// Monotonic milliseconds until which its replicas wait for it, while it is away. Volatile.
+    #[serde(skip)]
+    pub away_until_ms: u64,
     /// Its connection. Volatile.
     #[serde(skip)]
     pub link: Option<Link>,
@@ -91,6 +94,7 @@ impl Fleet {
             exiting: false,
             held: 0,
             tasks: BTreeSet::new(),
+            away_until_ms: 0,
             link: None,
         });
         (member.owner, member.vote_key, member.node_key) = (owner, vote_key, node_key);

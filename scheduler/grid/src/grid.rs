@@ -45,6 +45,8 @@ pub struct Grid {
     pub(crate) deadlines: Deadlines,
     /// Open tasks that want another replica, oldest first.
     pub(crate) wanting: BTreeSet<TaskKey>,
+    /// The last of them that was looked at, when there were too many for one look.
+    pub(crate) scanned_to: TaskKey,
     /// Deals with tasks that were never opened.
     pub(crate) fresh: BTreeSet<DealSlot>,
     pub(crate) ready: Ready,
@@ -76,6 +78,7 @@ impl Grid {
             draws: Draws::new(seed),
             deadlines: Deadlines::default(),
             wanting: BTreeSet::new(),
+            scanned_to: TaskKey::default(),
             fresh: BTreeSet::new(),
             ready: Ready::default(),
         }
@@ -92,7 +95,7 @@ impl Grid {
         self.rebuild(now);
         let workers: Vec<_> = self.durable.fleet.iter().map(|(worker, _)| worker).collect();
         for worker in workers {
-            self.deadlines.set(now.mono_ms + self.policy.lease_ms, Deadline::Lease(worker));
+            self.watch_lease(now, worker);
         }
         for (hash, order) in &self.durable.orders {
             if order.state == OrderState::Opening {
@@ -133,9 +136,6 @@ impl Grid {
             Input::CloseBatch => self.close_batch(),
         }
         self.assign(now);
-        if self.durable.ledger.open().tasks.len() >= self.policy.batch_tasks as usize {
-            self.close_batch();
-        }
     }
 
     /// Everything that has to be written and done, in order.
@@ -235,6 +235,11 @@ impl Grid {
 
     fn on_deal_over(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
+        if now.unix_s() < deal.terms.req.deadline {
+            // The wall clock was set back: the deal ends by it, not by ours.
+            self.watch_deal(now, slot);
+            return;
+        }
         let due = |task: &&(usize, &Task)| !matches!(task.1, Task::Done(_));
         let late: Vec<u32> = deal
             .tasks
@@ -249,7 +254,8 @@ impl Grid {
             self.settle(now, TaskKey { deal: slot, idx }, Outcome::Expired, None);
         }
         if more {
-            self.deadlines.set(now.mono_ms, Deadline::Deal(slot));
+            // A millisecond later, so that this tick ends.
+            self.deadlines.set(now.mono_ms + 1, Deadline::Deal(slot));
         }
     }
 
@@ -268,25 +274,24 @@ impl Grid {
 
     /// Sets the age limit of the open batch, when it has its first task.
     pub(crate) fn watch_batch(&mut self, now: Now) {
-        if !self.durable.ledger.open().tasks.is_empty() {
-            self.deadlines.set(now.mono_ms + self.policy.batch_ms, Deadline::Batch);
+        let open = self.durable.ledger.open();
+        if !open.tasks.is_empty() {
+            let due = open.opened_unix_ms + self.policy.batch_ms;
+            let in_ms = due.saturating_sub(now.unix_ms);
+            self.deadlines.set(now.mono_ms + in_ms, Deadline::Batch);
         }
     }
 
     fn on_batch_due(&mut self, now: Now) {
         let open = self.durable.ledger.open();
-        let due = open.opened_unix_ms + self.policy.batch_ms;
-        if open.tasks.is_empty() {
-            return;
-        }
-        if due <= now.unix_ms {
+        if open.opened_unix_ms + self.policy.batch_ms <= now.unix_ms {
             self.close_batch();
         } else {
-            self.deadlines.set(now.mono_ms + (due - now.unix_ms), Deadline::Batch);
+            self.watch_batch(now);
         }
     }
 
-    fn close_batch(&mut self) {
+    pub(crate) fn close_batch(&mut self) {
         if self.durable.ledger.open().tasks.is_empty() {
             return;
         }

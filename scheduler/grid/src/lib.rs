@@ -10,6 +10,7 @@
 
 mod apply;
 pub mod audit;
+mod check;
 pub mod deadline;
 pub mod deal;
 pub mod effect;

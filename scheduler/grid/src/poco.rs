@@ -165,6 +165,8 @@ pub struct Verdict {
     pub slashed: u128,
     /// The score after the task.
     pub score: u32,
+    /// Whether it was against the accepted result, or never revealed.
+    pub lost: bool,
 }
 
 /// What a task comes to.
@@ -227,12 +229,17 @@ pub fn judge(terms: &Terms, winner: Option<B256>, ballots: &[Ballot]) -> Judgeme
     let verdict = |ballot: &Ballot| {
         if wins(ballot) {
             let score = if winners > 1 { ballot.score.saturating_add(1) } else { ballot.score };
-            Verdict { earned: share(workers_reward, log(ballot), logs), slashed: 0, score }
+            Verdict {
+                earned: share(workers_reward, log(ballot), logs),
+                slashed: 0,
+                score,
+                lost: false,
+            }
         } else if loses(ballot) {
             let score = u32::try_from(u64::from(ballot.score) * 2 / 3).expect("two thirds fit");
-            Verdict { earned: 0, slashed: stake, score }
+            Verdict { earned: 0, slashed: stake, score, lost: true }
         } else {
-            Verdict { earned: 0, slashed: 0, score: ballot.score }
+            Verdict { earned: 0, slashed: 0, score: ballot.score, lost: false }
         }
     };
     let verdicts: Vec<Verdict> = ballots.iter().map(verdict).collect();

@@ -8,7 +8,7 @@ use crate::{
     poco::Outcome,
     record::Record,
     sessions::assign,
-    task::{Open, ReplicaState, Task},
+    task::{Open, Replica, ReplicaState, Task},
 };
 use quorate_common::{
     clock::Now,
@@ -16,6 +16,7 @@ use quorate_common::{
     ids::{DealSlot, TaskKey, WorkerIdx},
     wire::SettledItem,
 };
+use std::ops::Bound;
 
 /// Seconds a task must still have before its deal ends, to be worth a replica.
 const TAIL_S: u64 = 2;
@@ -85,7 +86,7 @@ impl Grid {
         self.wanting.remove(&key);
         self.watch(key, now, reveal_deadline, Deadline::Reveal(key));
         let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let waiting = |r: &&crate::task::Replica| matches!(r.state, ReplicaState::Committed(_));
+        let waiting = |r: &&Replica| matches!(r.state, ReplicaState::Committed(_));
         let workers: Vec<WorkerIdx> =
             open.replicas.iter().filter(waiting).map(|r| r.worker).collect();
         for worker in workers {
@@ -110,33 +111,47 @@ impl Grid {
 
     pub(crate) fn on_commit_over(&mut self, now: Now, key: TaskKey) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let late = |r: &&crate::task::Replica| {
-            matches!(r.state, ReplicaState::Assigned) && r.commit_deadline < now.unix_s()
-        };
-        let workers: Vec<WorkerIdx> = open.replicas.iter().filter(late).map(|r| r.worker).collect();
-        for worker in workers {
+        let running = |r: &&Replica| matches!(r.state, ReplicaState::Assigned);
+        let replicas = open.replicas.iter().filter(running).map(|r| (r.worker, r.commit_deadline));
+        let (late, early): (Vec<_>, Vec<_>) =
+            replicas.partition(|(_, deadline)| *deadline < now.unix_s());
+        for (worker, _) in late {
             self.lose(now, key, worker);
+        }
+        // The wall clock may have been set back since the deadline was set.
+        for (_, deadline) in early {
+            self.watch(key, now, deadline, Deadline::Commit(key));
         }
     }
 
     pub(crate) fn on_reveal_over(&mut self, now: Now, key: TaskKey) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let late = |r: &&crate::task::Replica| {
-            let set = open.sets.get(usize::from(r.attempt));
-            let over = set.is_some_and(|set| set.reveal_deadline < now.unix_s());
-            matches!(r.state, ReplicaState::Committed(_)) && over
+        let due = |r: &Replica| {
+            let set = open.sets.get(usize::from(r.attempt))?;
+            let silent = matches!(r.state, ReplicaState::Committed(_));
+            silent.then_some((r.worker, set.reveal_deadline))
         };
-        let workers: Vec<WorkerIdx> = open.replicas.iter().filter(late).map(|r| r.worker).collect();
-        for worker in workers {
+        let (late, early): (Vec<_>, Vec<_>) = open
+            .replicas
+            .iter()
+            .filter_map(due)
+            .partition(|(_, deadline)| *deadline < now.unix_s());
+        for (_, deadline) in early {
+            self.watch(key, now, deadline, Deadline::Reveal(key));
+        }
+        let any = !late.is_empty();
+        for (worker, _) in late {
             self.record(Record::Missed { task: key, worker });
         }
-        self.advance(now, key);
+        if any {
+            self.advance(now, key);
+        }
     }
 
     /// Asks one backer for the winning bytes: connected ones first, each once, then all again.
     fn fetch(&mut self, now: Now, key: TaskKey, digest: Digest) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let backs = |r: &&crate::task::Replica| matches!(&r.state, ReplicaState::Revealed(revealed) if revealed.digest == digest);
+        let backs = |r: &&Replica| matches!(&r.state, ReplicaState::Revealed(revealed) if revealed.digest == digest);
         let backers: Vec<WorkerIdx> =
             open.replicas.iter().filter(backs).map(|r| r.worker).collect();
         let connected = |worker: &&WorkerIdx| self.durable.fleet.session(**worker).is_some();
@@ -147,6 +162,16 @@ impl Grid {
         self.note_asked(key, worker);
         if let Some(session) = self.durable.fleet.session(worker) {
             self.effect(Effect::Send(session, ToSession::Fetch(key, digest)));
+        }
+    }
+
+    /// A backer is back: if nobody who was asked for the bytes is there any more, ask again now
+    /// instead of at the deadline.
+    pub(crate) fn fetch_from_any(&mut self, now: Now, key: TaskKey) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        let pending = open.asked.iter().any(|w| self.durable.fleet.session(*w).is_some());
+        if let (Next::Fetch(digest), false) = (self.next(key, open), pending) {
+            self.fetch(now, key, digest);
         }
     }
 
@@ -183,12 +208,14 @@ impl Grid {
         winner: Option<Digest>,
     ) {
         let first = self.durable.ledger.open().tasks.is_empty();
-        let running = self.running(key);
+        let unheard = self.unheard(key);
         let at_unix_ms = now.unix_ms;
         let (judgement, voters) = self.apply_settled(key, outcome, winner, at_unix_ms);
         self.ready.records.push(Record::Settled { task: key, outcome, winner, at_unix_ms });
-        for (worker, attempt) in running {
-            self.durable.fleet.occupy(worker, -1);
+        for (worker, attempt, running) in unheard {
+            if running {
+                self.durable.fleet.occupy(worker, -1);
+            }
             if let Some(session) = self.durable.fleet.session(worker) {
                 self.effect(Effect::Send(session, ToSession::Cancel(key, attempt)));
             }
@@ -208,6 +235,9 @@ impl Grid {
         self.tell_settled(now, key, winner, outcome, &judgement.verdicts);
         if first {
             self.watch_batch(now);
+        }
+        if self.durable.ledger.open().tasks.len() >= self.policy.batch_tasks as usize {
+            self.close_batch();
         }
     }
 
@@ -237,40 +267,71 @@ impl Grid {
         self.effect(Effect::Settled(settled));
     }
 
-    fn running(&self, key: TaskKey) -> Vec<(WorkerIdx, u16)> {
+    /// Replicas whose work no longer matters and that are told by nothing else: those still at it,
+    /// and those that committed and were in no frozen set. The flag says whether it has a slot.
+    fn unheard(&self, key: TaskKey) -> Vec<(WorkerIdx, u16, bool)> {
         let Some(open) = self.task(key).and_then(Task::open) else { return Vec::new() };
-        let live = |r: &&crate::task::Replica| matches!(r.state, ReplicaState::Assigned);
-        open.replicas.iter().filter(live).map(|r| (r.worker, r.attempt)).collect()
+        let unheard = |r: &Replica| match r.state {
+            ReplicaState::Assigned => Some((r.worker, r.attempt, true)),
+            ReplicaState::Committed(_) if r.attempt >= open.attempt() => {
+                Some((r.worker, r.attempt, false))
+            }
+            ReplicaState::Committed(_)
+            | ReplicaState::Revealed(_)
+            | ReplicaState::Lost
+            | ReplicaState::Missed(_) => None,
+        };
+        open.replicas.iter().filter_map(unheard).collect()
     }
 
-    /// Gives free slots to tasks: first to those that want one more replica, then to new ones.
+    /// Gives free slots to tasks: first to those that want one more replica, then to new ones, deal by
+    /// deal: a deal nobody free can take must not hold up the next.
     pub(crate) fn assign(&mut self, now: Now) {
-        let mut scanned = 0;
-        let wanting: Vec<TaskKey> =
-            self.wanting.iter().take(self.policy.scan_max).copied().collect();
-        for key in wanting {
+        if self.durable.fleet.none_free() {
+            return;
+        }
+        for key in self.scan() {
             if self.durable.fleet.none_free() {
                 return;
             }
             self.ask(now, key);
         }
-        while !self.durable.fleet.none_free() && scanned < self.policy.scan_max {
-            let Some(key) = self.next_fresh(now) else { return };
-            if !self.ask(now, key) {
-                return;
+        let mut scanned = 0;
+        let fresh: Vec<DealSlot> = self.fresh.iter().take(self.policy.scan_max).copied().collect();
+        for slot in fresh {
+            while let Some(key) = self.next_fresh(now, slot) {
+                if self.durable.fleet.none_free() || scanned >= self.policy.scan_max {
+                    return;
+                }
+                if !self.ask(now, key) {
+                    break;
+                }
+                scanned += usize::from(self.wanting.contains(&key));
             }
-            scanned += usize::from(self.wanting.contains(&key));
         }
     }
 
-    /// The first task that was never opened, of the oldest deal that still has time.
-    fn next_fresh(&self, now: Now) -> Option<TaskKey> {
-        self.fresh.iter().find_map(|slot| {
-            let deal = &self.durable.deals[slot];
-            let in_time = now.unix_s() + TAIL_S < deal.terms.req.deadline;
-            let queued = matches!(deal.tasks.get(deal.next as usize), Some(Task::Queued));
-            (in_time && queued).then_some(TaskKey { deal: *slot, idx: deal.next })
-        })
+    /// The tasks that want a replica and are looked at this time: the oldest, or where there are more
+    /// than one look takes in, those after the last look's, so that each has its turn.
+    fn scan(&mut self) -> Vec<TaskKey> {
+        let most = self.policy.scan_max;
+        if self.wanting.len() <= most {
+            return self.wanting.iter().copied().collect();
+        }
+        let from = self.scanned_to;
+        let later = self.wanting.range((Bound::Excluded(from), Bound::Unbounded));
+        let turn: Vec<TaskKey> =
+            later.chain(self.wanting.range(..=from)).take(most).copied().collect();
+        self.scanned_to = turn.last().copied().unwrap_or(from);
+        turn
+    }
+
+    /// The deal's first task that was never opened, if there is time for it.
+    fn next_fresh(&self, now: Now, slot: DealSlot) -> Option<TaskKey> {
+        let deal = self.durable.deals.get(&slot)?;
+        let in_time = now.unix_s() + TAIL_S < deal.terms.req.deadline;
+        let queued = matches!(deal.tasks.get(deal.next as usize), Some(Task::Queued));
+        (in_time && queued).then_some(TaskKey { deal: slot, idx: deal.next })
     }
 
     /// Asks workers for replicas of a task until it has enough. False if nobody could be asked.
@@ -283,7 +344,9 @@ impl Grid {
                 Some(Task::Done(_)) | None => false,
             };
             if !wants {
+                // Scores change with other tasks: what stands may suffice by now.
                 self.wanting.remove(&key);
+                self.advance(now, key);
                 return true;
             }
             let Some(worker) = self.draw(key) else {
@@ -312,7 +375,7 @@ impl Grid {
         })
     }
 
-    fn has_stake(&self, worker: WorkerIdx, member: &Member, stake: u128) -> bool {
+    pub(crate) fn has_stake(&self, worker: WorkerIdx, member: &Member, stake: u128) -> bool {
         let slashed = self.durable.ledger.worker(worker).map_or(0, |account| account.cum_slashed);
         member.stake.saturating_sub(slashed).saturating_sub(member.held) >= stake
     }

@@ -4,7 +4,7 @@
 use crate::{
     deadline::Deadline,
     effect::{Effect, ToSession},
-    fleet::Link,
+    fleet::{Link, Member},
     grid::Grid,
     input::SessionId,
     record::Record,
@@ -63,7 +63,7 @@ impl Grid {
     /// Repeats to a worker that came back what it may not have heard, and counts what it runs.
     fn take_up(
         &mut self,
-        _now: Now,
+        now: Now,
         worker: WorkerIdx,
         session: SessionId,
         holding: &[(TaskKey, u16)],
@@ -86,7 +86,8 @@ impl Grid {
                     }
                 }
                 ReplicaState::Committed(_) => self.tell_set(key, worker),
-                ReplicaState::Revealed(_) | ReplicaState::Lost | ReplicaState::Missed(_) => {}
+                ReplicaState::Revealed(_) => self.fetch_from_any(now, key),
+                ReplicaState::Lost | ReplicaState::Missed(_) => {}
             }
         }
         for (key, attempt) in holding {
@@ -101,11 +102,13 @@ impl Grid {
     pub(crate) fn may_revive(&self, key: TaskKey, worker: WorkerIdx) -> bool {
         let Some(open) = self.task(key).and_then(Task::open) else { return false };
         let Some(replica) = open.replica(worker) else { return false };
-        let lost = matches!(replica.state, ReplicaState::Lost);
+        let Some(member) = self.durable.fleet.get(worker) else { return false };
         let deal = &self.durable.deals[&key.deal];
-        lost && replica.attempt == open.attempt()
+        matches!(replica.state, ReplicaState::Lost)
+            && replica.attempt == open.attempt()
             && open.live() < deal.replicas_max()
             && !open.revealing()
+            && self.has_stake(worker, member, deal.stake)
     }
 
     /// Names the task's deal to a worker once per session, before the first frame that uses it.
@@ -149,13 +152,23 @@ impl Grid {
 
     pub(crate) fn on_disconnected(&mut self, now: Now, session: SessionId) {
         if let Some(worker) = self.durable.fleet.disconnect(session) {
-            self.deadlines.set(now.mono_ms + self.policy.lease_ms, Deadline::Lease(worker));
+            self.watch_lease(now, worker);
         }
     }
 
+    /// Gives a worker that is away until its lease ends to come back.
+    pub(crate) fn watch_lease(&mut self, now: Now, worker: WorkerIdx) {
+        let until = now.mono_ms + self.policy.lease_ms;
+        if let Some(member) = self.durable.fleet.get_mut(worker) {
+            member.away_until_ms = until;
+        }
+        self.deadlines.set(until, Deadline::Lease(worker));
+    }
+
     pub(crate) fn on_lease_over(&mut self, now: Now, worker: WorkerIdx) {
-        let away = self.durable.fleet.session(worker).is_none();
-        if !away {
+        // It may have come back since, and even have left again: then a later lease stands.
+        let over = |m: &Member| m.link.is_none() && m.away_until_ms <= now.mono_ms;
+        if !self.durable.fleet.get(worker).is_some_and(over) {
             return;
         }
         let tasks: Vec<TaskKey> = self

@@ -29,7 +29,8 @@ pub struct Open {
     pub sets: Vec<SetRec>,
     /// Digests whose bytes are here.
     pub stored: BTreeSet<Digest>,
-    /// Who was asked for the winning bytes, in turn.
+    /// Who was asked for the winning bytes, in turn. Volatile: after a restart all are asked again.
+    #[serde(skip)]
     pub asked: Vec<WorkerIdx>,
     /// Whether the task stands in the queue of those that want replicas. Derived.
     #[serde(skip)]
