@@ -1,0 +1,193 @@
+//! One session with the scheduler: who it is, who we are to it, which deals it described.
+//! What its duties ask for is `working`'s and `votes`' business.
+
+use crate::{
+    Agent, Effect,
+    duties::{Breach, Frame, Verified},
+};
+use quorate_common::{
+    Address,
+    clock::Now,
+    ids::{DealSlot, TaskKey, WorkerIdx},
+    wire::{DealInfo, Duties, Goodbye, ToWorker, Welcome},
+};
+use std::collections::BTreeSet;
+
+/// Deals one session may describe: a year of one new deal every ten minutes, 10 MB. At the limit
+/// the session ends, and the next one starts with none.
+pub const SESSION_DEALS_MAX: usize = 1 << 16;
+
+/// Where the talk with the scheduler stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// No connection, or one that is being ended.
+    Down,
+    /// Connected; `Welcome` has not come.
+    Greeting,
+    /// The scheduler said who it is.
+    Up {
+        /// Who signs its duties.
+        signer: Address,
+        /// What the contract calls us; absent until it knows our node key.
+        worker: Option<WorkerIdx>,
+    },
+}
+
+impl Agent {
+    pub(crate) fn on_link_up(&mut self) {
+        self.session = Session::Greeting;
+        let held: BTreeSet<DealSlot> =
+            self.work.keys().chain(self.kept.keys()).map(|task| task.deal).collect();
+        self.deals.retain(|slot, _| held.contains(slot));
+        for job in self.kept.values_mut() {
+            job.sent = None;
+        }
+        let holding = self.holding();
+        self.effect(Effect::Hello { slots: self.offered(), holding });
+    }
+
+    pub(crate) fn on_link_down(&mut self) {
+        self.session = Session::Down;
+    }
+
+    pub(crate) fn on_frame(&mut self, now: Now, frame: ToWorker) {
+        if self.session == Session::Down {
+            return;
+        }
+        if let Err(breach) = self.take_frame(now, frame) {
+            self.session = Session::Down;
+            self.effect(Effect::HangUp(breach));
+        }
+    }
+
+    /// Slots as the scheduler should see them.
+    pub(crate) fn offered(&self) -> u16 {
+        if self.leaving { 0 } else { self.slots }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.session, Session::Up { .. })
+    }
+
+    pub(crate) fn worker(&self) -> Option<WorkerIdx> {
+        match self.session {
+            Session::Up { worker, .. } => worker,
+            Session::Down | Session::Greeting => None,
+        }
+    }
+
+    fn take_frame(&mut self, now: Now, frame: ToWorker) -> Result<(), Breach> {
+        if self.session == Session::Greeting {
+            return match frame {
+                ToWorker::Welcome(welcome) => self.on_welcome(now, welcome),
+                ToWorker::Goodbye(goodbye) => {
+                    self.on_goodbye(goodbye);
+                    Ok(())
+                }
+                ToWorker::Deal(_) => Err(Breach::NotWelcomed("Deal")),
+                ToWorker::Duties(_) => Err(Breach::NotWelcomed("Duties")),
+                ToWorker::Cancel(_) => Err(Breach::NotWelcomed("Cancel")),
+                ToWorker::Fetch { .. } => Err(Breach::NotWelcomed("Fetch")),
+                ToWorker::Settled(_) => Err(Breach::NotWelcomed("Settled")),
+            };
+        }
+        match frame {
+            ToWorker::Welcome(welcome) => self.on_welcome(now, welcome)?,
+            ToWorker::Deal(deal) => self.on_deal(deal)?,
+            ToWorker::Duties(duties) => self.on_duties(now, duties)?,
+            ToWorker::Cancel(replicas) => {
+                for (task, attempt) in replicas {
+                    self.on_cancel(task, attempt);
+                }
+            }
+            ToWorker::Fetch { task, digest } => self.on_fetch(task, digest),
+            ToWorker::Settled(items) => {
+                for item in items {
+                    self.on_settled(item);
+                }
+            }
+            ToWorker::Goodbye(goodbye) => self.on_goodbye(goodbye),
+        }
+        Ok(())
+    }
+
+    fn on_welcome(&mut self, now: Now, welcome: Welcome) -> Result<(), Breach> {
+        let Welcome { pool, domain, signer, worker, stake, score, unix_ms } = welcome;
+        if pool != self.config.pool {
+            return Err(Breach::WrongPool { got: pool, expected: self.config.pool });
+        }
+        if domain != self.config.domain {
+            return Err(Breach::WrongDomain { got: domain, expected: self.config.domain });
+        }
+        if let Session::Up { signer: before, worker: was } = self.session {
+            if signer != before {
+                return Err(Breach::Changed("signer"));
+            }
+            if was.is_some() && worker != was {
+                return Err(Breach::Changed("worker"));
+            }
+        }
+        (self.stake, self.score) = (stake, score);
+        self.shift_ms = i128::from(unix_ms) - i128::from(now.mono_ms);
+        self.session = Session::Up { signer, worker };
+        self.forget_renumbered(worker);
+        self.send_due_votes(now);
+        Ok(())
+    }
+
+    fn on_deal(&mut self, deal: DealInfo) -> Result<(), Breach> {
+        match self.deals.get(&deal.slot) {
+            Some(known) if *known == deal => return Ok(()),
+            Some(_) => return Err(Breach::DealChanged(deal.slot)),
+            None => {}
+        }
+        if self.deals.len() >= SESSION_DEALS_MAX {
+            return Err(Breach::TooManyDeals(SESSION_DEALS_MAX));
+        }
+        self.deals.insert(deal.slot, deal);
+        Ok(())
+    }
+
+    fn on_duties(&mut self, now: Now, duties: Duties) -> Result<(), Breach> {
+        let Session::Up { signer, worker: Some(worker) } = self.session else {
+            return Err(Breach::NotRegistered);
+        };
+        let frame = Frame {
+            separator: &self.separator,
+            pool: self.config.pool,
+            worker,
+            signer,
+            deal_id: |slot| self.deals.get(&slot).map(|deal| deal.id),
+        };
+        let Verified { assigns, commit_acks, sets, reveal_acks } = frame.verify(duties)?;
+        for item in assigns {
+            self.on_assign(now, item);
+        }
+        for ack in commit_acks {
+            self.on_commit_ack(ack);
+        }
+        for set in sets {
+            self.on_commit_set(now, worker, set);
+        }
+        for item in reveal_acks {
+            self.on_reveal_ack(item);
+        }
+        Ok(())
+    }
+
+    fn on_goodbye(&mut self, goodbye: Goodbye) {
+        self.session = Session::Down;
+        let Goodbye { reason, retry_ms } = goodbye;
+        self.effect(Effect::Parted { reason, retry_ms });
+    }
+
+    /// Every job the scheduler may still want, by task. All fit into a `Hello`.
+    fn holding(&self) -> Vec<(TaskKey, u16)> {
+        let work = self.work.iter().map(|(task, work)| (*task, work.attempt));
+        let kept = self.kept.iter().filter(|(_, job)| !job.cancelled);
+        let kept = kept.map(|(task, job)| (*task, job.attempt));
+        let mut holding: Vec<(TaskKey, u16)> = work.chain(kept).collect();
+        holding.sort_unstable();
+        holding
+    }
+}

@@ -1,0 +1,141 @@
+//! Commits and reveals: when they leave, what must be proven first, and when they are repeated.
+
+use crate::{
+    Agent, Effect, Record, Signed,
+    deadlines::{FORGET_AFTER_S, RESEND_MS},
+    effect::Warning,
+    job::{Kept, Shown},
+};
+use quorate_common::{
+    clock::Now,
+    ids::{TaskKey, WorkerIdx},
+    messages::Message as _,
+    wire::{CommitAckItem, CommitSetItem, RevealAckItem},
+};
+
+impl Agent {
+    pub(crate) fn on_commit_ack(&mut self, ack: Signed<CommitAckItem>) {
+        let task = ack.item.task;
+        let Some(job) = self.kept.get(&task).filter(|job| job.attempt == ack.item.attempt) else {
+            return;
+        };
+        if ack.item.commitment != job.seal.commitment {
+            return self.warn(Warning::WrongAck { task, ack });
+        }
+        if job.shown == Shown::Sealed {
+            self.record(Record::Acked { task, ack: Box::new(ack) });
+        }
+    }
+
+    /// The moment of showing. Nothing is shown unless the set provably holds our own commitment,
+    /// and whatever was shown to one set is never shown to another.
+    pub(crate) fn on_commit_set(
+        &mut self,
+        now: Now,
+        worker: WorkerIdx,
+        set: Signed<CommitSetItem>,
+    ) {
+        let task = set.item.task;
+        let Some(job) = self.kept.get_mut(&task).filter(|job| job.attempt == set.item.attempt)
+        else {
+            return;
+        };
+        if let Some(first) = job.set().cloned() {
+            if first.item.root != set.item.root {
+                return self.warn(Warning::Equivocation { task, first, second: set });
+            }
+            // The scheduler asks again, so it does not have the reveal, whatever it acknowledged.
+            job.shown = Shown::Revealing(Box::new(first));
+            return self.send_vote(now, task);
+        }
+        if job.seal.worker != worker || !job.seal.is_in(&set.item) {
+            let ack = job.ack().cloned();
+            return self.warn(Warning::NotInSet { task, set, ack });
+        }
+        if self.is_over(now, set.item.reveal_deadline) {
+            return self.warn(Warning::LateSet { task, set });
+        }
+        self.record(Record::Revealed { task, set: Box::new(set) });
+        self.send_vote(now, task);
+    }
+
+    pub(crate) fn on_reveal_ack(&mut self, item: RevealAckItem) {
+        let (task, pool) = (item.task, self.config.pool);
+        let Some(job) = self.kept.get_mut(&task).filter(|job| job.attempt == item.attempt) else {
+            return;
+        };
+        let ours = job.reveal(task).map(|reveal| {
+            let task_id = job.deal.task_id(task.idx);
+            reveal.message(pool, task_id).struct_hash()
+        });
+        if ours != Some(item.vote_hash) {
+            return self.warn(Warning::WrongRevealAck { task });
+        }
+        if let Shown::Revealing(set) = &job.shown {
+            job.shown = Shown::Revealed(set.clone());
+        }
+    }
+
+    /// Sends the commit or reveal that is due for `task`, if one is and it can still count.
+    pub(crate) fn send_vote(&mut self, now: Now, task: TaskKey) {
+        let Some(job) = self.kept.get(&task) else { return };
+        let is_ours = self.worker() == Some(job.seal.worker);
+        let is_in_time = job.vote_until().is_some_and(|until| !self.is_over(now, until));
+        if !is_ours || !is_in_time {
+            return;
+        }
+        let effect = self.vote(task, job);
+        self.effect(effect);
+        if let Some(job) = self.kept.get_mut(&task) {
+            job.sent = Some(now.mono_ms);
+        }
+    }
+
+    /// Sends every vote that was not sent on this connection or not acknowledged for a while.
+    pub(crate) fn send_due_votes(&mut self, now: Now) {
+        let is_due = |job: &Kept| job.sent.is_none_or(|at| at + RESEND_MS <= now.mono_ms);
+        let due: Vec<TaskKey> = self
+            .kept
+            .iter()
+            .filter(|(_, job)| job.vote_until().is_some() && is_due(job))
+            .map(|(task, _)| *task)
+            .collect();
+        for task in due {
+            self.send_vote(now, task);
+        }
+    }
+
+    /// Gives up results nobody asked about for so long that nobody will.
+    pub(crate) fn forget_old(&mut self, now: Now) {
+        let is_old = |job: &Kept| self.is_over(now, forget_at(job));
+        let old: Vec<TaskKey> =
+            self.kept.iter().filter(|(_, job)| is_old(job)).map(|(task, _)| *task).collect();
+        for task in old {
+            if self.kept.get(&task).is_some_and(|job| !job.cancelled) {
+                self.warn(Warning::NeverSettled { task });
+            }
+            self.forget(task);
+        }
+    }
+
+    fn vote(&self, task: TaskKey, job: &Kept) -> Effect {
+        let (pool, task_id) = (self.config.pool, job.deal.task_id(task.idx));
+        match job.reveal(task) {
+            Some(item) => {
+                let hash = item.message(pool, task_id).struct_hash();
+                Effect::Reveal { item, hash }
+            }
+            None => {
+                let item = job.commit(task);
+                let hash = item.message(pool, task_id).struct_hash();
+                Effect::Commit { item, hash }
+            }
+        }
+    }
+}
+
+/// Unix second of the scheduler at which a result is given up.
+pub(crate) fn forget_at(job: &Kept) -> u64 {
+    let grace = if job.cancelled { 0 } else { FORGET_AFTER_S };
+    job.reveal_deadline.saturating_add(grace)
+}
