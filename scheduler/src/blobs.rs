@@ -14,7 +14,9 @@
 //! knows who may read or write what, and nothing is ever removed yet: the cap on the total is what
 //! bounds the folder.
 
+mod error;
 mod packs;
+mod reader;
 mod upload;
 
 use std::fs::{self, File};
@@ -24,10 +26,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use quorate_common::digest::Digest;
-use sha2::{Digest as _, Sha256};
 
+pub use self::error::BlobError;
 use self::packs::Packs;
 pub use self::packs::{Damage, SMALL_BYTES_MAX};
+pub use self::reader::BlobReader;
+use self::reader::Source;
 pub use self::upload::Upload;
 use crate::journal::disk::{lock_file, make_durable_dir, sync_dir};
 
@@ -42,90 +46,6 @@ pub struct Opened {
     pub swept: usize,
     /// Stretches of packs that hold no whole blob: a torn tail, or bytes that rotted.
     pub damage: Vec<Damage>,
-}
-
-/// Why a blob was not stored or read. Reads after "blob NAME: " or "the upload: ".
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BlobError {
-    /// It is larger than this pool takes. Refuse the upload.
-    #[error("it has over {limit} bytes, expected at most {limit}; split it, or ask the operator")]
-    TooLarge {
-        /// The cap on one blob, in bytes.
-        limit: u64,
-    },
-    /// The store is full. Refuse the upload and tell the operator.
-    #[error(
-        "it needs {wanted} bytes, expected at most {} of {limit} left; try another pool, or ask \
-         the operator for room",
-        limit.saturating_sub(*total)
-    )]
-    Full {
-        /// What was to be added, in bytes.
-        wanted: u64,
-        /// What is there, uploads on their way included.
-        total: u64,
-        /// The cap on the total.
-        limit: u64,
-    },
-    /// The bytes are not the ones announced. Refuse the upload.
-    #[error("its bytes have sha256 {found}, expected {expected}; send it again")]
-    WrongDigest {
-        /// What was announced.
-        expected: Digest,
-        /// What came.
-        found: Digest,
-    },
-    /// It is not here.
-    #[error("{digest} is not here; upload it first")]
-    Missing {
-        /// Its name.
-        digest: Digest,
-    },
-    /// It is larger than the reader wants.
-    #[error("{digest} has {bytes} bytes, expected at most {max} here; stream it instead")]
-    OverMax {
-        /// Its name.
-        digest: Digest,
-        /// Its size.
-        bytes: u64,
-        /// What the reader wants at most.
-        max: u64,
-    },
-    /// Its bytes changed on disk. Uploading it again heals it.
-    #[error("{digest} is damaged on disk; upload it again, and check the disk")]
-    Damaged {
-        /// Its name.
-        digest: Digest,
-    },
-    /// Another process has the folder.
-    #[error("{dir} is in use by another scheduler; stop that one, or give this one its own folder")]
-    Locked {
-        /// The folder.
-        dir: String,
-    },
-    /// The disk refused.
-    #[error("cannot {action} {path}; check the disk's space, rights and health")]
-    Io {
-        /// What was being done, as a verb.
-        action: &'static str,
-        /// The file or folder it was done to.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An earlier sync failed. Start again.
-    #[error("an earlier error stopped the store ({cause}); start the scheduler again")]
-    Poisoned {
-        /// That error.
-        cause: String,
-    },
-}
-
-impl BlobError {
-    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { action, path: path.display().to_string(), source }
-    }
 }
 
 /// The blob store. Clones are the same store; every method may be called from any thread, and
@@ -300,65 +220,6 @@ impl Inner {
     fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.to_string();
         self.dir.join(&hex[..2]).join(&hex[2..])
-    }
-}
-
-/// Streams a blob and verifies it on the way: instead of the last bytes of a blob that is not what
-/// its name says, it returns an error of [`io::ErrorKind::InvalidData`].
-#[derive(Debug)]
-pub struct BlobReader {
-    digest: Digest,
-    source: Source,
-    hasher: Sha256,
-    bytes: u64,
-    left: u64,
-}
-
-#[derive(Debug)]
-enum Source {
-    Small(Cursor<Vec<u8>>),
-    Large(File),
-}
-
-impl BlobReader {
-    fn new(digest: Digest, source: Source, bytes: u64) -> Self {
-        Self { digest, source, hasher: Sha256::new(), bytes, left: bytes }
-    }
-
-    /// Size of the blob in bytes.
-    pub fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Is it the empty blob?
-    pub fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
-    fn damaged(&self) -> io::Error {
-        let text = BlobError::Damaged { digest: self.digest }.to_string();
-        io::Error::new(io::ErrorKind::InvalidData, text)
-    }
-}
-
-impl Read for BlobReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || buffer.is_empty() {
-            return Ok(0);
-        }
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let buffer = &mut buffer[..most];
-        let count = match &mut self.source {
-            Source::Small(bytes) => bytes.read(buffer)?,
-            Source::Large(file) => file.read(buffer)?,
-        };
-        self.hasher.update(&buffer[..count]);
-        self.left -= count as u64;
-        let done = self.left == 0;
-        if count == 0 || (done && self.hasher.finalize_reset()[..] != self.digest.0) {
-            return Err(self.damaged());
-        }
-        Ok(count)
     }
 }
 

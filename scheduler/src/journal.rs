@@ -6,12 +6,16 @@
 //! system may have thrown the bytes away and call the next `fsync` a success, so the only safe step
 //! is to stop and start again from what the disk really holds.
 //!
+//! A start goes: [`Journal::open`], [`snapshot::Snapshots::latest`], [`Journal::check_head`] of the
+//! snapshot's head, [`Journal::replay`] from the record behind it, [`writer::Writer::spawn`].
+//!
 //! Records are opaque here; what they mean is for the grid. One thread owns a journal, usually
 //! [`writer::Writer`]'s. Read [`block`] and [`segment`] for the bytes, [`recovery`] for what is cut
 //! and what is refused, [`snapshot`] for what lets old segments go.
 
 mod block;
 pub mod disk;
+mod error;
 mod recovery;
 mod segment;
 pub mod snapshot;
@@ -23,6 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::disk::{Disk, DiskFile, RealDisk, SECTOR_BYTES};
+pub use self::error::JournalError;
 use self::recovery::{Tail, UNBORN};
 use self::segment::{Block, Found, SegmentHeader, Walk, segment_name};
 
@@ -104,109 +109,6 @@ pub struct Cut {
     pub why: &'static str,
 }
 
-/// Why the journal cannot be opened, read or written. Reads after "the journal in FOLDER: ".
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JournalError {
-    /// The disk refused. Free space or replace it, then start again.
-    #[error("cannot {action} {file}; check the disk's space, rights and health, then start again")]
-    Io {
-        /// What was being done, as a verb.
-        action: &'static str,
-        /// The file it was done to.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process has the folder.
-    #[error("{dir} is in use by another scheduler; stop that one, or give this one its own folder")]
-    Locked {
-        /// The folder.
-        dir: String,
-    },
-    /// Records that were durable are no longer readable. Needs an operator.
-    #[error(
-        "{segment} is damaged at offset {offset}: expected {expected}, found {found}; records that \
-         were acknowledged are lost here, so restore the folder from a copy, or move it away and \
-         start from a snapshot taken after them"
-    )]
-    Damaged {
-        /// Name of the segment file.
-        segment: String,
-        /// Where, in bytes from the file's start.
-        offset: u64,
-        /// What should be there.
-        expected: String,
-        /// What is.
-        found: String,
-    },
-    /// A whole segment is gone. Needs an operator.
-    #[error(
-        "{segment} is missing: expected records {first} to {last} before {before}; put the file \
-         back from a copy, with no other file changed"
-    )]
-    Missing {
-        /// Name of the segment file that should be there.
-        segment: String,
-        /// The segment that is there instead.
-        before: String,
-        /// The first missing record.
-        first: u64,
-        /// The last missing record.
-        last: u64,
-    },
-    /// The folder was written by another release.
-    #[error(
-        "{segment} has format version {found}, expected {}; run the release that wrote it",
-        segment::VERSION
-    )]
-    Version {
-        /// Name of the segment file.
-        segment: String,
-        /// The version it says.
-        found: u32,
-    },
-    /// A record is over the cap. Nothing was written; the journal goes on.
-    #[error("a record has {bytes} bytes, expected at most {RECORD_BYTES_MAX}; put it in a blob")]
-    RecordTooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// An append is over the cap. Nothing was written; the journal goes on.
-    #[error("an append has over {BLOCK_BYTES_MAX} bytes, expected at most that; split it")]
-    BlockTooLarge,
-    /// The records asked for are not here (any more). Start from a snapshot.
-    #[error("record {seq} is not here, expected {first} to {last}; start from a snapshot")]
-    OutOfRange {
-        /// The record asked for.
-        seq: u64,
-        /// The first record there.
-        first: u64,
-        /// The last record there.
-        last: u64,
-    },
-    /// The writer was given records out of order: a fault in the program.
-    #[error("records from {found} were appended, expected {expected}; this is a fault of ours")]
-    OutOfStep {
-        /// The number given.
-        found: u64,
-        /// The number that is next.
-        expected: u64,
-    },
-    /// An earlier write or sync failed. Start again.
-    #[error("an earlier error stopped it ({cause}); start the scheduler again")]
-    Poisoned {
-        /// That error.
-        cause: String,
-    },
-}
-
-impl JournalError {
-    pub(crate) fn io(action: &'static str, file: &str, source: io::Error) -> Self {
-        Self::Io { action, file: file.to_owned(), source }
-    }
-}
-
 /// An open journal, owned by one thread.
 #[derive(Debug)]
 pub struct Journal {
@@ -253,6 +155,17 @@ impl Journal {
     /// Those of [`Journal::open`].
     pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Opened), JournalError> {
         recovery::open(disk, options)
+    }
+
+    /// Checks every segment in `dir` but the last, which a running scheduler may be writing, and
+    /// returns the head after them. For a nightly search for rot; claims and changes nothing.
+    ///
+    /// # Errors
+    /// What [`Journal::open`] would say of them; [`JournalError::Io`] if one was pruned meanwhile.
+    pub fn scrub(dir: &Path) -> Result<Head, JournalError> {
+        let disk = RealDisk::open(dir)
+            .map_err(|error| JournalError::io("open", &dir.display().to_string(), error))?;
+        recovery::scrub(&disk)
     }
 
     /// The last record appended, durable or not.
@@ -374,6 +287,21 @@ impl Journal {
             })?;
         }
         Ok(hash)
+    }
+
+    /// Checks that the record somebody remembers, a snapshot for one, is in this journal.
+    ///
+    /// # Errors
+    /// [`JournalError::OutOfRange`] if this journal ends before it or was pruned behind it,
+    /// [`JournalError::OtherHistory`] if it has another record there. Either means that the folder
+    /// is not the one that was written last: do not go on.
+    pub fn check_head(&self, remembered: Head) -> Result<(), JournalError> {
+        let hash = self.hash_at(remembered.seq)?;
+        if hash == remembered.hash {
+            return Ok(());
+        }
+        let (expected, found) = (segment::short(&remembered.hash), segment::short(&hash));
+        Err(JournalError::OtherHistory { seq: remembered.seq, expected, found })
     }
 
     fn begin(disk: Arc<dyn Disk>, options: Options) -> Result<Self, JournalError> {

@@ -121,6 +121,39 @@ fn what_is_not_there_is_out_of_range() {
 }
 
 #[test]
+fn a_head_that_is_remembered_must_be_there() {
+    let mut journal = open(&FaultyDisk::new(1)).unwrap().0;
+    journal.append([&b"a"[..], b"b", b"c"].into_iter()).unwrap();
+    let two = Head { seq: 2, hash: journal.hash_at(2).unwrap() };
+    journal.check_head(two).unwrap();
+    journal.check_head(journal.head()).unwrap();
+    let beyond = journal.check_head(Head { seq: 4, ..two }).unwrap_err();
+    assert!(matches!(beyond, JournalError::OutOfRange { last: 3, .. }), "{beyond}");
+    let other = journal.check_head(Head { seq: 3, ..two }).unwrap_err();
+    assert!(matches!(other, JournalError::OtherHistory { seq: 3, .. }), "{other}");
+}
+
+#[test]
+fn a_scrub_finds_rot_under_a_running_scheduler() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(dir.path(), SMALL).unwrap().0;
+    for n in 0..20 {
+        journal.append(once(&[n; 500])).unwrap();
+    }
+    let scrubbed = Journal::scrub(dir.path()).unwrap();
+    assert_eq!(scrubbed.hash, journal.hash_at(scrubbed.seq).unwrap());
+    assert_eq!(scrubbed.seq, 18, "all but the last segment");
+    let first = dir.path().join(FIRST);
+    let mut bytes = std::fs::read(&first).unwrap();
+    bytes[1100] ^= 1;
+    std::fs::write(first, bytes).unwrap();
+    let rot = Journal::scrub(dir.path()).unwrap_err();
+    assert!(matches!(rot, JournalError::Damaged { offset: 512, .. }), "{rot}");
+    journal.append(once(b"unimpressed")).unwrap();
+    journal.sync().unwrap();
+}
+
+#[test]
 fn two_schedulers_never_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let first = Journal::open(dir.path(), SMALL).unwrap();
@@ -486,7 +519,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_durable_survives_every_crash(seed: u64, steps in steps()) {

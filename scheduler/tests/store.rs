@@ -205,9 +205,9 @@ fn garbage_in_sleds_files_costs_a_rebuild_at_most() {
     drop(opened);
     fs::rename(&live, &closed).unwrap();
     let (mut cases, mut rebuilt) = (0, 0);
-    for good in [&killed, &closed] {
+    for (good, every) in [(&killed, 2), (&closed, 1)] {
         for file in files(&good.join("sled")) {
-            for harm in 0..HARMS {
+            for harm in (0..HARMS).step_by(every) {
                 let bad = dir.path().join("bad");
                 copy(good, &bad);
                 do_harm(&bad.join(file.strip_prefix(good).unwrap()), harm);
@@ -222,7 +222,7 @@ fn garbage_in_sleds_files_costs_a_rebuild_at_most() {
             }
         }
     }
-    assert!(cases > 50 && rebuilt > cases / 4, "{rebuilt} of {cases} were noticed");
+    assert!(cases > 40 && rebuilt > cases / 4, "{rebuilt} of {cases} were noticed");
 }
 
 // ---- the writer

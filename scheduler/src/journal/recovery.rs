@@ -24,23 +24,29 @@ pub(crate) fn open(
     disk: Arc<dyn Disk>,
     options: Options,
 ) -> Result<(Journal, Opened), JournalError> {
-    let segments = list(&*disk)?;
+    let names = disk.list().map_err(|error| JournalError::io("list", "the folder", error))?;
+    sweep(&*disk, &names)?;
+    let segments = segments(&names);
     let Some((&last, older)) = segments.split_last() else {
         let journal = Journal::begin(disk, options)?;
         let opened = Opened { first_seq: 1, head: Head::GENESIS, segments: 1, cut: None };
         return Ok((journal, opened));
     };
-    let mut head = None;
-    for first_seq in older {
-        head = Some(check_older(&*disk, *first_seq, head)?);
-    }
-    let tail = open_last(&*disk, last, head)?;
+    let tail = open_last(&*disk, last, check_all(&*disk, older)?)?;
     // A name that came back with the power may have been on its way out, and a new one on its way
     // in. From here on the folder is what it was found to be.
     disk.sync_dir().map_err(|error| JournalError::io("sync", "the folder", error))?;
     let (head, cut) = (tail.head, tail.cut.clone());
     let opened = Opened { first_seq: segments[0], head, segments: segments.len(), cut };
     Ok((Journal::resume(disk, options, segments, tail)?, opened))
+}
+
+/// Checks every segment but the last, and returns the head after them.
+pub(crate) fn scrub(disk: &dyn Disk) -> Result<Head, JournalError> {
+    let names = disk.list().map_err(|error| JournalError::io("list", "the folder", error))?;
+    let segments = segments(&names);
+    let older = segments.split_last().map_or(&[][..], |(_, older)| older);
+    Ok(check_all(disk, older)?.unwrap_or(Head::GENESIS))
 }
 
 /// The last segment, ready to be written on.
@@ -53,15 +59,24 @@ pub(crate) struct Tail {
     pub(crate) cut: Option<Cut>,
 }
 
-/// The first records of the segments in the folder, in order; sweeps segments never begun.
-fn list(disk: &dyn Disk) -> Result<Vec<u64>, JournalError> {
-    let names = disk.list().map_err(|error| JournalError::io("list", "the folder", error))?;
+/// Removes segments that were being begun.
+fn sweep(disk: &dyn Disk, names: &[String]) -> Result<(), JournalError> {
     for name in names.iter().filter(|name| name.ends_with(UNBORN)) {
         disk.remove(name).map_err(|error| JournalError::io("remove", name, error))?;
     }
+    Ok(())
+}
+
+/// The first records of the segments among `names`, in order.
+fn segments(names: &[String]) -> Vec<u64> {
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment::first_seq(name)).collect();
     segments.sort_unstable();
-    Ok(segments)
+    segments
+}
+
+/// Checks segments that are not the last, in order, and returns the head after them.
+fn check_all(disk: &dyn Disk, segments: &[u64]) -> Result<Option<Head>, JournalError> {
+    segments.iter().try_fold(None, |head, first_seq| check_older(disk, *first_seq, head).map(Some))
 }
 
 /// Checks a segment that is not the last, and returns the head after it.

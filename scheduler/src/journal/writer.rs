@@ -22,9 +22,10 @@ use super::{BLOCK_BYTES_MAX, Head, Journal, JournalError, block};
 #[derive(Debug, Clone, Copy)]
 pub struct WriterOptions {
     /// Appends that may wait. A full queue makes [`Writer::append`] wait, which is how a slow disk
-    /// slows the grid down. Default 1,024: four groups.
+    /// slows the grid down. Default 4,096: a group, of a kilobyte or so each.
     pub queue_appends_max: usize,
-    /// Appends in one group. Default 256.
+    /// Appends in one group. Default 4,096, so that bytes are what fills a group: at 256 appends a
+    /// disk that takes 6 ms for a sync would do 40,000 a second however small they are.
     pub group_appends_max: usize,
     /// Bytes after which a group takes no further append. Default 1 MiB: at 64 KiB a disk is
     /// already mostly writing, at 1 MiB the write is some milliseconds of everybody's latency.
@@ -37,8 +38,8 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     fn default() -> Self {
         Self {
-            queue_appends_max: 1024,
-            group_appends_max: 256,
+            queue_appends_max: 4096,
+            group_appends_max: 4096,
             group_bytes_max: 1024 * 1024,
             linger: Duration::ZERO,
         }

@@ -18,7 +18,7 @@ use std::panic::{self, PanicHookInfo};
 use std::path::Path;
 use std::sync::{Arc, Once};
 
-use super::{StoreError, io_error};
+use super::error::{StoreError, io_error};
 use crate::journal::disk::sync_dir;
 
 /// What the file says.
