@@ -1,0 +1,395 @@
+//! The command line: every command, flag and help text. Nothing is decided here; `lib` dispatches.
+
+use crate::{amount, rows, units};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use quorate_chain::{Address, B256};
+use quorate_common::telemetry::LogFormat;
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+const ABOUT: &str = "Run bags of tasks on strangers' machines, and prove the results.";
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate wallet new                                     make an account
+  quorate wallet deposit 10QTT                           put money into the contract
+  quorate run app.wasm --each-line in.txt -o out         run one task per line
+  quorate verify out                                     check every receipt, offline
+
+Exit codes: quorate help exit-codes";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  quorate run app.wasm -- 607                            one task; its output is printed
+  quorate run app.wasm --each-line exponents.txt -o out  `{line}` is the argument
+  quorate run pi.wasm --array 1-100 -o out -- --seed {task.index}
+  quorate run dock.wasm --each-json ligands.jsonl -i receptor.pdb -o out -- --name {name}
+  quorate run app.wasm --each-line names.txt -i data/{line}.csv:in.csv -o out
+  quorate run app.wasm --each-line in.txt --dry-run      what it would cost
+
+Placeholders: {task.index} (the number of --array, else counted from 0), {line}, {FIELD} of a JSON
+row, {a.b} for nested fields; {{ and }} are braces. Without ARGS, a line or number is the argument
+and a JSON row is standard input. Files given with -i appear below /in; a task's results are its
+standard output and what it writes below /out.";
+
+/// `quorate`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "quorate",
+    version,
+    about = ABOUT,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file, on top of the user's and the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a configuration key, as `--set order.trust=100`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub set: Vec<String>,
+    /// The scheduler's HTTP API (key `api`)
+    #[arg(long, global = true, value_name = "URL")]
+    pub api: Option<String>,
+    /// The account that orders and pays (key `wallet`)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub wallet: Option<String>,
+    /// File with the wallet's password (key `password_file`)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub password_file: Option<String>,
+    /// JSON-RPC node of the chain (key `chain.url`)
+    #[arg(long, global = true, value_name = "URL")]
+    pub chain_url: Option<String>,
+    /// Print JSON: one document, or one event a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no notes and no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Log more; -vv logs everything
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines look: text or json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_default_value = true
+    )]
+    pub log_format: LogFormat,
+    /// No colours, as with NO_COLOR
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Give up waiting after this long (exit code 5); an order goes on
+    #[arg(long, global = true, value_name = "TIME", value_parser = units::duration)]
+    pub timeout: Option<Duration>,
+}
+
+impl Global {
+    /// Flags that are configuration keys: flag, key, value.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let named = [
+            ("--api", "api", &self.api),
+            ("--wallet", "wallet", &self.wallet),
+            ("--password-file", "password_file", &self.password_file),
+            ("--chain-url", "chain.url", &self.chain_url),
+        ];
+        named.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)))
+    }
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a WASM module once, or once per line, number or JSON row
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Look at orders and fetch their results
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// Check a folder of results and receipts; needs no network
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Accounts and money
+    #[command(subcommand)]
+    Wallet(WalletCommand),
+    /// Weigh votes as the scheduler and the contract do
+    #[command(after_help = POCO_EXAMPLES)]
+    Poco(PocoArgs),
+    /// Show or write the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print help for a command or topic, as `quorate help order ls` or `quorate help exit-codes`
+    Help {
+        /// A command, or `exit-codes`
+        topic: Vec<String>,
+    },
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The WASM module (WASI preview 1)
+    #[arg(value_name = "APP.wasm")]
+    pub app: PathBuf,
+    /// One task per line of FILE (`-`: standard input); blank lines are passed over
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub each_line: Option<PathBuf>,
+    /// One task per number, both ends included
+    #[arg(long, value_name = "A-B", group = "source", value_parser = rows::parse_array)]
+    pub array: Option<RangeInclusive<u64>>,
+    /// One task per JSON object: one a line, or one array of them
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub each_json: Option<PathBuf>,
+    /// File or folder that tasks find below /in, there named PATH; may be repeated
+    #[arg(short = 'i', long = "input", value_name = "FILE[:PATH]", action = ArgAction::Append)]
+    pub inputs: Vec<String>,
+    /// Standard input of each task; may hold placeholders
+    #[arg(long, value_name = "TEXT")]
+    pub stdin: Option<String>,
+    /// Folder for results and receipts
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Ask for a chance of a wrong result below 1/T (key order.trust)
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..))]
+    pub trust: Option<u32>,
+    /// Highest price of one task: units, or a decimal as 0.002 (key order.max_price)
+    #[arg(long, value_name = "P", value_parser = amount::parse)]
+    pub max_price: Option<u128>,
+    /// Most replicas a task may take (key order.replicas)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=15))]
+    pub replicas: Option<u8>,
+    /// Longest time of one replica (key order.time_limit)
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub time_limit: Option<Duration>,
+    /// Give up unfinished tasks after this long (key order.deadline)
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    pub deadline: Option<Duration>,
+    /// WASM fuel of one task, about one unit per instruction [default: 1T]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    pub fuel: Option<u64>,
+    /// Memory of one task [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub memory: Option<u64>,
+    /// Bytes a task may write, standard output included [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    pub max_output: Option<u64>,
+    /// Place the order, print its id and leave
+    #[arg(long, conflicts_with = "output")]
+    pub detach: bool,
+    /// Print what would be ordered and what it would cost; order nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A name for `order ls`
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Do not wait for receipts; `order results ORDER -o DIR` fetches them later
+    #[arg(long, requires = "output")]
+    pub no_receipts: bool,
+    /// End with the task's own exit code (one task only)
+    #[arg(long, conflicts_with = "detach")]
+    pub exit_status: bool,
+    /// Arguments of each task; may hold placeholders
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+/// `order`.
+#[derive(Debug, Subcommand)]
+pub enum OrderCommand {
+    /// List the orders placed from this machine
+    Ls {
+        /// All of them, not only the newest twenty
+        #[arg(long)]
+        all: bool,
+        /// Do not ask the scheduler where they stand
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Print an order, and its tasks with --tasks
+    Show {
+        /// The order, or the beginning of its id
+        order: String,
+        /// Its tasks too
+        #[arg(long)]
+        tasks: bool,
+    },
+    /// Follow an order until it is done; exit code 10 if tasks failed
+    Watch {
+        /// The order, or the beginning of its id
+        order: String,
+    },
+    /// Fetch what is missing of results and receipts
+    #[command(after_help = "\
+What is there already is checked and kept, so the command can be repeated at any time.
+
+Example:
+  quorate order results 7f3k -o out")]
+    Results {
+        /// The order, or the beginning of its id
+        order: String,
+        /// Folder for results and receipts
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+        /// Results only; do not wait for receipts
+        #[arg(long)]
+        no_receipts: bool,
+    },
+    /// Say why a task is where it is: its replicas, weights and votes
+    Explain {
+        /// The order, or the beginning of its id
+        order: String,
+        /// The task, from 0; without it the order's first unfinished tasks
+        task: Option<u32>,
+    },
+    /// Print a task's receipt
+    Receipt {
+        /// The order, or the beginning of its id
+        order: String,
+        /// The task, from 0
+        #[arg(default_value_t = 0)]
+        task: u32,
+    },
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  quorate verify out                          against the anchors that came with the folder
+  quorate verify out --rpc http://127.0.0.1:8545
+                                              and these against the chain
+  quorate verify out --chain-id 31337 --contract 0x5fbd… --root 0x8a1c…
+                                              against a header hash you know yourself
+
+Every receipt is checked from the workers' signatures to the batch's header, the vote is counted
+again, and every byte of every file must be what the receipts say. Exit code 10 if anything is not.";
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The folder `run -o` or `order results -o` wrote
+    pub dir: PathBuf,
+    /// The chain the contract is on
+    #[arg(long, value_name = "N", requires = "contract", requires = "roots")]
+    pub chain_id: Option<u64>,
+    /// The settlement contract
+    #[arg(long, value_name = "0x…", requires = "chain_id", requires = "roots")]
+    pub contract: Option<Address>,
+    /// Hash of a finalized batch header; one per batch
+    #[arg(long = "root", value_name = "HASH", id = "roots", requires = "chain_id", requires = "contract", action = ArgAction::Append)]
+    pub roots: Vec<B256>,
+    /// Compare the anchors with the contract through this JSON-RPC node
+    #[arg(long, value_name = "URL")]
+    pub rpc: Option<String>,
+    /// Do not fail for tasks that have neither result nor receipt yet
+    #[arg(long)]
+    pub partial: bool,
+}
+
+/// `wallet`.
+#[derive(Debug, Subcommand)]
+pub enum WalletCommand {
+    /// Make an account with a fresh key (keystore V3)
+    New {
+        /// Its name; default: the key `wallet`
+        name: Option<String>,
+    },
+    /// Take in a private key, read from a file or typed
+    #[command(after_help = "\
+The key is never taken from the command line, where others could see it.
+
+Example:
+  quorate wallet import main --key-file key.hex")]
+    Import {
+        /// The account's name; default: the key `wallet`
+        name: Option<String>,
+        /// File with 64 hex digits (`-`: standard input)
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+    },
+    /// List the accounts
+    Ls,
+    /// Print the account's address
+    Address,
+    /// Print what the account has: free in the contract, in tokens, for gas
+    Balance {
+        /// Somebody else's
+        address: Option<Address>,
+    },
+    /// Move tokens into the contract, where orders are paid from
+    Deposit {
+        /// Units, or a decimal as 1.5 or 2QTT
+        #[arg(value_parser = amount::parse)]
+        amount: u128,
+    },
+    /// Move free tokens out of the contract
+    Withdraw {
+        /// Units, or a decimal as 1.5 or 2QTT
+        #[arg(value_parser = amount::parse)]
+        amount: u128,
+    },
+    /// Send tokens to somebody, or with --eth the chain's own coin
+    Send {
+        /// Whom to
+        to: Address,
+        /// Units (wei with --eth), or a decimal as 1.5
+        amount: String,
+        /// Send the chain's own coin, for gas
+        #[arg(long)]
+        eth: bool,
+    },
+    /// Print the account's private key; asks for the password
+    Export {
+        /// Yes, print the secret
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+const POCO_EXAMPLES: &str = "\
+A vote by a worker with score s weighs max(s/3, 3) - 1. A group is the product of its weights; it is
+credible when group / (1 + sum of groups) > 1 - 1/trust.
+
+Examples:
+  quorate poco --trust 100 12:a 100:b 300:b
+  quorate poco --trust 5 0:x 0:x 0:x --json";
+
+/// `poco`.
+#[derive(Debug, Args)]
+pub struct PocoArgs {
+    /// Ask for a chance of a wrong result below 1/T
+    #[arg(long, value_name = "T")]
+    pub trust: u32,
+    /// The votes in order: the worker's score and what it votes for
+    #[arg(value_name = "SCORE:VOTE", required = true)]
+    pub votes: Vec<String>,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every key and its value
+    Show {
+        /// And where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Write a commented file with every key
+    Init {
+        /// Where; default: the user's quorate.toml
+        file: Option<PathBuf>,
+    },
+}

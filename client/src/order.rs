@@ -1,0 +1,289 @@
+//! `quorate order`: what was ordered, where it stands, and what came out of it.
+
+mod explain;
+
+use crate::{
+    amount,
+    api::Api,
+    cli::OrderCommand,
+    context::Context,
+    follow::{follow, within},
+    history::{Entry, History, short},
+    output::{facts, table},
+    progress::Progress,
+    results::{self, Want},
+    units,
+};
+use futures_util::{StreamExt as _, stream};
+use quorate_common::{
+    B256,
+    api::{OrderPhase, OrderView, TaskPhase, TaskView},
+    clock::SystemClock,
+    exit::{Code, Failure},
+};
+use serde_json::json;
+use std::path::Path;
+
+/// Orders listed without `--all`.
+const LISTED: usize = 20;
+/// Orders asked about at once.
+const ASKED_AT_ONCE: usize = 8;
+
+/// Runs an order command.
+///
+/// # Errors
+/// The scheduler's; [`Code::Failed`] where a followed order had failed tasks.
+pub async fn run(context: &Context, command: &OrderCommand) -> Result<(), Failure> {
+    match command {
+        OrderCommand::Ls { all, offline } => list(context, *all, *offline).await,
+        OrderCommand::Show { order, tasks } => show(context, order, *tasks).await,
+        OrderCommand::Watch { order } => within(context.timeout, watch(context, order)).await,
+        OrderCommand::Results { order, output, no_receipts } => {
+            within(context.timeout, fetch(context, order, output, !no_receipts)).await
+        }
+        OrderCommand::Explain { order, task } => {
+            let (api, order, _) = open(context, order)?;
+            explain::run(context, &api, order, *task).await
+        }
+        OrderCommand::Receipt { order, task } => receipt(context, order, *task).await,
+    }
+}
+
+/// A refused order ends the program.
+///
+/// # Errors
+/// [`Code::Chain`] with the refusal.
+pub fn not_refused(order: &OrderView) -> Result<(), Failure> {
+    if order.phase != OrderPhase::Refused {
+        return Ok(());
+    }
+    let reason = order.reason.as_deref().unwrap_or("no reason was given");
+    let mut failure =
+        Failure::new(Code::Chain, format!("order {} was refused: {reason}", short(order.order)));
+    failure.retryable = false;
+    Err(failure)
+}
+
+/// An order with failed tasks ends the program.
+///
+/// # Errors
+/// [`Code::Failed`] with how many.
+pub fn not_failed(order: &OrderView) -> Result<(), Failure> {
+    let failed = order.settled.saturating_sub(order.accepted);
+    if failed == 0 {
+        return Ok(());
+    }
+    let text =
+        format!("{failed} of {} tasks failed: their votes did not suffice in time", order.tasks);
+    Err(Failure::new(Code::Failed, text)
+        .hint(format!("quorate order show {} --tasks", short(order.order))))
+}
+
+/// An order's figures, for people.
+pub fn figures(order: &OrderView) -> Vec<(&'static str, String)> {
+    let failed = order.settled.saturating_sub(order.accepted);
+    let per_task = match order.settled {
+        0 => String::new(),
+        settled => {
+            let hundredths = order.replicas * 100 / u64::from(settled);
+            format!(" ({}.{:02} per task)", hundredths / 100, hundredths % 100)
+        }
+    };
+    vec![
+        ("state", phase(order.phase).to_owned()),
+        (
+            "tasks",
+            format!(
+                "{} of {} over, {} accepted, {failed} failed",
+                order.settled, order.tasks, order.accepted
+            ),
+        ),
+        ("replicas", format!("{}{per_task}, {} dissenting", order.replicas, order.dissents)),
+        ("spent", amount::show(order.spent.0)),
+        ("refunded", amount::show(order.refunded.0)),
+    ]
+}
+
+/// The order a text means, and the scheduler it was placed at.
+fn open(context: &Context, text: &str) -> Result<(Api, B256, Option<Entry>), Failure> {
+    let (order, entry) = History::of_user()?.find(text)?;
+    context.is_about(order);
+    let base = match &entry {
+        // A flag is meant; what the configuration says may have changed since.
+        Some(entry) if !context.api_was_asked_for() => entry.api.clone(),
+        _ => context.config.api()?,
+    };
+    Ok((Api::new(&base)?, order, entry))
+}
+
+async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure> {
+    let mut entries = History::of_user()?.entries()?;
+    entries.reverse();
+    if !all {
+        entries.truncate(LISTED);
+    }
+    let states =
+        entries.iter().map(|entry| async move { if offline { None } else { state(entry).await } });
+    let states: Vec<Option<OrderView>> =
+        stream::iter(states).buffered(ASKED_AT_ONCE).collect().await;
+    let listed = || entries.iter().zip(&states);
+    let rows: Vec<_> = listed()
+        .map(|(entry, state)| {
+            json!({
+                "order": entry.order, "name": entry.name, "api": entry.api,
+                "placed_unix_ms": entry.placed_unix_ms, "tasks": entry.placed.req.tasks,
+                "state": state,
+            })
+        })
+        .collect();
+    let document = json!({ "schema": "quorate.order-list/v1", "orders": rows });
+    let now = SystemClock::start().now().unix_ms;
+    context.output.either(&document, || {
+        let line = |(entry, state): (&Entry, &Option<OrderView>)| {
+            let age = units::show_seconds(now.saturating_sub(entry.placed_unix_ms) / 1000);
+            let figure =
+                |of: fn(&OrderView) -> String| state.as_ref().map_or_else(|| "?".into(), of);
+            vec![
+                short(entry.order),
+                entry.name.clone().unwrap_or_default(),
+                figure(|order| phase(order.phase).to_owned()),
+                entry.placed.req.tasks.to_string(),
+                figure(|order| order.accepted.to_string()),
+                figure(|order| order.settled.saturating_sub(order.accepted).to_string()),
+                format!("{age} ago"),
+            ]
+        };
+        table(
+            &["ORDER", "NAME", "STATE", "TASKS", "ACCEPTED", "FAILED", "PLACED"],
+            listed().map(line),
+        )
+    })
+}
+
+/// Where an order stands; `None` if its scheduler does not say.
+async fn state(entry: &Entry) -> Option<OrderView> {
+    let api = Api::new(&entry.api).ok()?;
+    match api.order(entry.order).await {
+        Ok(order) => Some(order),
+        Err(failure) => {
+            tracing::debug!(order = %entry.order, %failure, "no answer");
+            None
+        }
+    }
+}
+
+async fn show(context: &Context, text: &str, tasks: bool) -> Result<(), Failure> {
+    let (api, id, _) = open(context, text)?;
+    let order = api.order(id).await?;
+    let tasks = if tasks { Some(results::all_tasks(&api, id).await?) } else { None };
+    let mut document = serde_json::to_value(&order)
+        .map_err(|error| Failure::new(Code::Internal, format!("order: {error}")))?;
+    if let Some(tasks) = &tasks {
+        document["task_list"] = json!(tasks);
+    }
+    context.output.either(&document, || {
+        let mut rows = vec![("order", order.order.to_string())];
+        rows.extend(order.reason.as_ref().map(|reason| ("refused", reason.clone())));
+        rows.extend(figures(&order));
+        rows.push(("trust", order.trust.to_string()));
+        rows.push(("price", format!("{} per task", amount::show(order.unit_price.0))));
+        rows.push(("requester", order.requester.to_string()));
+        rows.push(("app", order.app.to_string()));
+        rows.push(("bag", order.bag.to_string()));
+        let text = facts(&rows);
+        match &tasks {
+            Some(tasks) => format!("{text}\n\n{}", task_table(tasks)),
+            None => text,
+        }
+    })
+}
+
+fn task_table(tasks: &[TaskView]) -> String {
+    let line = |task: &TaskView| {
+        vec![
+            task.idx.to_string(),
+            task_phase(task.phase).to_owned(),
+            task.replicas.to_string(),
+            task.batch.map_or_else(|| "-".to_owned(), |batch| batch.to_string()),
+            task.result.map_or_else(|| "-".to_owned(), |result| result.to_string()),
+        ]
+    };
+    table(&["TASK", "STATE", "REPLICAS", "BATCH", "RESULT"], tasks.iter().map(line))
+}
+
+async fn watch(context: &Context, text: &str) -> Result<(), Failure> {
+    let (api, id, _) = open(context, text)?;
+    let mut progress = Progress::new(context.output, context.output.json);
+    let order = follow(&api, id, &mut progress).await?;
+    if !context.output.json && !context.output.quiet {
+        let rows: Vec<_> = [("order", short(id))].into_iter().chain(figures(&order)).collect();
+        context.output.line(facts(&rows))?;
+    }
+    not_refused(&order)?;
+    not_failed(&order)
+}
+
+async fn fetch(context: &Context, text: &str, dir: &Path, receipts: bool) -> Result<(), Failure> {
+    let (api, id, entry) = open(context, text)?;
+    let domain = match &entry {
+        Some(entry) => entry.domain,
+        None => api.pool().await?.domain,
+    };
+    let placed = entry.map(|entry| (&entry.placed).into());
+    let want = Want { order: id, placed, domain, receipts };
+    let fetched = results::write(&api, dir, &want, context.output).await?;
+    let document = json!({
+        "schema": "quorate.results/v1", "order": id, "output": dir, "results": fetched,
+    });
+    context.output.either(&document, || {
+        facts(&[
+            (
+                "results",
+                format!(
+                    "{} ({} new), {}",
+                    fetched.results,
+                    fetched.new_results,
+                    units::show_bytes(fetched.bytes)
+                ),
+            ),
+            ("receipts", fetched.receipts.to_string()),
+            ("failed", fetched.failed.to_string()),
+            ("open", fetched.open.to_string()),
+            ("folder", dir.display().to_string()),
+        ])
+    })?;
+    if fetched.failed > 0 {
+        let text = format!("{} tasks failed: their votes did not suffice in time", fetched.failed);
+        return Err(Failure::new(Code::Failed, text));
+    }
+    Ok(())
+}
+
+async fn receipt(context: &Context, text: &str, task: u32) -> Result<(), Failure> {
+    let (api, id, _) = open(context, text)?;
+    let bytes = api.receipt(id, task).await?.ok_or_else(|| {
+        let mut failure = Failure::new(Code::Conflict, format!("task {task} has no receipt yet"));
+        failure.retryable = true;
+        failure.hint("it is there once the task's batch is sealed; try again in a moment")
+    })?;
+    context.output.line(String::from_utf8_lossy(&bytes))
+}
+
+fn phase(phase: OrderPhase) -> &'static str {
+    match phase {
+        OrderPhase::Opening => "opening",
+        OrderPhase::Running => "running",
+        OrderPhase::Done => "done",
+        OrderPhase::Refused => "refused",
+    }
+}
+
+pub(crate) fn task_phase(phase: TaskPhase) -> &'static str {
+    match phase {
+        TaskPhase::Queued => "queued",
+        TaskPhase::Open => "open",
+        TaskPhase::Consensus => "consensus",
+        TaskPhase::NoQuorum => "no quorum",
+        TaskPhase::Expired => "expired",
+    }
+}

@@ -1,0 +1,269 @@
+//! `quorate order explain`: why a task is where it is. What is under way, the scheduler knows; what is
+//! over, its receipt tells, and the votes are counted here once more by the scheduler's own code.
+
+use super::task_phase;
+use crate::{
+    amount,
+    api::Api,
+    context::Context,
+    output::{facts, table},
+    results,
+};
+use quorate_common::{
+    B256,
+    api::{TaskPhase, TaskView},
+    digest::Digest,
+    exit::{Code, Failure},
+};
+use quorate_grid::{
+    evidence::Receipt,
+    poco::{self, Ballot, Tally},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Unfinished tasks explained where none is named.
+const TASKS_SHOWN: usize = 3;
+/// Digits of a digest in a table.
+const DIGEST_DIGITS: usize = 12;
+
+/// The scheduler's `quorate.explanation/v1`, as far as tables show it.
+#[derive(Debug, Deserialize)]
+struct Explanation {
+    state: String,
+    replicas: Vec<Replica>,
+    groups: Vec<(String, String)>,
+    total: String,
+    trust: u32,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replica {
+    worker: u32,
+    attempt: u16,
+    weight: u32,
+    state: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Waiting {
+    known: usize,
+    offline: usize,
+    exiting: usize,
+    busy: usize,
+    stake: usize,
+    related: usize,
+    eligible: usize,
+    hint: String,
+}
+
+/// Explains one task, or an order's first unfinished ones.
+pub(super) async fn run(
+    context: &Context,
+    api: &Api,
+    order: B256,
+    task: Option<u32>,
+) -> Result<(), Failure> {
+    let view = api.order(order).await?;
+    if let Some(reason) = &view.reason {
+        let document =
+            json!({ "schema": "quorate.explanation/v1", "state": "refused", "reason": reason });
+        return context.output.either(&document, || format!("the order was refused: {reason}"));
+    }
+    let tasks = results::all_tasks(api, order).await?;
+    let chosen = choose(&tasks, task)?;
+    if chosen.is_empty() {
+        let document =
+            json!({ "schema": "quorate.explanation/v1", "state": super::phase(view.phase) });
+        let text = "the order's deal is being opened on chain; no task can start before";
+        return context.output.either(&document, || text.to_owned());
+    }
+    for task in chosen {
+        explain(context, api, order, task).await?;
+    }
+    Ok(())
+}
+
+fn choose(tasks: &[TaskView], task: Option<u32>) -> Result<Vec<&TaskView>, Failure> {
+    if let Some(idx) = task {
+        let found = tasks.iter().find(|task| task.idx == idx);
+        return found.map(|task| vec![task]).ok_or_else(|| {
+            let last = tasks.len().saturating_sub(1);
+            Failure::new(Code::NotFound, format!("no task {idx}; expected 0 to {last}"))
+        });
+    }
+    let open = |task: &&TaskView| matches!(task.phase, TaskPhase::Queued | TaskPhase::Open);
+    let unfinished: Vec<&TaskView> = tasks.iter().filter(open).take(TASKS_SHOWN).collect();
+    // All over: the first one stands for the rest.
+    Ok(if unfinished.is_empty() { tasks.first().into_iter().collect() } else { unfinished })
+}
+
+async fn explain(
+    context: &Context,
+    api: &Api,
+    order: B256,
+    task: &TaskView,
+) -> Result<(), Failure> {
+    if task.batch.is_some()
+        && let Some(bytes) = api.receipt(order, task.idx).await?
+    {
+        let receipt = Receipt::parse_canonical(&bytes).map_err(|error| {
+            Failure::new(Code::Failed, format!("receipt of task {}: {error}", task.idx))
+        })?;
+        let document = over_json(&receipt);
+        return context.output.either(&document, || over(task, &receipt));
+    }
+    let document = api.explain(order, task.idx).await?;
+    let explanation: Result<Explanation, _> = Explanation::deserialize(&document);
+    let explanation = explanation.map_err(|error| {
+        Failure::new(
+            Code::Conflict,
+            format!("the scheduler explains what this client does not know: {error}"),
+        )
+    })?;
+    context.output.either(&document, || under_way(task, &explanation))
+}
+
+fn under_way(task: &TaskView, explanation: &Explanation) -> String {
+    let groups: Vec<String> = explanation
+        .groups
+        .iter()
+        .map(|(digest, group)| format!("{}={group}", cut(digest)))
+        .collect();
+    let groups = if groups.is_empty() { "none revealed".to_owned() } else { groups.join(" ") };
+    let mut rows = vec![
+        ("task", task.idx.to_string()),
+        ("state", explanation.state.clone()),
+        ("trust", explanation.trust.to_string()),
+        ("groups", format!("{groups}; total {}", explanation.total)),
+    ];
+    if let Some(waiting) = &explanation.waiting {
+        let Waiting { known, offline, exiting, busy, stake, related, eligible, hint } = waiting;
+        rows.push(("waits", hint.clone()));
+        rows.push((
+            "workers",
+            format!(
+                "{known} known: {eligible} eligible, {busy} busy, {offline} offline, {stake} short of \
+                 stake, {related} of an owner who votes already, {exiting} leaving"
+            ),
+        ));
+    }
+    let text = facts(&rows);
+    if explanation.replicas.is_empty() {
+        return text;
+    }
+    let line = |replica: &Replica| {
+        let Replica { worker, attempt, weight, state } = replica;
+        vec![worker.to_string(), attempt.to_string(), weight.to_string(), state.clone()]
+    };
+    let replicas =
+        table(&["WORKER", "ROUND", "WEIGHT", "STATE"], explanation.replicas.iter().map(line));
+    format!("{text}\n{replicas}")
+}
+
+/// The votes of a receipt one after the other: what each weighed and what the sum was after it.
+struct Counted {
+    worker: u32,
+    attempt: u16,
+    score: u32,
+    digest: Option<B256>,
+    weight: u32,
+    group: u128,
+    total: String,
+    decided: bool,
+    verdict: poco::Verdict,
+}
+
+fn count(receipt: &Receipt) -> Vec<Counted> {
+    let terms = receipt.deal.terms();
+    let score =
+        |voter: &quorate_grid::evidence::Voter| voter.account.as_ref().map_or(0, |a| a.score);
+    let scored = || receipt.votes.iter().zip(receipt.voters.iter().map(score));
+    let digest = |word: B256| (!word.is_zero()).then_some(word);
+    let ballots: Vec<Ballot> =
+        scored().map(|(vote, score)| Ballot { score, digest: digest(vote.digest) }).collect();
+    let judged = poco::judge(&terms, digest(receipt.rec.winner_digest), &ballots);
+    let mut tally = Tally::default();
+    let counted =
+        |((vote, score), verdict): ((&quorate_common::accounts::Vote, u32), &poco::Verdict)| {
+            let (weight, digest) = (poco::weight(score), digest(vote.digest));
+            if let Some(digest) = digest {
+                tally.add(digest, weight);
+            }
+            Counted {
+                worker: vote.worker,
+                attempt: vote.attempt,
+                score,
+                digest,
+                weight,
+                group: digest.map_or(0, |digest| tally.group(digest)),
+                total: tally.total().to_string(),
+                decided: digest.is_some() && tally.decided(terms.trust) == digest,
+                verdict: *verdict,
+            }
+        };
+    scored().zip(&judged.verdicts).map(counted).collect()
+}
+
+fn over(task: &TaskView, receipt: &Receipt) -> String {
+    let text = facts(&[
+        ("task", task.idx.to_string()),
+        ("state", task_phase(task.phase).to_owned()),
+        ("trust", receipt.deal.req.trust.to_string()),
+        ("batch", format!("{}, place {}", receipt.header.index, receipt.place)),
+        ("reward", amount::show(receipt.rec.reward)),
+    ]);
+    let line = |vote: &Counted| {
+        let voted = vote.digest.map(|digest| cut(&Digest::from(digest).to_string()).to_owned());
+        vec![
+            vote.worker.to_string(),
+            vote.attempt.to_string(),
+            vote.score.to_string(),
+            vote.weight.to_string(),
+            voted.unwrap_or_else(|| "never revealed".to_owned()),
+            format!("{}/{}", vote.group, vote.total),
+            (if vote.decided { "yes" } else { "no" }).to_owned(),
+            vote.verdict.earned.to_string(),
+            vote.verdict.slashed.to_string(),
+        ]
+    };
+    let header = [
+        "WORKER",
+        "ROUND",
+        "SCORE",
+        "WEIGHT",
+        "RESULT",
+        "GROUP/TOTAL",
+        "DECIDED",
+        "EARNED",
+        "SLASHED",
+    ];
+    format!("{text}\n{}", table(&header, count(receipt).iter().map(line)))
+}
+
+fn over_json(receipt: &Receipt) -> Value {
+    let vote = |vote: &Counted| {
+        json!({
+            "worker": vote.worker, "attempt": vote.attempt, "score": vote.score,
+            "weight": vote.weight, "digest": vote.digest.map(Digest::from),
+            "group": vote.group.to_string(), "total": vote.total, "decided": vote.decided,
+            "earned": vote.verdict.earned.to_string(), "slashed": vote.verdict.slashed.to_string(),
+        })
+    };
+    json!({
+        "schema": "quorate.explanation/v1",
+        "task": receipt.rec.task_idx,
+        "state": "over",
+        "outcome": receipt.rec.outcome,
+        "trust": receipt.deal.req.trust,
+        "batch": receipt.header.index,
+        "place": receipt.place,
+        "reward": receipt.rec.reward.to_string(),
+        "votes": count(receipt).iter().map(vote).collect::<Vec<_>>(),
+    })
+}
+
+fn cut(digest: &str) -> &str {
+    digest.get(..DIGEST_DIGITS).unwrap_or(digest)
+}
