@@ -18,6 +18,7 @@ mod run;
 mod ticker;
 mod tree;
 mod wasi;
+mod weight;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -97,13 +98,28 @@ pub enum PrepareError {
         max: usize,
     },
     /// Not a WebAssembly binary at all.
-    #[error("it does not begin with \"\\0asm\", expected a WebAssembly binary (compile with --target=wasm32-wasi)")]
+    #[error(
+        "it does not begin with \"\\0asm\", expected a WebAssembly binary (compile with --target=wasm32-wasi)"
+    )]
     NotWasm,
     /// Broken, or using a feature that is off.
     #[error("it is not valid WebAssembly for this engine: {reason}")]
     Invalid {
         /// What the validator or compiler says, with the offset.
         reason: String,
+    },
+    /// Compiling it could take this machine down.
+    #[error(
+        "it is too much work to compile: {what} weighs {weight}, expected at most {max} (bytes \
+         times locals; split the function or optimise for size)"
+    )]
+    TooHeavy {
+        /// A function, counted from 0 without the imports, or the whole module.
+        what: String,
+        /// Bytes times locals, about.
+        weight: u64,
+        /// How much is accepted.
+        max: u64,
     },
     /// Needs something that no task gets.
     #[error("it imports {module}.{name}, expected functions of wasi_snapshot_preview1 only")]
@@ -120,7 +136,9 @@ pub enum PrepareError {
         reason: String,
     },
     /// A library, not a program.
-    #[error("it exports no function _start without parameters and results, expected a command (link it as a program, not as a library or reactor)")]
+    #[error(
+        "it exports no function _start without parameters and results, expected a command (link it as a program, not as a library or reactor)"
+    )]
     NoStart,
 }
 
@@ -178,6 +196,7 @@ impl Engine {
                 Err(error) => tracing::warn!(%error, "a cached module is of another engine"),
             }
         }
+        weight::check(wasm)?;
         let module = wasmtime::Module::from_binary(&self.shared.wasmtime, wasm)
             .map_err(|error| PrepareError::Invalid { reason: sentence(&error) })?;
         if let Some(cache) = &self.shared.cache {
@@ -216,9 +235,13 @@ fn quoted(name: &str) -> String {
 
 /// An error with its causes on one line.
 fn sentence(error: &wasmtime::Error) -> String {
-    const CHARS_MAX: usize = 300;
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let text = causes.join(": ");
+    one_line(&causes.join(": "))
+}
+
+/// Short and without control characters, since it may quote a stranger's module.
+fn one_line(text: &str) -> String {
+    const CHARS_MAX: usize = 300;
     text.chars().take(CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

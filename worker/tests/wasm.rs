@@ -6,18 +6,22 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use quorate_common::manifest::{Ended, Entry, Manifest, TrapKind};
 use quorate_worker::engine::{
-    Cancel, Engine, EngineConfig, Job, Limits, MODULE_BYTES_MAX, Module, PrepareError, Run, RunError,
+    Cancel, Engine, EngineConfig, Job, Limits, MODULE_BYTES_MAX, Module, PrepareError, Run,
+    RunError,
 };
 
 const MIB: u64 = 1 << 20;
 
-fn engine() -> Engine {
-    Engine::new(EngineConfig::default()).unwrap()
+fn engine() -> &'static Engine {
+    static ENGINE: LazyLock<Engine> =
+        LazyLock::new(|| Engine::new(EngineConfig::default()).unwrap());
+    &ENGINE
 }
 
 fn cached_engine(dir: &Path) -> Engine {
@@ -34,8 +38,13 @@ fn job() -> Job {
     Job { seed: [7; 32], epoch_unix_s: 1_700_000_000, limits, ..Job::default() }
 }
 
-/// A program whose `_start` is `body`, with the functions of preview 1 that tests need.
+/// A program with `body`, which has `_start`.
 fn program(body: &str) -> Module {
+    engine().prepare(&program_bytes(body)).unwrap_or_else(|error| panic!("{error}\n{body}"))
+}
+
+/// `body` in a module with the functions of preview 1 that tests need.
+fn program_bytes(body: &str) -> Vec<u8> {
     let imports: String = [
         ("proc_exit", "i32", ""),
         ("args_get", "i32 i32", "i32"),
@@ -77,7 +86,7 @@ fn program(body: &str) -> Module {
                 (i32.load (i32.const 65548)))
             {body})"#
     );
-    engine().prepare(&wasm(&text)).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    wasm(&text)
 }
 
 fn run(module: &Module, job: Job) -> Run {
@@ -98,8 +107,10 @@ fn blob<'r>(run: &'r Run, entry: &Entry) -> &'r [u8] {
 #[track_caller]
 fn ends(body: &str, ended: Ended) -> Run {
     let module = program(body);
+    let first = run(&module, job());
     let run = run(&module, job());
     assert_eq!(run.manifest.ended, ended, "{body}");
+    assert_eq!((&run.manifest, &run.blobs), (&first.manifest, &first.blobs), "{body}");
     // Whatever happens is a manifest that others can read.
     assert_eq!(Manifest::parse(run.manifest.encode().as_bytes()).unwrap(), run.manifest);
     run
@@ -115,7 +126,8 @@ fn a_program_that_returns_has_exited_with_0() {
 #[test]
 fn exit_codes_are_kept_whole() {
     for code in [0, 1, 42, 255, 256, -1, i32::MIN] {
-        let body = format!(r#"(func (export "_start") (call $proc_exit (i32.const {code})) unreachable)"#);
+        let body =
+            format!(r#"(func (export "_start") (call $proc_exit (i32.const {code})) unreachable)"#);
         ends(&body, Ended::Exit(code));
     }
 }
@@ -167,7 +179,8 @@ fn host_calls_use_up_fuel_too() {
     ends(body, Ended::Fuel);
     assert!(start.elapsed() < Duration::from_secs(20), "host work was nearly free");
     // One call that costs more than there is: refused before the work, with the fuel gone.
-    let body = r#"(func (export "_start") (drop (call $random_get (i32.const 0) (i32.const 65536))))"#;
+    let body =
+        r#"(func (export "_start") (drop (call $random_get (i32.const 0) (i32.const 65536))))"#;
     let mut little = job();
     little.limits.fuel = 1_000;
     let run = run(&program(body), little);
@@ -185,9 +198,15 @@ fn memory_ends_at_the_limit_and_not_before() {
     ends(&grow(65_534), Ended::Memory);
     // More than 4 GiB no 32-bit memory can have: that fails in the program, as specified.
     ends(&grow(65_535), Ended::Exit(-1));
-    ends(r#"(func (export "_start") (loop (drop (memory.grow (i32.const 1))) (br 0)))"#, Ended::Memory);
-    ends(r#"(table 1 funcref) (func (export "_start")
-        (loop (drop (table.grow 0 (ref.null func) (i32.const 1000))) (br 0)))"#, Ended::Memory);
+    ends(
+        r#"(func (export "_start") (loop (drop (memory.grow (i32.const 1))) (br 0)))"#,
+        Ended::Memory,
+    );
+    ends(
+        r#"(table 1 funcref) (func (export "_start")
+        (loop (drop (table.grow 0 (ref.null func) (i32.const 1000))) (br 0)))"#,
+        Ended::Memory,
+    );
 }
 
 #[test]
@@ -198,6 +217,30 @@ fn memory_a_module_begins_with_is_counted_too() {
     ] {
         let module = engine().prepare(&wasm(text)).unwrap();
         assert_eq!(run(&module, job()).manifest.ended, Ended::Memory, "{text}");
+    }
+}
+
+#[test]
+fn what_happens_before_start_counts_too() {
+    // Data that does not fit, and a start function that prints, traps or never ends.
+    for (body, ended, printed) in [
+        (r#"(data (i32.const 65535) "xx")"#, Ended::Trap(TrapKind::MemoryOutOfBounds), &b""[..]),
+        ("(func $s unreachable) (start $s)", Ended::Trap(TrapKind::Unreachable), b""),
+        ("(func $s (loop br 0)) (start $s)", Ended::Fuel, b""),
+        (
+            r#"(data (i32.const 0) "\08\00\00\00\02\00\00\00hi") (func $s (drop (call $fd_write
+                (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))) (start $s)"#,
+            Ended::Exit(0),
+            b"hi",
+        ),
+    ] {
+        let text = format!(
+            r#"(module (import "wasi_snapshot_preview1" "fd_write"
+                (func $fd_write (param i32 i32 i32 i32) (result i32)))
+                (memory (export "memory") 1) {body} (func (export "_start")))"#
+        );
+        let run = run(&engine().prepare(&wasm(&text)).unwrap(), job());
+        assert_eq!((run.manifest.ended, stdout(&run)), (ended, printed), "{body}");
     }
 }
 
@@ -213,48 +256,66 @@ fn growth_beyond_the_modules_own_maximum_fails_in_the_program() {
 #[test]
 fn scratch_files_count_as_memory() {
     // /tmp is descriptor 5; 100 MiB of zeros do not fit in 16 MiB.
-    ends(r#"(data (i32.const 0) "f") (func (export "_start")
+    ends(
+        r#"(data (i32.const 0) "f") (func (export "_start")
         (call $exit (call $fd_filestat_set_size
             (call $open (i32.const 5) (i32.const 0) (i32.const 1) (i32.const 1)) (i64.const 104857600))))"#,
-        Ended::Memory);
+        Ended::Memory,
+    );
     // Empty folders are not free either.
-    ends(r#"(func (export "_start") (local $n i32)
+    ends(
+        r#"(func (export "_start") (local $n i32)
         (loop (local.set $n (i32.add (local.get $n) (i32.const 1)))
             (i32.store (i32.const 0) (i32.add (i32.const 0x21212121) (local.get $n)))
             (drop (call $path_create_directory (i32.const 5) (i32.const 0) (i32.const 4)))
             (br 0)))"#,
-        Ended::Memory);
+        Ended::Memory,
+    );
 }
 
 #[test]
 fn too_much_output_ends_the_run_and_keeps_what_fitted() {
-    let run = ends(r#"(func (export "_start")
-        (loop (call $print (i32.const 1) (i32.const 0) (i32.const 60000)) (br 0)))"#, Ended::Output);
+    let run = ends(
+        r#"(func (export "_start")
+        (loop (call $print (i32.const 1) (i32.const 0) (i32.const 60000)) (br 0)))"#,
+        Ended::Output,
+    );
     assert_eq!(stdout(&run).len(), (MIB / 60_000 * 60_000) as usize);
     // The same for a file, and for a hole in one.
-    let run = ends(r#"(data (i32.const 70000) "f") (func (export "_start") (local $f i32)
+    let run = ends(
+        r#"(data (i32.const 70000) "f") (func (export "_start") (local $f i32)
         (local.set $f (call $open (i32.const 4) (i32.const 70000) (i32.const 1) (i32.const 1)))
-        (loop (call $print (local.get $f) (i32.const 0) (i32.const 60000)) (br 0)))"#, Ended::Output);
+        (loop (call $print (local.get $f) (i32.const 0) (i32.const 60000)) (br 0)))"#,
+        Ended::Output,
+    );
     assert_eq!(run.manifest.files[0].1.len, MIB / 60_000 * 60_000);
-    ends(r#"(data (i32.const 0) "f") (func (export "_start")
+    ends(
+        r#"(data (i32.const 0) "f") (func (export "_start")
         (call $exit (call $fd_filestat_set_size
             (call $open (i32.const 4) (i32.const 0) (i32.const 1) (i32.const 1)) (i64.const -1))))"#,
-        Ended::Output);
+        Ended::Output,
+    );
     // 4,096 files are the most a manifest can name.
-    let run = ends(r#"(func (export "_start") (local $n i32)
+    let run = ends(
+        r#"(func (export "_start") (local $n i32)
         (loop (local.set $n (i32.add (local.get $n) (i32.const 1)))
             (i32.store (i32.const 0) (i32.add (i32.const 0x30303030) (local.get $n)))
             (drop (call $path_create_directory (i32.const 4) (i32.const 0) (i32.const 4)))
-            (br 0)))"#, Ended::Output);
+            (br 0)))"#,
+        Ended::Output,
+    );
     assert_eq!(run.manifest.files, vec![]);
 }
 
 #[test]
 fn standard_error_is_kept_at_its_end_and_is_no_result() {
-    let run = ends(r#"(data (i32.const 59996) "END!") (func (export "_start") (local $n i32)
+    let run = ends(
+        r#"(data (i32.const 59996) "END!") (func (export "_start") (local $n i32)
         (loop (call $print (i32.const 2) (i32.const 0) (i32.const 60000))
             (local.set $n (i32.add (local.get $n) (i32.const 1)))
-            (br_if 0 (i32.lt_u (local.get $n) (i32.const 50)))))"#, Ended::Exit(0));
+            (br_if 0 (i32.lt_u (local.get $n) (i32.const 50)))))"#,
+        Ended::Exit(0),
+    );
     assert_eq!(run.manifest.stdout, None);
     assert_eq!(run.stderr_tail.len(), 65_536);
     assert!(run.stderr_tail.ends_with("END!"));
@@ -262,7 +323,8 @@ fn standard_error_is_kept_at_its_end_and_is_no_result() {
 
 #[test]
 fn a_stack_overflow_is_never_a_result() {
-    let module = program(r#"(func $deep (call $deep) (call $deep)) (func (export "_start") (call $deep))"#);
+    let module =
+        program(r#"(func $deep (call $deep) (call $deep)) (func (export "_start") (call $deep))"#);
     let error = module.run(job(), &Cancel::new()).unwrap_err();
     assert!(matches!(error, RunError::StackOverflow { .. }), "{error}");
 }
@@ -312,7 +374,8 @@ fn malformed_jobs_are_refused_with_the_reason() {
         refuse(inputs(&["../etc/passwd"])),
         "the job is malformed: the path \"../etc/passwd\" has the segment \"..\", expected names separated by single slashes"
     );
-    for paths in [&["/a"][..], &["a/"], &["a", "a"], &["a", "a/b"], &["a/b", "a"], &[""], &["a\nb"]] {
+    for paths in [&["/a"][..], &["a/"], &["a", "a"], &["a", "a/b"], &["a/b", "a"], &[""], &["a\nb"]]
+    {
         assert!(refuse(inputs(paths)).starts_with("the job is malformed: the path "), "{paths:?}");
     }
     assert!(refuse(Job { args: vec!["a\0b".into()], ..job() }).contains("NUL"));
@@ -321,12 +384,14 @@ fn malformed_jobs_are_refused_with_the_reason() {
 #[test]
 fn arguments_input_and_environment_reach_the_program_and_nothing_else_does() {
     // Prints the arguments as args_get lays them out, and the number of environment variables.
-    let module = program(r#"(func (export "_start")
+    let module = program(
+        r#"(func (export "_start")
         (call $exit (call $args_sizes_get (i32.const 0) (i32.const 4)))
         (call $exit (call $args_get (i32.const 100) (i32.const 200)))
         (call $print (i32.const 1) (i32.const 200) (i32.load (i32.const 4)))
         (call $exit (call $environ_sizes_get (i32.const 0) (i32.const 4)))
-        (call $exit (i32.load (i32.const 0))))"#);
+        (call $exit (i32.load (i32.const 0))))"#,
+    );
     let run1 = run(&module, Job { args: vec!["7".into(), "ü".into()], ..job() });
     assert_eq!(stdout(&run1), "task\x007\0ü\0".as_bytes());
     assert_eq!(run1.manifest.ended, Ended::Exit(0), "the environment is not empty");
@@ -336,12 +401,14 @@ fn arguments_input_and_environment_reach_the_program_and_nothing_else_does() {
 
 #[test]
 fn standard_input_is_read_to_its_end() {
-    let module = program(r#"(func (export "_start")
+    let module = program(
+        r#"(func (export "_start")
         (i32.store (i32.const 0) (i32.const 100)) (i32.store (i32.const 4) (i32.const 7))
         (loop
             (call $exit (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
             (call $print (i32.const 1) (i32.const 100) (i32.load (i32.const 8)))
-            (br_if 0 (i32.load (i32.const 8)))))"#);
+            (br_if 0 (i32.load (i32.const 8)))))"#,
+    );
     let stdin = b"twenty bytes of input".to_vec();
     assert_eq!(stdout(&run(&module, Job { stdin: stdin.clone(), ..job() })), stdin);
 }
@@ -363,7 +430,7 @@ const CURIOUS: &str = r#"(data (i32.const 0) "b") (data (i32.const 1) "a") (data
         (call $print (i32.const 1) (i32.const 0) (i32.const 2400)))"#;
 
 #[test]
-fn the_same_job_has_the_same_result_also_from_the_cache() {
+fn the_same_job_has_the_same_result() {
     let module = program(CURIOUS);
     let inputs: Vec<(String, Vec<u8>)> =
         ["z", "a/b", "a/a"].map(|path| (path.to_owned(), path.into())).to_vec();
@@ -428,9 +495,11 @@ fn paths_do_not_lead_out() {
         ends(&body, Ended::Exit(code));
     }
     // Nothing can be made in /in.
-    ends(r#"(data (i32.const 0) "d") (func (export "_start")
+    ends(
+        r#"(data (i32.const 0) "d") (func (export "_start")
         (call $exit (call $path_create_directory (i32.const 3) (i32.const 0) (i32.const 1))))"#,
-        Ended::Exit(69));
+        Ended::Exit(69),
+    );
 }
 
 #[test]
@@ -459,11 +528,14 @@ fn pointers_outside_of_memory_are_refused() {
 
 #[test]
 fn nan_is_always_the_same_nan() {
-    let run = ends(r#"(func (export "_start") (local $x f64)
+    let run = ends(
+        r#"(func (export "_start") (local $x f64)
         (f64.store (i32.const 0) (f64.div (local.get $x) (local.get $x)))
         (f64.store (i32.const 8) (f64.sqrt (f64.const -1)))
         (f32.store (i32.const 16) (f32.add (f32.const nan:0x200001) (f32.const 1)))
-        (call $print (i32.const 1) (i32.const 0) (i32.const 20)))"#, Ended::Exit(0));
+        (call $print (i32.const 1) (i32.const 0) (i32.const 20)))"#,
+        Ended::Exit(0),
+    );
     let seen = stdout(&run);
     assert_eq!(seen[..8], 0x7ff8_0000_0000_0000_u64.to_le_bytes());
     assert_eq!(seen[8..16], 0x7ff8_0000_0000_0000_u64.to_le_bytes());
@@ -485,15 +557,40 @@ fn modules_that_cannot_be_run_are_refused_with_the_reason() {
     refused(b"\0asm", "it is not valid WebAssembly for this engine: ");
     refused(&vec![0; MODULE_BYTES_MAX + 1], "it has 67108865 bytes, expected at most 67108864");
     refused(&wasm("(module)"), "it exports no function _start");
-    refused(&wasm(r#"(module (func (export "_start") (param i32)))"#), "it exports no function _start");
+    refused(
+        &wasm(r#"(module (func (export "_start") (param i32)))"#),
+        "it exports no function _start",
+    );
     refused(&wasm(r#"(module (memory (export "_start") 1))"#), "it exports no function _start");
-    refused(&import(r#""env" "system" (func)"#), "it imports env.system, expected functions of wasi_snapshot_preview1 only");
-    refused(&import(r#""wasi_snapshot_preview1" "fd_steal" (func)"#), "it imports wasi_snapshot_preview1.fd_steal, ");
-    refused(&import(r#""wasi_snapshot_preview1" "fd_read" (memory 1)"#), "it imports wasi_snapshot_preview1.fd_read, ");
-    refused(&import(r#""wasi_snapshot_preview1" "fd_read" (func)"#), "an import has another signature than wasi_snapshot_preview1 gives it: ");
+    refused(
+        &import(r#""env" "system" (func)"#),
+        "it imports env.system, expected functions of wasi_snapshot_preview1 only",
+    );
+    refused(
+        &import(r#""wasi_snapshot_preview1" "fd_steal" (func)"#),
+        "it imports wasi_snapshot_preview1.fd_steal, ",
+    );
+    refused(
+        &import(r#""wasi_snapshot_preview1" "fd_read" (memory 1)"#),
+        "it imports wasi_snapshot_preview1.fd_read, ",
+    );
+    refused(
+        &import(r#""wasi_snapshot_preview1" "fd_read" (func)"#),
+        "an import has another signature than wasi_snapshot_preview1 gives it: ",
+    );
     refused(&import("\"\\0a\" \"b\" (func)"), "it imports \\n.b, ");
     // A component is not a module.
     refused(b"\0asm\x0d\0\x01\0", "it is not valid WebAssembly for this engine: ");
+}
+
+#[test]
+fn modules_that_would_take_the_compiler_down_are_refused_before() {
+    let heavy = format!("(func (local {}) {})", "i64 ".repeat(40_000), "nop ".repeat(7_000));
+    let many = format!("(type (func (param {})))", "i32 ".repeat(1_000)) + &"(func)".repeat(40_000);
+    for (body, what) in [(heavy, "function 0 of its code weighs "), (many, "the module weighs ")] {
+        let bytes = wasm(&format!(r#"(module {body} (func (export "_start")))"#));
+        refused(&bytes, &format!("it is too much work to compile: {what}"));
+    }
 }
 
 #[test]
@@ -505,6 +602,9 @@ fn features_that_differ_between_machines_are_refused() {
         "(func (param v128 v128 v128) (result v128) (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get 2)))",
         "(type (struct))",
         "(tag)",
+        "(type $t (func)) (func (param (ref null $t)))",
+        "(func (drop (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0))) drop)",
+        "(memory 1 (pagesize 1))",
         "(memory 1) (func (drop (i32.atomic.load (i32.const 0))))",
     ] {
         let bytes = wasm(&format!(r#"(module {body} (func (export "_start")))"#));
@@ -533,10 +633,10 @@ fn features_that_compilers_use_are_there() {
 fn a_cached_module_is_loaded_and_a_damaged_one_is_compiled_again() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("modules");
-    let bytes = wasm(r#"(module (memory (export "memory") 1) (func (export "_start")
-        (i32.store (i32.const 0) (i32.const 1))))"#);
-    let direct = run(&engine().prepare(&bytes).unwrap(), job());
-    let cached = || run(&cached_engine(&cache).prepare(&bytes).unwrap(), job()).manifest;
+    let bytes = LUCAS_LEHMER;
+    let task = || Job { args: vec!["127".into()], ..job() };
+    let direct = run(&engine().prepare(bytes).unwrap(), task());
+    let cached = || run(&cached_engine(&cache).prepare(bytes).unwrap(), task()).manifest;
     assert_eq!(cached(), direct.manifest);
     let file = compiled_file(&cache);
     let good = std::fs::read(&file).unwrap();
@@ -596,7 +696,10 @@ fn a_cache_that_is_no_folder_is_refused_by_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let config = EngineConfig { cache_dir: Some(file.path().to_owned()) };
     let error = Engine::new(config).unwrap_err().to_string();
-    assert!(error.contains(&format!("the cache folder {:?} cannot be used", file.path())), "{error}");
+    assert!(
+        error.contains(&format!("the cache folder {:?} cannot be used", file.path())),
+        "{error}"
+    );
 }
 
 #[test]
@@ -628,15 +731,21 @@ proptest! {
     fn mutated_modules_neither_panic_nor_escape(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut bytes = LUCAS_LEHMER.to_vec();
+        let mut bytes = program_bytes(CURIOUS);
         for (at, byte) in edits {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
         if let Ok(module) = engine().prepare(&bytes) {
-            let mut short = Job { args: vec!["31".into()], ..job() };
+            let mut short = job();
             short.limits.fuel = 1_000_000;
-            let _ = module.run(short, &Cancel::new());
+            match module.run(short, &Cancel::new()) {
+                Ok(run) => {
+                    let text = run.manifest.encode();
+                    prop_assert_eq!(Manifest::parse(text.as_bytes()), Ok(run.manifest));
+                }
+                Err(error) => prop_assert!(matches!(error, RunError::StackOverflow { .. }), "{error}"),
+            }
         }
     }
 }
@@ -686,7 +795,9 @@ fn lucas_lehmer_prints_the_residue_others_check() {
 #[test]
 fn lucas_lehmer_explains_itself_to_whoever_calls_it_wrongly() {
     let module = engine().prepare(LUCAS_LEHMER).unwrap();
-    for args in [&[][..], &["x"], &["-3"], &["0"], &["1"], &["007"], &["3 "], &["100001"], &["3", "5"]] {
+    for args in
+        [&[][..], &["x"], &["-3"], &["0"], &["1"], &["007"], &["3 "], &["100001"], &["3", "5"]]
+    {
         let run = lucas_lehmer(&module, args);
         assert_eq!((run.manifest.ended, run.manifest.stdout), (Ended::Exit(2), None), "{args:?}");
         assert!(run.stderr_tail.starts_with("usage: "), "{}", run.stderr_tail);

@@ -30,7 +30,9 @@ const TOTAL_BYTES_MAX: u64 = 2 << 30;
 
 /// Why the cache folder cannot be used. Name another folder, or mend this one.
 #[derive(Debug, Error)]
-#[error("the cache folder {dir:?} cannot be used, expected a folder that this user can write to: {source}")]
+#[error(
+    "the cache folder {dir:?} cannot be used, expected a folder that this user can write to: {source}"
+)]
 pub struct CacheError {
     /// The folder.
     pub dir: PathBuf,

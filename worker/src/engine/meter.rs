@@ -13,7 +13,7 @@ use super::tree::Area;
 
 /// What a file or folder in `/tmp` costs beyond its bytes. The node, its name (at most 255
 /// bytes, kept twice) and its share of three maps come to some 700 bytes.
-const NODE_BYTES: u64 = 1_024;
+pub(super) const NODE_BYTES: u64 = 1_024;
 
 /// What a table element costs: wasmtime keeps a pointer, sometimes with its type.
 const TABLE_ELEMENT_BYTES: u64 = 16;
@@ -112,6 +112,23 @@ impl Meter {
             Area::Out => self.output_nodes = self.output_nodes.saturating_sub(1),
             Area::Tmp => self.memory.give_back(NODE_BYTES),
         }
+    }
+}
+
+/// What is used, for tests to compare with what is there.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Used {
+    pub(crate) memory: u64,
+    pub(crate) output: u64,
+    pub(crate) output_nodes: usize,
+}
+
+#[cfg(test)]
+impl Meter {
+    pub(crate) fn used(&self) -> Used {
+        let (memory, output) = (self.memory.used, self.output.used);
+        Used { memory, output, output_nodes: self.output_nodes }
     }
 }
 

@@ -191,6 +191,7 @@ fn host(job: Job) -> Result<Host, RunError> {
     inputs.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut tree = Tree::new(inputs).map_err(RunError::Job)?;
     Ok(Host {
+        memory: None,
         meter: Meter::new(job.limits.memory_bytes, job.limits.output_bytes),
         fds: Fds::new(&mut tree),
         tree,

@@ -144,8 +144,9 @@ impl Tree {
         }
         for (path, bytes) in inputs {
             check_path(&path).map_err(|error| error.to_string())?;
-            tree.add_input(&path, bytes)
-                .map_err(|_| format!("the path {path:?} is given twice or is below another file"))?;
+            tree.add_input(&path, bytes).map_err(|_| {
+                format!("the path {path:?} is given twice or is below another file")
+            })?;
         }
         Ok(tree)
     }
@@ -208,7 +209,11 @@ impl Tree {
     }
 
     /// Creates an empty file at a place that is free.
-    pub(crate) fn create_file(&mut self, place: Place<'_>, meter: &mut Meter) -> Result<Ino, Fault> {
+    pub(crate) fn create_file(
+        &mut self,
+        place: Place<'_>,
+        meter: &mut Meter,
+    ) -> Result<Ino, Fault> {
         if place.slash {
             return Err(Errno::Isdir.into());
         }
@@ -544,3 +549,6 @@ impl Tree {
 fn joined_len(folder_len: usize, name: &str) -> usize {
     if folder_len == 0 { name.len() } else { folder_len + 1 + name.len() }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

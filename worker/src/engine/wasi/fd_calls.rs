@@ -24,6 +24,9 @@ const COOKIE_CHILDREN: u64 = 2;
 /// Bytes of a listing's entry before the name.
 const DIRENT_BYTES: usize = 24;
 
+/// Fuel for every entry of a listing, beyond its bytes: a look-up among all nodes.
+const ENTRY_FUEL: u64 = 200;
+
 impl Call<'_> {
     pub(super) fn fd_advise(&mut self, fd: u32, _offset: u64, _len: u64, advice: u32) -> Done {
         self.host.fds.file(fd, 0)?;
@@ -240,13 +243,15 @@ impl Call<'_> {
         let len = u64::from(total(buffers));
         if stream == Object::Stdout {
             self.host.meter.take_stdout(len)?;
+            self.burn_growth(len)?;
         }
         self.burn_bytes(len)?;
         for buffer in buffers {
             let bytes = slice(self.memory, buffer.ptr, buffer.len)?;
-            match stream {
-                Object::Stdout => self.host.stdout.extend_from_slice(bytes),
-                _ => self.host.stderr.push(bytes),
+            if stream == Object::Stdout {
+                self.host.stdout.extend_from_slice(bytes);
+            } else {
+                self.host.stderr.push(bytes);
             }
         }
         Ok(())
@@ -271,7 +276,7 @@ impl Call<'_> {
     /// Makes a file at least `len` bytes long, with zeros; pays in the limit and in fuel first.
     fn grow(&mut self, ino: Ino, len: u64) -> Done {
         let more = self.host.tree.grow(ino, len, &mut self.host.meter)?;
-        self.burn_bytes(more)?;
+        self.burn_growth(more)?;
         if more > 0 {
             let host = &mut *self.host;
             host.tree.resize(ino, len, &mut host.meter)?;
@@ -292,8 +297,8 @@ impl Call<'_> {
         let ino = self.host.fds.folder(fd)?;
         self.burn_bytes(len.into())?;
         let parent = self.host.tree.parent(ino)?;
-        let mut page = Page { room: slice_mut(self.memory, buffer, len)?, used: 0 };
-        if cookie <= COOKIE_DOT {
+        let mut page = Page { room: slice_mut(self.memory, buffer, len)?, used: 0, entries: 0 };
+        if cookie == COOKIE_DOT {
             page.push(COOKIE_DOT_DOT, ino, ".", true);
         }
         if cookie <= COOKIE_DOT_DOT {
@@ -305,8 +310,9 @@ impl Call<'_> {
             }
             page.push(child + 1, child, name, folder);
         }
-        let used = page.used as u32;
-        Ok(self.write_u32(out, used)?)
+        let Page { used, entries, .. } = page;
+        self.burn(entries * ENTRY_FUEL)?;
+        Ok(self.write_u32(out, used as u32)?)
     }
 }
 
@@ -314,6 +320,7 @@ impl Call<'_> {
 struct Page<'a> {
     room: &'a mut [u8],
     used: usize,
+    entries: u64,
 }
 
 impl Page<'_> {
@@ -327,6 +334,7 @@ impl Page<'_> {
         entry[8..16].copy_from_slice(&ino.to_le_bytes());
         entry[16..20].copy_from_slice(&(name.len() as u32).to_le_bytes());
         entry[20] = type_of(folder);
+        self.entries += 1;
         self.push_bytes(&entry);
         self.push_bytes(name.as_bytes());
     }
@@ -351,12 +359,7 @@ fn type_of(folder: bool) -> u8 {
 }
 
 /// Copies `bytes` from `at` on into the guest's buffers and returns how many there were.
-fn scatter(
-    bytes: &[u8],
-    at: u64,
-    memory: &mut [u8],
-    buffers: &[Buffer],
-) -> Result<u32, Errno> {
+fn scatter(bytes: &[u8], at: u64, memory: &mut [u8], buffers: &[Buffer]) -> Result<u32, Errno> {
     let start = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
     let mut rest = &bytes[start..];
     let mut read = 0;

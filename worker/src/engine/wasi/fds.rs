@@ -126,7 +126,12 @@ impl Fds {
         u32::try_from(free).map_err(|_| Errno::Mfile)
     }
 
-    pub(super) fn close(&mut self, fd: u32, tree: &mut Tree, meter: &mut Meter) -> Result<(), Errno> {
+    pub(super) fn close(
+        &mut self,
+        fd: u32,
+        tree: &mut Tree,
+        meter: &mut Meter,
+    ) -> Result<(), Errno> {
         let slot = self.0.get_mut(fd as usize).ok_or(Errno::Badf)?;
         let closed = slot.take().ok_or(Errno::Badf)?;
         if let Some(ino) = closed.holds() {

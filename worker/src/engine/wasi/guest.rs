@@ -15,8 +15,18 @@ const TRANSFER_BYTES_MAX: u32 = 16 * 1_024 * 1_024;
 /// Bytes of a path argument: `PATH_MAX` of Linux. More is `ENAMETOOLONG`.
 const PATH_ARG_BYTES_MAX: u32 = 4_096;
 
+/// Fuel for every buffer of a scattered read or write.
+const BUFFER_FUEL: u64 = 24;
+
 /// Fuel for every byte that a call moves.
 const BYTE_FUEL: u64 = 1;
+
+/// Fuel for every byte by which something that is kept grows: clearing it, moving it as it grows,
+/// and naming it by its sha256 in the end.
+const GROWTH_BYTE_FUEL: u64 = 4;
+
+/// Fuel for every path, beyond its bytes.
+const PATH_FUEL: u64 = 300;
 
 /// Fuel for every byte of a path: a look-up of two bytes costs up to a microsecond in a large
 /// folder, some thousand instructions at worst and some fifty as a rule.
@@ -32,6 +42,10 @@ pub(super) struct Buffer {
 impl Call<'_> {
     pub(super) fn burn_bytes(&mut self, bytes: u64) -> Result<(), Halt> {
         self.burn(bytes.saturating_mul(BYTE_FUEL))
+    }
+
+    pub(super) fn burn_growth(&mut self, bytes: u64) -> Result<(), Halt> {
+        self.burn(bytes.saturating_mul(GROWTH_BYTE_FUEL))
     }
 
     pub(super) fn read(&self, ptr: u32, len: u32) -> Result<&[u8], Errno> {
@@ -64,7 +78,7 @@ impl Call<'_> {
         if len > PATH_ARG_BYTES_MAX {
             return Err(Errno::Nametoolong.into());
         }
-        self.burn(u64::from(len) * PATH_BYTE_FUEL)?;
+        self.burn(PATH_FUEL + u64::from(len) * PATH_BYTE_FUEL)?;
         let path = std::str::from_utf8(self.read(ptr, len)?).map_err(|_| Errno::Ilseq)?;
         Ok(path.to_owned())
     }
@@ -75,6 +89,7 @@ impl Call<'_> {
         if count > BUFFERS_MAX {
             return Err(Errno::Inval.into());
         }
+        self.burn(u64::from(count) * BUFFER_FUEL)?;
         let list = self.read(ptr, count * 8)?;
         let mut left = TRANSFER_BYTES_MAX;
         let mut buffers = Vec::with_capacity(count as usize);
@@ -85,7 +100,6 @@ impl Call<'_> {
             left -= taken;
             buffers.push(Buffer { ptr, len: taken });
         }
-        self.burn_bytes(u64::from(count) * 8)?;
         Ok(buffers)
     }
 }
@@ -105,10 +119,7 @@ pub(super) fn slice_mut(memory: &mut [u8], ptr: u32, len: u32) -> Result<&mut [u
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..at + 4)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u32::from_le_bytes)
+    bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 /// Bytes in all buffers.

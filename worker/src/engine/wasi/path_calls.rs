@@ -1,5 +1,7 @@
 //! The `path_*` functions.
 
+#![expect(clippy::too_many_arguments, reason = "preview 1 gives these functions their arguments")]
+
 use super::errno::Errno;
 use super::fd_calls::flags_of;
 use super::fds::{Fd, Object, rights};

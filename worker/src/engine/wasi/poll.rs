@@ -29,7 +29,10 @@ struct Subscription {
 enum On {
     /// A time on the monotonic clock, in nanoseconds.
     Clock(u64),
-    Fd { fd: u32, write: bool },
+    Fd {
+        fd: u32,
+        write: bool,
+    },
     /// A clock that does not exist.
     BadClock,
 }
