@@ -79,9 +79,9 @@ fn custom_error(data: &[u8]) -> Option<Explained> {
 fn solidity_error(data: &[u8]) -> Option<Explained> {
     const ERROR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
     const PANIC: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
-    let name = match data.first_chunk::<4>()? {
-        &ERROR => "Error",
-        &PANIC => "Panic",
+    let name = match *data.first_chunk::<4>()? {
+        ERROR => "Error",
+        PANIC => "Panic",
         _ => return None,
     };
     let text = alloy::sol_types::decode_revert_reason(data)?;

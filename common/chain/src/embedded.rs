@@ -21,11 +21,11 @@ mod rpc;
 use crate::embedded::chain::ChainState;
 pub use crate::embedded::chain_log::OpenError;
 use alloy::primitives::{Address, U256};
+use quorate_common::clock::SystemClock;
 use serde_json::Value;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 
 /// Gas in one block, and so in one transaction of this chain unless EIP-7825 is lower: mainnet's
@@ -61,13 +61,14 @@ pub struct EmbeddedConfig {
 impl EmbeddedConfig {
     /// A chain in memory, on the system's clock, with nobody rich.
     pub fn new(chain_id: u64, genesis_unix_s: u64) -> Self {
+        let clock = SystemClock::start();
         Self {
             chain_id,
             genesis_unix_s,
             accounts: Vec::new(),
             block_gas_limit: BLOCK_GAS_LIMIT,
             state_path: None,
-            clock: Arc::new(system_clock),
+            clock: Arc::new(move || clock.now().unix_s()),
         }
     }
 
@@ -103,11 +104,6 @@ impl fmt::Debug for EmbeddedConfig {
             .field("state_path", &self.state_path)
             .finish_non_exhaustive()
     }
-}
-
-/// Unix seconds by the machine's clock; zero if it stands before 1970.
-fn system_clock() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// A JSON-RPC error, with the codes geth uses.

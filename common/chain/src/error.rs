@@ -64,19 +64,8 @@ pub enum SettleError {
         what: String,
     },
     /// The contract refused. A retry is refused again.
-    #[error("the contract refused {what}: {text}")]
-    Reverted {
-        /// What was tried.
-        what: String,
-        /// The error's name in the contract, "Error" for a text, empty if unknown.
-        name: String,
-        /// Name, arguments and values, readable.
-        text: String,
-        /// The transaction that reverted, if it got as far as being mined.
-        tx: Option<B256>,
-        /// What the contract returned.
-        data: Bytes,
-    },
+    #[error("the contract refused {}: {}", .0.what, .0.text)]
+    Reverted(Box<Revert>),
     /// The account cannot pay for the gas.
     #[error(
         "account {account} has {have} wei for gas, the transaction may cost {want}; send it {} wei",
@@ -176,6 +165,21 @@ pub enum SettleError {
     },
 }
 
+/// How the contract refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revert {
+    /// What was tried.
+    pub what: String,
+    /// The error's name in the contract, "Error" for a text, empty if unknown.
+    pub name: String,
+    /// Name, arguments and values, readable.
+    pub text: String,
+    /// The transaction that reverted, if it got as far as being mined.
+    pub tx: Option<B256>,
+    /// What the contract returned.
+    pub data: Bytes,
+}
+
 /// What to do next, so that no caller matches on variants to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -199,9 +203,7 @@ impl SettleError {
             Self::TxStuck { .. } | Self::NotFinal { .. } => Remedy::RetryAfter(RETRY_STUCK),
             Self::NonceTaken { .. } => Remedy::PrepareAgain,
             Self::Reorganised { .. } => Remedy::ReadAgain,
-            Self::Reverted { .. } | Self::TooMuchGas { .. } | Self::BadUrl { .. } => {
-                Remedy::Correct
-            }
+            Self::Reverted(_) | Self::TooMuchGas { .. } | Self::BadUrl { .. } => Remedy::Correct,
             Self::InsufficientGas { .. }
             | Self::InsufficientToken { .. }
             | Self::InvalidChainId { .. }
@@ -213,7 +215,7 @@ impl SettleError {
 
     /// The contract error's name, if the contract refused.
     pub fn revert_name(&self) -> Option<&str> {
-        if let Self::Reverted { name, .. } = self { Some(name) } else { None }
+        if let Self::Reverted(revert) = self { Some(&revert.name) } else { None }
     }
 }
 

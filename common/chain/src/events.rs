@@ -146,6 +146,13 @@ pub enum ChainEvent {
         /// How much in all.
         claimed: u128,
     },
+    /// The token refused to pay somebody; the contract keeps it as free balance.
+    PayoutKept {
+        /// Whose free balance grew.
+        account: Address,
+        /// By how much.
+        amount: u128,
+    },
     /// A requester got back what a deal did not spend.
     DealRefunded {
         /// Which deal.
@@ -265,6 +272,7 @@ impl ChainEvent {
                 paid: e.paid,
                 claimed: e.claimed,
             },
+            Events::PayoutKept(e) => Self::PayoutKept { account: e.account, amount: e.amount },
             Events::Refunded(e) => Self::DealRefunded {
                 deal: DealId(e.dealId),
                 requester: e.requester,

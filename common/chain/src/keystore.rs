@@ -271,9 +271,13 @@ impl Keystore {
             return Err(self.exists(name));
         }
         let json = self.encrypt(&signer, password)?;
-        write_private(&path, &json).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => self.exists(name),
-            _ => io_error("write", &path)(source),
+        write_private(&path, &json).map_err(|source| {
+            // Another process may have taken the name since the look above.
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                self.exists(name)
+            } else {
+                io_error("write", &path)(source)
+            }
         })?;
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())

@@ -21,7 +21,7 @@ pub mod transport;
 
 pub use alloy::primitives::{Address, B256, Bytes, U256, address, b256};
 pub use embedded::{EmbeddedConfig, EmbeddedNode};
-pub use error::{Remedy, SettleError};
+pub use error::{Remedy, Revert, SettleError};
 pub use events::{ChainEvent, Cursor, EventBatch, Follower};
 pub use keystore::{Keystore, Password, PasswordSource, Signer};
 pub use outbox::{Call, Finality, Outbox, OutboxConfig, Prepared, Receipt};

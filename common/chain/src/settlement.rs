@@ -233,7 +233,7 @@ mod erc2612 {
 
 /// Code that does not answer like the contract is not the contract.
 fn not_ours(error: SettleError, none: impl Fn(&'static str) -> SettleError) -> SettleError {
-    if matches!(error, SettleError::Reverted { .. } | SettleError::Nonsense { .. }) {
+    if matches!(error, SettleError::Reverted(_) | SettleError::Nonsense { .. }) {
         return none("the code there answers differently");
     }
     error

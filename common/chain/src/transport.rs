@@ -4,33 +4,29 @@
 //! ever, see the design's component notes), with a deadline on every call and errors in our words.
 //! Nothing here retries: whoever calls knows whether and when.
 
+mod embedded;
+mod http;
+
 use crate::abi;
-use crate::embedded::{EmbeddedNode, RpcError};
-use crate::error::SettleError;
+use crate::embedded::EmbeddedNode;
+use crate::error::{Revert, SettleError};
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::Ethereum;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::RpcClient;
-use alloy::rpc::json_rpc::{
-    ErrorPayload, RequestPacket, Response, ResponsePacket, ResponsePayload, RpcError as AlloyError,
-    SerializedRequest,
-};
+use alloy::rpc::json_rpc::{ErrorPayload, RpcError as AlloyError};
 use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
-use alloy::transports::{TransportError, TransportErrorKind, TransportFut, TransportResult};
-use serde_json::value::{RawValue, to_raw_value};
+use alloy::transports::{TransportError, TransportResult};
+use embedded::EmbeddedTransport;
+use http::HttpTransport;
 use std::fmt;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tower_service::Service;
 use url::Url;
 
 /// How long one call may take: a public node under load answers `eth_getLogs` in some seconds.
 /// Past it the call counts as unanswered.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How long a connection may take to stand.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Characters of a node's error message that are kept; some nodes answer with a page of HTML.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -128,8 +124,8 @@ impl Chain {
             }
             ChainUrl::Http(url) => {
                 let node = node_name(url);
-                let http = http_client(&node)?;
-                let client = RpcClient::new_http_with_client(http, url.clone());
+                let transport = HttpTransport::new(url.clone(), &node)?;
+                let client = RpcClient::new(transport, false);
                 Ok(Self { provider: RootProvider::new(client), node })
             }
         }
@@ -331,13 +327,13 @@ impl Chain {
                 return SettleError::InsufficientToken { account, have, want };
             }
             let explained = abi::explain(&data);
-            return SettleError::Reverted {
+            return SettleError::Reverted(Box::new(Revert {
                 what: what.to_owned(),
                 name: explained.name,
                 text: explained.text,
                 tx: None,
                 data,
-            };
+            }));
         }
         SettleError::RpcError {
             node: self.node.clone(),
@@ -379,76 +375,6 @@ impl From<CallRequest> for TransactionRequest {
             ..Self::default()
         }
     }
-}
-
-/// An HTTP client that trusts the system's roots through ring, and waits only so long.
-fn http_client(node: &str) -> Result<reqwest::Client, SettleError> {
-    // The one process-wide provider; an error means that somebody else installed one before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .connect_timeout(CONNECT_DEADLINE)
-        .timeout(CALL_DEADLINE)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| SettleError::Unreachable {
-            node: node.to_owned(),
-            method: "TLS set-up",
-            source: Box::new(error),
-        })
-}
-
-/// The embedded node as an alloy transport. Never fails as a transport: the node's errors travel
-/// inside its answers.
-#[derive(Clone, Debug)]
-pub struct EmbeddedTransport(pub EmbeddedNode);
-
-impl Service<RequestPacket> for EmbeddedTransport {
-    type Response = ResponsePacket;
-    type Error = TransportError;
-    type Future = TransportFut<'static>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, packet: RequestPacket) -> Self::Future {
-        let node = self.0.clone();
-        // The EVM may run for a second and the disk may sync: not on a thread that serves sockets.
-        let answer = tokio::task::spawn_blocking(move || answer_packet(&node, &packet));
-        Box::pin(async move { answer.await.map_err(TransportErrorKind::custom)? })
-    }
-}
-
-fn answer_packet(node: &EmbeddedNode, packet: &RequestPacket) -> TransportResult<ResponsePacket> {
-    match packet {
-        RequestPacket::Single(request) => Ok(ResponsePacket::Single(answer(node, request)?)),
-        RequestPacket::Batch(requests) => {
-            let answers: TransportResult<Vec<Response>> =
-                requests.iter().map(|request| answer(node, request)).collect();
-            Ok(ResponsePacket::Batch(answers?))
-        }
-    }
-}
-
-fn answer(node: &EmbeddedNode, request: &SerializedRequest) -> TransportResult<Response> {
-    let params = match request.params() {
-        Some(raw) => serde_json::from_str(raw.get()).map_err(TransportError::ser_err)?,
-        None => serde_json::Value::Null,
-    };
-    let payload = match node.request(request.method(), params) {
-        Ok(value) => ResponsePayload::Success(raw(&value)?),
-        Err(error) => ResponsePayload::Failure(error_payload(error)?),
-    };
-    Ok(Response { id: request.id().clone(), payload })
-}
-
-fn error_payload(error: RpcError) -> TransportResult<ErrorPayload> {
-    let data = error.data.as_ref().map(raw).transpose()?;
-    Ok(ErrorPayload { code: error.code, message: error.message.into(), data })
-}
-
-fn raw(value: &serde_json::Value) -> TransportResult<Box<RawValue>> {
-    to_raw_value(value).map_err(TransportError::ser_err)
 }
 
 #[cfg(test)]

@@ -156,9 +156,11 @@ impl ChainState {
         Ok(())
     }
 
-    /// Lets the chain's clock run `seconds` further ahead; answers the whole lead.
+    /// Moves the chain's time `seconds` on from where the next block would stand, which is later
+    /// than the clock's if blocks ran ahead; answers the whole lead.
     pub(super) fn increase_time(&mut self, seconds: u64) -> Result<u64, RpcError> {
-        let lead = self.offset_s.saturating_add(seconds);
+        let then = self.next_timestamp().saturating_add(seconds);
+        let lead = then.saturating_sub((self.clock)());
         if lead > AHEAD_S_MAX {
             return Err(RpcError::bad_params(format!(
                 "time would run {lead} s ahead, expected at most {AHEAD_S_MAX} s"

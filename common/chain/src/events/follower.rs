@@ -12,10 +12,6 @@ use serde::{Deserialize, Serialize};
 /// doubled again when it does not.
 const SPAN_BLOCKS_MAX: u64 = 2_000;
 
-/// Logs taken from one answer: 2,000 blocks of 100. More, and the range is halved, so that a
-/// batch stays in memory.
-const LOGS_MAX: usize = 200_000;
-
 /// The last block that was read, by height and name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -133,7 +129,7 @@ impl Follower {
         loop {
             let to = boundary.min(from + self.span - 1);
             match self.chain.logs(self.contract, from, to).await {
-                Ok(logs) if logs.len() <= LOGS_MAX || to == from => {
+                Ok(logs) => {
                     self.span = (self.span * 2).min(SPAN_BLOCKS_MAX);
                     return Ok((to, logs));
                 }
@@ -144,7 +140,7 @@ impl Follower {
                     return Err(error);
                 }
                 Err(error) if to == from => return Err(error),
-                Ok(_) | Err(_) => self.span = (to - from).div_ceil(2).max(1),
+                Err(_) => self.span = (to - from).div_ceil(2),
             }
         }
     }

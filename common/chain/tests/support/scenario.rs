@@ -242,7 +242,7 @@ pub(crate) fn must(outbox: &Outbox, call: Call) -> impl Future<Output = Receipt>
 /// The name of the error with which the contract refuses a call.
 pub(crate) async fn refused(outbox: &Outbox, call: Call) -> String {
     match outbox.send(call).await {
-        Err(SettleError::Reverted { name, .. }) => name,
+        Err(SettleError::Reverted(revert)) => revert.name,
         other => panic!("{other:?}"),
     }
 }
@@ -427,6 +427,7 @@ fn name(event: &ChainEvent) -> &'static str {
         ChainEvent::BatchCommitted { .. } => "committed",
         ChainEvent::Finalized { .. } => "finalized",
         ChainEvent::Claimed { .. } => "claimed",
+        ChainEvent::PayoutKept { .. } => "kept",
         ChainEvent::DealRefunded { .. } => "refunded",
     }
 }
