@@ -11,7 +11,7 @@ use rustls::{
     },
     crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key},
     pki_types::{
-        CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+        PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
     },
     server::{
         AlwaysResolvesServerRawPublicKeys,
@@ -20,6 +20,7 @@ use rustls::{
     sign::CertifiedKey,
     version::TLS13,
 };
+pub use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 

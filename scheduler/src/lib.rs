@@ -1,4 +1,27 @@
-//! stub
+//! A pool's scheduler: the shell around the grid.
+//!
+//! In reading order: [`config`] is what an operator may set; [`system`] starts everything and is the map
+//! of threads; [`actors`] says who owns what; [`transport`] and [`http`] are the two doors, [`orders`] the
+//! lock on the second; [`journal`], [`store`], [`blobs`] and [`sealed`] are the four ways to remember;
+//! [`finals`] repeats our own batches as a stranger would; [`dev`] is a chain for one machine.
+//!
+//! Invariants: nothing is acknowledged, assigned or paid before its record is on disk; a peer's mistake
+//! ends its session and nothing else; our own mistake ends the process, and the journal replays.
+
+pub mod actors;
 pub mod blobs;
+pub mod cli;
+pub mod config;
+pub mod dev;
+pub mod finals;
+pub mod http;
+mod inbox;
+pub mod index;
 pub mod journal;
+pub mod orders;
+mod results;
+pub mod sealed;
+pub mod shared;
 pub mod store;
+pub mod system;
+pub mod transport;

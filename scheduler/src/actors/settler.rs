@@ -1,0 +1,361 @@
+//! SettlerActor: everything between the grid and the chain. Opens deals, commits and finalizes batches,
+//! reads events. It awaits, so it owns no rules: what it learns goes to the grid as inputs.
+
+use crate::{
+    actors::{
+        grid::{Arrived, GridActor},
+        journal::die,
+    },
+    finals::Finals,
+    orders,
+    sealed::Batches,
+    shared::Shared,
+};
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
+use quorate_chain::{
+    error::SettleError,
+    events::{ChainEvent, DealOpened, Follower},
+    outbox::Outbox,
+    settlement::Settlement,
+};
+use quorate_common::{
+    B256,
+    ids::WorkerIdx,
+    messages::{Header, Message as _, ReqOrder},
+    report::Chain as Report,
+};
+use quorate_grid::{Input, deal::DealTerms, evidence::BatchFile, input::ChainInput};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Pause before a failed call is tried again: the node's own hiccups are shorter, and a second is
+/// nothing against a window of days.
+const RETRY: Duration = Duration::from_secs(1);
+/// Batches that may wait to be committed. The grid keeps their evidence in memory until they are, so
+/// a chain that does not answer for longer stops new batches from being sealed, not from being made.
+const SEALS_MAX: usize = 1024;
+
+/// Bring an order's deal on chain.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OpenDeal {
+    /// Struct hash of the order.
+    pub order: B256,
+    /// The order.
+    pub req: ReqOrder,
+    /// The requester's signature.
+    pub signature: Vec<u8>,
+}
+
+/// Sign a batch, write its evidence, bring it on chain.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SealBatch {
+    /// What is signed.
+    pub header: Header,
+    /// Its evidence.
+    pub file: Box<BatchFile>,
+}
+
+/// What the settler works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Keys, clocks, settings.
+    pub shared: Arc<Shared>,
+    /// Where inputs go.
+    pub grid: Addr<GridActor>,
+    /// The contract.
+    pub settlement: Settlement,
+    /// The account that pays the gas.
+    pub outbox: Outbox,
+    /// Sealed batches.
+    pub batches: Batches,
+    /// The state as of the newest final batch.
+    pub finals: Finals,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SettlerActor {
+    parts: Parts,
+    follower: Follower,
+    seals: Option<mpsc::Sender<SealBatch>>,
+}
+
+impl SettlerActor {
+    /// A settler that reads events with `follower`.
+    pub fn new(parts: Parts, follower: Follower) -> Self {
+        Self { parts, follower, seals: None }
+    }
+}
+
+impl Actor for SettlerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let (seals, queue) = mpsc::channel(SEALS_MAX);
+        self.seals = Some(seals);
+        let follow = follow(self.parts.clone(), self.follower.clone());
+        let commit = commit(self.parts.clone(), queue);
+        let finalize = finalize(self.parts.clone());
+        for task in [
+            Box::pin(follow) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
+            Box::pin(commit),
+            Box::pin(finalize),
+        ] {
+            ctx.spawn(actix::fut::wrap_future(task));
+        }
+    }
+}
+
+impl Handler<OpenDeal> for SettlerActor {
+    type Result = ();
+
+    fn handle(&mut self, open: OpenDeal, ctx: &mut Context<Self>) {
+        ctx.spawn(actix::fut::wrap_future(open_deal(self.parts.clone(), open)));
+    }
+}
+
+impl Handler<SealBatch> for SettlerActor {
+    type Result = ();
+
+    fn handle(&mut self, seal: SealBatch, _: &mut Context<Self>) {
+        let index = seal.header.index;
+        let sent = self.seals.as_ref().map(|seals| seals.try_send(seal));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::error!(index, "too many batches wait for the chain; a restart takes them up");
+        }
+    }
+}
+
+impl Parts {
+    fn tell(&self, input: Input) {
+        self.grid.do_send(Arrived(input));
+    }
+
+    fn count(&self, kind: &str, gas: Result<u64, ()>) {
+        let metrics = &self.shared.metrics;
+        let outcome = if gas.is_ok() { "ok" } else { "failed" };
+        metrics.transactions.with_label_values(&[kind, outcome]).inc();
+        metrics.gas.with_label_values(&[kind]).inc_by(gas.unwrap_or(0));
+    }
+}
+
+/// Opens one deal. The contract's event, not this call, tells the grid: so a crash in between loses
+/// nothing, and a deal that somebody else opened is welcome too.
+async fn open_deal(parts: Parts, open: OpenDeal) {
+    let OpenDeal { order, req, signature } = open;
+    let offer = parts.shared.offer.clone();
+    loop {
+        if already_open(&parts, order, &req).await {
+            return;
+        }
+        let call =
+            parts.settlement.open_deal(&req, &signature, &offer.order, &offer.signature, req.tasks);
+        match parts.outbox.send(call).await {
+            Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
+            Err(error @ SettleError::Reverted { .. }) => {
+                parts.count("open_deal", Err(()));
+                if already_open(&parts, order, &req).await {
+                    return;
+                }
+                let reason = format!("the contract refused: {}", Report(&error));
+                return parts.tell(Input::OpenFailed { order, reason });
+            }
+            Err(error) => {
+                parts.count("open_deal", Err(()));
+                tracing::warn!(error = %Report(&error), "deal not opened yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn already_open(parts: &Parts, order: B256, req: &ReqOrder) -> bool {
+    parts.settlement.filled_of(order).await.is_ok_and(|filled| filled >= req.tasks)
+}
+
+/// Reads the contract's events up to what is final, for ever.
+async fn follow(parts: Parts, mut follower: Follower) {
+    loop {
+        match follower.next_batch().await {
+            Ok(Some(batch)) => {
+                for located in batch.events {
+                    hear(&parts, located.event).await;
+                }
+                let (block, hash) = (batch.cursor.number, batch.cursor.hash);
+                parts.tell(Input::Chain(ChainInput::Cursor { block, hash }));
+            }
+            Ok(None) => {
+                if let Ok(head) = parts.settlement.chain().head().await {
+                    parts.shared.chain_is_at(head.timestamp);
+                }
+                tokio::time::sleep(parts.shared.config.poll).await;
+            }
+            Err(error) => {
+                tracing::warn!(error = %Report(&error), "chain not read");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn hear(parts: &Parts, event: ChainEvent) {
+    let pool = parts.shared.pool;
+    match event {
+        ChainEvent::WorkerRegistered { worker, owner, node_key, vote_key } => {
+            parts.tell(Input::Chain(ChainInput::Worker { worker, owner, vote_key, node_key }));
+        }
+        ChainEvent::StakeChanged { pool: of, worker, .. } if of == pool => {
+            stake(parts, worker).await
+        }
+        ChainEvent::ExitRequested { worker, .. } | ChainEvent::ExitCancelled { worker } => {
+            stake(parts, worker).await;
+        }
+        ChainEvent::DealOpened(deal) if deal.pool == pool => deal_opened(parts, deal),
+        _ => {}
+    }
+}
+
+/// Tells the grid a worker's stake before any slash: the recorded stake and what slashes already took
+/// from it, because the grid takes all slashes off itself.
+async fn stake(parts: &Parts, worker: WorkerIdx) {
+    loop {
+        let seat = parts.settlement.seat(parts.shared.pool, worker).await;
+        let registered = parts.settlement.worker(worker).await;
+        if let (Ok(seat), Ok(registered)) = (seat, registered) {
+            let (stake, exiting) = (seat.stake + seat.slashed, registered.exit_at.is_some());
+            return parts.tell(Input::Chain(ChainInput::Stake { worker, stake, exiting }));
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Both orders are needed to know a deal: the requester's comes from its own order, or it is not ours.
+fn deal_opened(parts: &Parts, opened: DealOpened) {
+    let offer = parts.shared.offer.order.clone();
+    if offer.struct_hash() != opened.pool_hash {
+        tracing::warn!(deal = %opened.deal, "a deal was opened with an offer this scheduler does not know");
+        return;
+    }
+    let (grid, shared) = (parts.grid.clone(), Arc::clone(&parts.shared));
+    let hash = opened.req_hash;
+    let query = crate::actors::grid::Query(Box::new(move |state| {
+        let Some(order) = state.orders().get(&hash) else {
+            tracing::warn!(deal = %opened.deal, "a deal was opened whose order this scheduler never saw");
+            return;
+        };
+        let terms = DealTerms {
+            slot: opened.slot,
+            req: order.req.clone(),
+            pool: offer,
+            filled_before: opened.filled_before,
+            tasks: opened.tasks,
+        };
+        let ready = orders::bag_fits(&shared.blobs, &terms.req).is_ok();
+        grid.do_send(Arrived(Input::Chain(ChainInput::Deal { terms, ready })));
+    }));
+    parts.grid.do_send(query);
+}
+
+/// Seals and commits batches, one after the other, in order.
+async fn commit(parts: Parts, mut queue: mpsc::Receiver<SealBatch>) {
+    let mut waiting: BTreeMap<u64, SealBatch> = BTreeMap::new();
+    while let Some(seal) = queue.recv().await {
+        waiting.insert(seal.header.index, seal);
+        while let Some((_, seal)) = waiting.pop_first() {
+            commit_one(&parts, seal).await;
+        }
+    }
+}
+
+async fn commit_one(parts: &Parts, seal: SealBatch) {
+    let SealBatch { header, file } = seal;
+    if let Err(fault) = parts.finals.check(&parts.shared, &header, &file) {
+        // The watcher's own code says the batch could be proven wrong: nothing may be signed.
+        die("the check of our own batch", &fault);
+    }
+    let shared = &parts.shared;
+    let sealed = parts.batches.seal(&shared.signer, &shared.separator, &header, &file);
+    let sealed = sealed.unwrap_or_else(|error| die("sealing a batch", &error));
+    loop {
+        match committed(parts, &header).await {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(error = %Report(&error), "chain not read");
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+        }
+        let call = parts.settlement.commit_batch(&header, &sealed.seal.header);
+        match parts.outbox.send(call).await {
+            Ok(receipt) => {
+                parts.count("commit", Ok(receipt.gas_used));
+                break;
+            }
+            Err(error) => {
+                parts.count("commit", Err(()));
+                tracing::warn!(index = header.index, error = %Report(&error), "batch not committed yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+    parts.tell(Input::Committed { index: header.index });
+}
+
+/// Whether the batch is on chain already. Another batch at its index would be our second history.
+async fn committed(parts: &Parts, header: &Header) -> Result<bool, SettleError> {
+    let pool = parts.settlement.pool(parts.shared.pool).await?;
+    if pool.head < header.index {
+        return Ok(false);
+    }
+    let there = parts.settlement.batch(parts.shared.pool, header.index).await?.header_hash;
+    if there != header.struct_hash() {
+        let error = std::io::Error::other(format!(
+            "the chain has {there} at batch {}, this journal has {}: an old disk was restored",
+            header.index,
+            header.struct_hash()
+        ));
+        die("the anti-rollback fence", &error);
+    }
+    Ok(true)
+}
+
+/// Finalizes batches whose window is over, oldest first.
+async fn finalize(parts: Parts) {
+    loop {
+        let pause = parts.shared.config.poll.max(Duration::from_millis(200));
+        match finalize_next(&parts).await {
+            Ok(true) => {}
+            Ok(false) => tokio::time::sleep(pause).await,
+            Err(error) => {
+                tracing::warn!(error = %Report(&error), "batch not finalized yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn finalize_next(parts: &Parts) -> Result<bool, SettleError> {
+    let pool = parts.settlement.pool(parts.shared.pool).await?;
+    if let Some(index) = parts.finals.next(pool.finalized) {
+        parts.finals.advance(&parts.shared, &parts.batches, index);
+        parts.tell(Input::Finalized { index });
+        return Ok(true);
+    }
+    let index = pool.finalized + 1;
+    if pool.head < index {
+        return Ok(false);
+    }
+    let Ok(Some(sealed)) = parts.batches.read(index) else { return Ok(false) };
+    let batch = parts.settlement.batch(parts.shared.pool, index).await?;
+    let now = parts.settlement.chain().head().await?.timestamp;
+    let due = batch.committed_at + parts.settlement.window_s();
+    if now.max(parts.shared.now().unix_s()) < due {
+        return Ok(false);
+    }
+    let receipt = parts.outbox.send(parts.settlement.finalize(&sealed.header)).await;
+    parts.count("finalize", receipt.as_ref().map(|receipt| receipt.gas_used).map_err(|_| ()));
+    receipt.map(|_| true)
+}

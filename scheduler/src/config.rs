@@ -1,0 +1,277 @@
+//! The operator's settings: every key with unit, default and reason; text in, types out.
+
+use crate::journal::writer::WriterOptions;
+use quorate_chain::{outbox::Finality, presets::preset};
+use quorate_common::config::{ConfigError, Key, Layers};
+use quorate_common::{Address, ids::PoolId};
+use quorate_grid::policy::Policy;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Every key.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "data",
+        default: "\"quorate-scheduler\"",
+        help: "Folder of keys, journal, index, blobs and batches.",
+    },
+    Key {
+        name: "quic.listen",
+        default: "\"0.0.0.0:7421\"",
+        help: "UDP address workers connect to; port 0 takes any.",
+    },
+    Key {
+        name: "quic.public",
+        default: "\"\"",
+        help: "host:port put into invitations; empty: the listen address.",
+    },
+    Key {
+        name: "http.listen",
+        default: "\"127.0.0.1:7420\"",
+        help: "TCP address of the API; loopback by default, put a TLS proxy in front of it.",
+    },
+    Key {
+        name: "http.public",
+        default: "\"\"",
+        help: "URL of the API put into invitations; empty: the listen address.",
+    },
+    Key {
+        name: "chain.preset",
+        default: "\"dev\"",
+        help: "dev (in this process), anvil, arbitrum-sepolia, arbitrum: id, finality, polling.",
+    },
+    Key {
+        name: "chain.url",
+        default: "\"\"",
+        help: "JSON-RPC node; empty: the preset's. `embedded` keeps a development chain in the data folder.",
+    },
+    Key {
+        name: "chain.finality",
+        default: "\"\"",
+        help: "finalized, latest, or a number of blocks; empty: the preset's.",
+    },
+    Key { name: "chain.contract", default: "\"\"", help: "Address of the settlement contract." },
+    Key {
+        name: "chain.first_block",
+        default: "0",
+        help: "Block the contract was deployed in: events are read from here.",
+    },
+    Key { name: "pool.id", default: "0", help: "The pool in the contract; `init` registers it." },
+    Key {
+        name: "pool.unit_price",
+        default: "\"1000000000000000\"",
+        help: "Token units per task (10^-18 of a token).",
+    },
+    Key {
+        name: "pool.trust_max",
+        default: "1000000",
+        help: "Highest trust served: 1 / (chance of a wrong result).",
+    },
+    Key {
+        name: "pool.stake_ratio",
+        default: "30",
+        help: "Percent of the unit price a vote puts at stake.",
+    },
+    Key {
+        name: "pool.scheduler_ratio",
+        default: "1",
+        help: "Percent of a reward that is the scheduler's.",
+    },
+    Key {
+        name: "pool.max_task_time",
+        default: "86400",
+        help: "Seconds one replica may take; the contract's slack is a day.",
+    },
+    Key {
+        name: "grid.lease_ms",
+        default: "3000",
+        help: "Milliseconds a worker may be away before its replicas go to others.",
+    },
+    Key {
+        name: "grid.reveal_s",
+        default: "120",
+        help: "Seconds a worker has to reveal once the set is frozen.",
+    },
+    Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
+    Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
+    Key {
+        name: "blobs.blob_bytes_max",
+        default: "1073741824",
+        help: "Largest blob taken, in bytes.",
+    },
+    Key {
+        name: "blobs.total_bytes_max",
+        default: "107374182400",
+        help: "Bytes of all blobs: leave room for the journal on the same disk.",
+    },
+    Key {
+        name: "journal.segment_bytes",
+        default: "67108864",
+        help: "Length of a journal segment, in bytes.",
+    },
+    Key { name: "log.format", default: "\"text\"", help: "text or json." },
+];
+
+/// Where the chain is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainAt {
+    /// In this process, kept in the data folder.
+    Embedded,
+    /// A JSON-RPC node.
+    Url(String),
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of everything.
+    pub data: PathBuf,
+    /// Workers connect here.
+    pub quic_listen: SocketAddr,
+    /// What invitations say.
+    pub quic_public: Option<String>,
+    /// The API.
+    pub http_listen: SocketAddr,
+    /// What invitations say.
+    pub http_public: Option<String>,
+    /// The chain.
+    pub chain: ChainAt,
+    /// Its id.
+    pub chain_id: u64,
+    /// When something on it counts.
+    pub finality: Finality,
+    /// How often to look.
+    pub poll: Duration,
+    /// The contract.
+    pub contract: Option<Address>,
+    /// Where its events begin.
+    pub first_block: u64,
+    /// The pool.
+    pub pool: Option<PoolId>,
+    /// Token units per task.
+    pub unit_price: u128,
+    /// Highest trust.
+    pub trust_max: u32,
+    /// Percent at stake.
+    pub stake_ratio: u8,
+    /// Percent for the scheduler.
+    pub scheduler_ratio: u8,
+    /// Seconds per replica.
+    pub max_task_time: u64,
+    /// The rules' tunables.
+    pub policy: Policy,
+    /// Largest blob.
+    pub blob_bytes_max: u64,
+    /// All blobs.
+    pub total_bytes_max: u64,
+    /// Journal segments.
+    pub segment_bytes: u64,
+    /// How the journal groups appends.
+    pub writer: WriterOptions,
+}
+
+impl Config {
+    /// Reads the layers.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming origin, key, value and expectation.
+    pub fn from_layers(layers: &Layers) -> Result<Self, ConfigError> {
+        let name = layers.text("chain.preset")?;
+        let expected = "dev, anvil, arbitrum-sepolia or arbitrum";
+        let chain = preset(&name).ok_or_else(|| layers.refuse("chain.preset", expected))?;
+        let url = layers.optional("chain.url").unwrap_or_else(|| chain.url.to_owned());
+        let percent = |key| layers.number(key, 0, 100).map(|n| u8::try_from(n).unwrap_or(100));
+        Ok(Self {
+            data: layers.text("data")?.into(),
+            quic_listen: layers.parse("quic.listen", "an IP address and port, as 0.0.0.0:7421")?,
+            quic_public: layers.optional("quic.public"),
+            http_listen: layers
+                .parse("http.listen", "an IP address and port, as 127.0.0.1:7420")?,
+            http_public: layers.optional("http.public"),
+            chain: if url == "embedded" { ChainAt::Embedded } else { ChainAt::Url(url) },
+            chain_id: chain.chain_id,
+            finality: finality(layers)?.unwrap_or(chain.finality),
+            poll: chain.poll,
+            contract: optional(
+                layers,
+                "chain.contract",
+                "a contract address, 0x and 40 hex digits",
+            )?,
+            first_block: layers.number("chain.first_block", 0, u64::MAX >> 1)?,
+            pool: Some(PoolId(number32(layers, "pool.id", 0)?)).filter(|pool| pool.0 > 0),
+            unit_price: unit_price(layers)?,
+            trust_max: number32(layers, "pool.trust_max", 1)?,
+            stake_ratio: percent("pool.stake_ratio")?,
+            scheduler_ratio: percent("pool.scheduler_ratio")?,
+            max_task_time: layers.number("pool.max_task_time", 1, 86_400)?,
+            policy: policy(layers)?,
+            blob_bytes_max: layers.number("blobs.blob_bytes_max", 1 << 20, 1 << 40)?,
+            total_bytes_max: layers.number("blobs.total_bytes_max", 1 << 20, 1 << 50)?,
+            segment_bytes: layers.number("journal.segment_bytes", 1 << 20, 1 << 32)?,
+            writer: WriterOptions::default(),
+        })
+    }
+}
+
+fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
+    Ok(Policy {
+        lease_ms: layers.number("grid.lease_ms", 0, 3_600_000)?,
+        reveal_s: layers.number("grid.reveal_s", 1, 86_400)?,
+        batch_tasks: number32(layers, "batch.tasks", 1)?.min(65_536),
+        batch_ms: layers.number("batch.age_s", 1, 86_400)? * 1000,
+        ..Policy::default()
+    })
+}
+
+fn number32(layers: &Layers, key: &'static str, least: u64) -> Result<u32, ConfigError> {
+    let number = layers.number(key, least, u64::from(u32::MAX))?;
+    Ok(u32::try_from(number).expect("bounded a line ago"))
+}
+
+fn unit_price(layers: &Layers) -> Result<u128, ConfigError> {
+    let most = quorate_grid::poco::Terms::UNIT_PRICE_MAX;
+    let price: u128 = layers.parse("pool.unit_price", "whole token units")?;
+    if price <= most { Ok(price) } else { Err(layers.refuse("pool.unit_price", "at most 2^120")) }
+}
+
+fn finality(layers: &Layers) -> Result<Option<Finality>, ConfigError> {
+    let Some(text) = layers.optional("chain.finality") else { return Ok(None) };
+    match (text.as_str(), text.parse()) {
+        ("finalized", _) => Ok(Some(Finality::Finalized)),
+        ("latest", _) => Ok(Some(Finality::Latest)),
+        (_, Ok(blocks)) => Ok(Some(Finality::Confirmations(blocks))),
+        _ => Err(layers.refuse("chain.finality", "finalized, latest, or a number of blocks")),
+    }
+}
+
+fn optional<T: std::str::FromStr>(
+    layers: &Layers,
+    key: &'static str,
+    expected: &str,
+) -> Result<Option<T>, ConfigError> {
+    if layers.optional(key).is_none() {
+        return Ok(None);
+    }
+    layers.parse(key, expected).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let config = Config::from_layers(&Layers::new(KEYS)).expect("defaults hold");
+        assert_eq!(config.chain, ChainAt::Embedded);
+        assert_eq!(config.policy.batch_tasks, 512);
+    }
+
+    #[test]
+    fn a_refusal_names_key_value_and_expectation() {
+        let mut layers = Layers::new(KEYS);
+        layers.flag("--set", "pool.stake_ratio", "101").expect("known key");
+        let error = Config::from_layers(&layers).expect_err("out of range").to_string();
+        let expected =
+            "flag --set: `pool.stake_ratio` is 101; expected a whole number from 0 to 100";
+        assert_eq!(error, expected);
+    }
+}

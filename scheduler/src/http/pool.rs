@@ -1,0 +1,203 @@
+//! The pool itself: what it offers, who works in it, its batches and proofs, health and metrics.
+
+use super::{Description, State, error::ApiError};
+use actix_web::{HttpResponse, get, post, web};
+use quorate_common::{
+    api::{Amount, BatchList, BatchView, DealProof, PoolInfo, WorkerProof},
+    exit::{Code, Failure},
+    ids::{DealSlot, WorkerIdx},
+    messages::Message as _,
+};
+use quorate_grid::{Grid, ledger::BatchState, task::Task};
+use serde_json::{Value, json};
+use utoipa::OpenApi as _;
+
+/// What a requester and a worker must know.
+#[utoipa::path(get, path = "/v1/pool", responses((status = 200, description = "quorate.pool/v1")))]
+#[get("/v1/pool")]
+pub async fn show_pool(state: web::Data<State>) -> web::Json<PoolInfo> {
+    let shared = &state.shared;
+    let offer = &shared.offer.order;
+    web::Json(PoolInfo {
+        schema: "quorate.pool/v1".into(),
+        pool: shared.pool,
+        domain: shared.domain,
+        token: state.settlement.token(),
+        signer: shared.signer.address(),
+        node_key: shared.node_key.public(),
+        quic: state.quic.clone(),
+        unit_price: Amount(offer.unit_price),
+        trust_max: offer.trust,
+        stake_ratio: offer.stake_ratio,
+        scheduler_ratio: offer.scheduler_ratio,
+        max_task_time: offer.max_task_time,
+        unix_s: shared.now().unix_s(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    })
+}
+
+/// Alive: the grid answers.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "ok")))]
+#[get("/healthz")]
+pub async fn health(state: web::Data<State>) -> Result<&'static str, ApiError> {
+    state.read(|_| ()).await?;
+    Ok("ok\n")
+}
+
+/// Metrics for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "exposition text")))]
+#[get("/metrics")]
+pub async fn exposition(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+    let shared = std::sync::Arc::clone(&state.shared);
+    state.read(move |grid| gauge(grid, &shared.metrics)).await?;
+    let text = state.shared.metrics.text();
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text))
+}
+
+/// Sets the gauges from the grid, at scrape time.
+fn gauge(grid: &Grid, metrics: &quorate_monitoring::SchedulerMetrics) {
+    let set = |gauge: &prometheus::IntGaugeVec, label: &str, value: usize| {
+        gauge.with_label_values(&[label]).set(i64::try_from(value).unwrap_or(i64::MAX));
+    };
+    let (mut queued, mut open, mut done) = (0, 0, 0);
+    for deal in grid.deals().values().filter(|deal| !deal.finished()) {
+        let opened = &deal.tasks[..deal.next as usize];
+        open += opened.iter().filter(|task| matches!(task, Task::Open(_))).count();
+        queued += deal.tasks.len() - deal.next as usize;
+    }
+    done += grid.deals().values().map(|deal| deal.settled as usize).sum::<usize>();
+    set(&metrics.tasks, "queued", queued);
+    set(&metrics.tasks, "open", open);
+    set(&metrics.tasks, "done", done);
+    let workers = grid.workers();
+    let count = |keep: &dyn Fn(&quorate_grid::WorkerView) -> bool| {
+        workers.iter().filter(|worker| keep(worker)).count()
+    };
+    set(&metrics.workers, "offline", count(&|w| !w.connected));
+    set(&metrics.workers, "idle", count(&|w| w.connected && w.busy == 0));
+    set(&metrics.workers, "busy", count(&|w| w.connected && w.busy > 0));
+    let running = grid.deals().values().filter(|deal| !deal.finished()).count();
+    set(&metrics.orders, "running", running);
+    set(&metrics.orders, "done", grid.deals().len() - running);
+    for (label, state) in [
+        ("closed", BatchState::Closed),
+        ("committed", BatchState::Committed),
+        ("final", BatchState::Final),
+    ] {
+        let of = grid.ledger().closed.values().filter(|closed| closed.state == state).count();
+        set(&metrics.batches, label, of);
+    }
+}
+
+/// Every worker.
+#[utoipa::path(get, path = "/v1/workers", responses((status = 200, description = "quorate.workers/v1")))]
+#[get("/v1/workers")]
+pub async fn worker_list(state: web::Data<State>) -> Result<web::Json<Value>, ApiError> {
+    let workers = state.read(Grid::workers).await?;
+    let rows: Vec<Value> = workers
+        .iter()
+        .map(|w| {
+            json!({
+                "worker": w.worker, "owner": w.owner, "connected": w.connected, "slots": w.slots,
+                "busy": w.busy, "score": w.score, "weight": w.weight,
+                "earned": Amount(w.earned), "slashed": Amount(w.slashed),
+                "stake": Amount(w.stake), "held": Amount(w.held),
+            })
+        })
+        .collect();
+    Ok(web::Json(json!({ "schema": "quorate.workers/v1", "workers": rows })))
+}
+
+/// A worker's account in the newest final batch.
+#[utoipa::path(get, path = "/v1/workers/{worker}/proof", params(("worker" = u32, Path)),
+    responses((status = 200, description = "quorate.proof/v1"), (status = 404, description = "no final batch has it")))]
+#[get("/v1/workers/{worker}/proof")]
+pub async fn worker_proof(
+    state: web::Data<State>,
+    path: web::Path<u32>,
+) -> Result<web::Json<WorkerProof>, ApiError> {
+    let worker = WorkerIdx(*path);
+    let found = state.finals.worker(worker);
+    let (index, hash, account, path) = found.ok_or_else(|| nothing_final(&worker.to_string()))?;
+    let schema = "quorate.proof/v1".into();
+    Ok(web::Json(WorkerProof { schema, worker, index, hash, account, path }))
+}
+
+/// A deal's account in the newest final batch.
+#[utoipa::path(get, path = "/v1/deals/{slot}/proof", params(("slot" = u32, Path)),
+    responses((status = 200, description = "quorate.proof/v1"), (status = 404, description = "no final batch has it")))]
+#[get("/v1/deals/{slot}/proof")]
+pub async fn deal_proof(
+    state: web::Data<State>,
+    path: web::Path<u32>,
+) -> Result<web::Json<DealProof>, ApiError> {
+    let deal = DealSlot(*path);
+    let found = state.finals.deal(deal);
+    let (index, hash, account, path) = found.ok_or_else(|| nothing_final(&deal.to_string()))?;
+    let schema = "quorate.proof/v1".into();
+    Ok(web::Json(DealProof { schema, deal, index, hash, account, path }))
+}
+
+fn nothing_final(what: &str) -> ApiError {
+    let message = format!("{what} is in no final batch");
+    Failure::new(Code::NotFound, message).hint("a batch is final after its window").into()
+}
+
+/// Every closed batch.
+#[utoipa::path(get, path = "/v1/batches", responses((status = 200, description = "quorate.batches/v1")))]
+#[get("/v1/batches")]
+pub async fn batch_list(state: web::Data<State>) -> Result<web::Json<BatchList>, ApiError> {
+    let batches = state.read(list_batches).await?;
+    Ok(web::Json(BatchList { schema: "quorate.batches/v1".into(), batches }))
+}
+
+fn list_batches(grid: &Grid) -> Vec<BatchView> {
+    let view = |(index, closed): (&u64, &quorate_grid::ledger::Closed)| BatchView {
+        index: *index,
+        hash: closed.header.struct_hash(),
+        state: match closed.state {
+            BatchState::Closed => "closed".into(),
+            BatchState::Committed => "committed".into(),
+            BatchState::Final => "final".into(),
+        },
+        header: closed.header.clone(),
+    };
+    grid.ledger().closed.iter().map(view).collect()
+}
+
+/// This description.
+#[get("/openapi.json")]
+pub async fn openapi() -> web::Json<utoipa::openapi::OpenApi> {
+    web::Json(Description::openapi())
+}
+
+/// The development chain's JSON-RPC, where the chain is in this process.
+#[post("/rpc")]
+pub async fn rpc(
+    state: web::Data<State>,
+    body: web::Json<Value>,
+) -> Result<web::Json<Value>, ApiError> {
+    let Some(node) = state.node.clone() else {
+        let message = "this scheduler keeps no chain; ask its chain node";
+        return Err(Failure::new(Code::NotFound, message).into());
+    };
+    let body = body.into_inner();
+    let answer = web::block(move || answer(&node, body)).await;
+    answer.map(web::Json).map_err(|_| ApiError(super::stopping()))
+}
+
+fn answer(node: &quorate_chain::embedded::EmbeddedNode, body: Value) -> Value {
+    match body {
+        Value::Array(calls) => calls.into_iter().take(100).map(|call| answer(node, call)).collect(),
+        call => {
+            let id = call.get("id").cloned().unwrap_or(Value::Null);
+            let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
+            let params = call.get("params").cloned().unwrap_or(Value::Array(Vec::new()));
+            match node.request(method, params) {
+                Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+                Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": {
+                    "code": error.code, "message": error.message, "data": error.data } }),
+            }
+        }
+    }
+}

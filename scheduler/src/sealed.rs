@@ -1,0 +1,139 @@
+//! Sealed batches on disk: header, signatures, and where the evidence is. Written before a batch goes on
+//! chain; read for receipts and proofs. The evidence itself is a blob, named in the header.
+
+use crate::blobs::{BlobError, Blobs};
+use quorate_common::{
+    digest::Digest,
+    frame,
+    keys::VoteKey,
+    messages::{Header, Message as _, Separator},
+    wire::{decode, to_bytes},
+};
+use quorate_grid::{
+    audit,
+    evidence::{BATCH_FILE_BYTES_MAX, BatchFile, Seal},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// What is kept of a sealed batch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sealed {
+    /// What went on chain.
+    pub header: Header,
+    /// The scheduler's signatures.
+    pub seal: Seal,
+}
+
+/// The folder of sealed batches.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    dir: PathBuf,
+    blobs: std::sync::Arc<Blobs>,
+}
+
+/// Why a sealed batch cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum SealedError {
+    /// The disk refused.
+    #[error("batch file {path}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The evidence is not in the blob store, or is damaged.
+    #[error("evidence {digest}")]
+    Evidence {
+        /// Its name.
+        digest: Digest,
+        /// Why.
+        #[source]
+        source: BlobError,
+    },
+    /// The bytes do not decode.
+    #[error("batch {index} is damaged on disk: {reason}; restore it from a mirror")]
+    Damaged {
+        /// Which batch.
+        index: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Batches {
+    /// The folder at `dir`, made if absent.
+    pub fn open(dir: &Path, blobs: std::sync::Arc<Blobs>) -> Result<Self, SealedError> {
+        fs::create_dir_all(dir).map_err(|source| SealedError::Io { path: dir.into(), source })?;
+        Ok(Self { dir: dir.into(), blobs })
+    }
+
+    /// Signs a closed batch and makes its evidence and signatures durable.
+    pub fn seal(
+        &self,
+        key: &VoteKey,
+        separator: &Separator,
+        header: &Header,
+        file: &BatchFile,
+    ) -> Result<Sealed, SealedError> {
+        let digest = Digest::from(header.evidence);
+        let stored = self.blobs.put_bytes(&file.to_bytes());
+        stored.map_err(|source| SealedError::Evidence { digest, source })?;
+        let seal = Seal {
+            header: key.sign(separator.digest(header.struct_hash())),
+            sets: audit::seal_hashes(file)
+                .iter()
+                .map(|hashes| frame::sign(key, separator, hashes))
+                .collect(),
+        };
+        let sealed = Sealed { header: header.clone(), seal };
+        self.write(header.index, &to_bytes(&sealed))?;
+        Ok(sealed)
+    }
+
+    /// A sealed batch; `None` if there is none at `index`.
+    pub fn read(&self, index: u64) -> Result<Option<Sealed>, SealedError> {
+        let path = self.path(index);
+        match fs::read(&path) {
+            Ok(bytes) => decode(&bytes)
+                .map(Some)
+                .map_err(|error| SealedError::Damaged { index, reason: error.to_string() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SealedError::Io { path, source }),
+        }
+    }
+
+    /// The evidence of a sealed batch.
+    pub fn evidence(&self, header: &Header) -> Result<BatchFile, SealedError> {
+        let digest = Digest::from(header.evidence);
+        let bytes = self.blobs.read(&digest, BATCH_FILE_BYTES_MAX as u64);
+        let bytes = bytes.map_err(|source| SealedError::Evidence { digest, source })?;
+        BatchFile::parse(&bytes).map_err(|error| SealedError::Damaged {
+            index: header.index,
+            reason: error.to_string(),
+        })
+    }
+
+    fn write(&self, index: u64, bytes: &[u8]) -> Result<(), SealedError> {
+        let path = self.path(index);
+        let unborn = path.with_extension("tmp");
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&unborn)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&unborn, &path)?;
+            File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|source| SealedError::Io { path: path.clone(), source })
+    }
+
+    fn path(&self, index: u64) -> PathBuf {
+        self.dir.join(format!("{index:012}.seal"))
+    }
+}

@@ -1,0 +1,143 @@
+//! What every part of the shell reads: keys, clocks, the deals that frames may name, metrics, events.
+//! Nothing here decides; everything is set once or only grows.
+
+use crate::{blobs::Blobs, config::Config};
+use quorate_common::{
+    clock::{Now, SystemClock},
+    ids::{DealId, DealSlot, PoolId, TaskKey},
+    keys::{NodeKey, VoteKey},
+    messages::{Domain, Separator},
+};
+use quorate_grid::{
+    Record,
+    deal::{DealTerms, SignedPoolOrder},
+    effect::TaskSettled,
+};
+use quorate_monitoring::SchedulerMetrics;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::broadcast;
+
+/// Events a slow listener may lag behind before it is told to read again: five seconds of a busy
+/// scheduler.
+pub const EVENTS_MAX: usize = 65_536;
+
+/// Something to tell whoever watches.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A task is over.
+    Task(TaskSettled),
+    /// An order's phase changed.
+    Order,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Shared {
+    /// The operator's settings.
+    pub config: Config,
+    /// The pool.
+    pub pool: PoolId,
+    /// Chain and contract.
+    pub domain: Domain,
+    /// The domain separator.
+    pub separator: Separator,
+    /// Signs frames and headers.
+    pub signer: VoteKey,
+    /// The scheduler's identity.
+    pub node_key: NodeKey,
+    /// The offer deals are opened with.
+    pub offer: SignedPoolOrder,
+    /// Bytes by digest.
+    pub blobs: Arc<Blobs>,
+    /// Counters for Prometheus.
+    pub metrics: SchedulerMetrics,
+    /// For those who watch.
+    pub events: broadcast::Sender<Event>,
+    clock: SystemClock,
+    /// Milliseconds by which the chain's clock is ahead of the wall (development chains only).
+    ahead_ms: AtomicU64,
+    deals: RwLock<BTreeMap<DealSlot, DealId>>,
+}
+
+/// What [`Shared::new`] needs.
+#[derive(Debug)]
+pub struct Parts {
+    /// The operator's settings.
+    pub config: Config,
+    /// The pool.
+    pub pool: PoolId,
+    /// Chain and contract.
+    pub domain: Domain,
+    /// Signs frames and headers.
+    pub signer: VoteKey,
+    /// The scheduler's identity.
+    pub node_key: NodeKey,
+    /// The offer deals are opened with.
+    pub offer: SignedPoolOrder,
+    /// Bytes by digest.
+    pub blobs: Arc<Blobs>,
+}
+
+impl Shared {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, pool, domain, signer, node_key, offer, blobs } = parts;
+        Self {
+            config,
+            pool,
+            domain,
+            separator: domain.separator(),
+            signer,
+            node_key,
+            offer,
+            blobs,
+            metrics: SchedulerMetrics::new(),
+            events: broadcast::channel(EVENTS_MAX).0,
+            clock: SystemClock::start(),
+            ahead_ms: AtomicU64::new(0),
+            deals: RwLock::default(),
+        }
+    }
+
+    /// Both clocks, the wall as the chain counts.
+    pub fn now(&self) -> Now {
+        let mut now = self.clock.now();
+        now.unix_ms += self.ahead_ms.load(Ordering::Relaxed);
+        now
+    }
+
+    /// Notes the chain's time, if it is ahead: deadlines are judged by it.
+    pub fn chain_is_at(&self, unix_s: u64) {
+        let wall = self.clock.now().unix_ms;
+        let ahead = (unix_s * 1000).saturating_sub(wall + 2_000);
+        if ahead > 0 {
+            self.ahead_ms.fetch_max(ahead + 2_000, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on frames may name this deal.
+    pub fn know_deal(&self, terms: &DealTerms) {
+        let mut deals = self.deals.write().unwrap_or_else(PoisonError::into_inner);
+        deals.insert(terms.slot, terms.id());
+        drop(self.events.send(Event::Order));
+    }
+
+    /// The ids of the deals that `tasks` belong to, by slot; absent ones are unknown.
+    pub fn deal_id(&self, task: TaskKey) -> Option<DealId> {
+        let deals = self.deals.read().unwrap_or_else(PoisonError::into_inner);
+        deals.get(&task.deal).copied()
+    }
+
+    /// Counts what the journal will hold.
+    pub fn count_records(&self, records: &[Record]) {
+        let assigned = records.iter().filter(|r| matches!(r, Record::Assigned { .. })).count();
+        self.metrics.task_attempts.inc_by(assigned as u64);
+        self.metrics.records.inc_by(records.len() as u64);
+    }
+}

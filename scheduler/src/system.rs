@@ -1,0 +1,471 @@
+//! Starts a scheduler: opens what it remembers, replays, then opens its doors.
+//!
+//! ```text
+//! thread            runs
+//! main (actix)      HTTP server, settler
+//! grid              GridActor
+//! journal-actor     JournalActor          encodes, fills the index
+//! journal           the journal's writer  write + fdatasync
+//! store             the index's writer    sled
+//! sessions × 2      SessionActors         sign frames
+//! quic × n          connections, readers and writers
+//! ```
+
+use crate::{
+    actors::{
+        grid::{Durable, GridActor, MeetSettler},
+        journal::{JournalActor, Pending, die, write_snapshots},
+        settler::{Parts as SettlerParts, SettlerActor},
+    },
+    blobs::Blobs,
+    config::Config,
+    finals::Finals,
+    http::{self, State},
+    index,
+    journal::{Journal, Options, snapshot::Snapshots, writer::Writer},
+    sealed::Batches,
+    shared::{Parts, Shared},
+    store::{self, Span, Store, writer::StoreWriter},
+    transport::Transport,
+};
+use actix::{Actor as _, Addr, Arbiter};
+use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use quinn::{Endpoint, EndpointConfig};
+use quorate_chain::{
+    embedded::EmbeddedNode,
+    events::{Cursor, Follower},
+    keystore::Signer,
+    outbox::{Outbox, OutboxConfig},
+    settlement::Settlement,
+};
+use quorate_common::{
+    exit::{Code, Failure},
+    ids::PoolId,
+    invite::Invite,
+    keys::{NodeKey, VoteKey, random32},
+    messages::{Domain, Message as _, PoolOrder},
+    quic::server_config,
+    report::Chain as Report,
+    wire::decode,
+};
+use quorate_grid::{Grid, Record, deal::SignedPoolOrder, policy::Genesis};
+use std::{
+    collections::VecDeque,
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    sync::{Arc, Mutex, atomic::AtomicU64, mpsc},
+    time::Duration,
+};
+
+/// What a scheduler needs beside its settings: keys, and a chain that has its pool.
+#[derive(Debug)]
+pub struct Boot {
+    /// The settings.
+    pub config: Config,
+    /// The scheduler's identity.
+    pub node_key: NodeKey,
+    /// Signs frames, headers and offers.
+    pub signer: VoteKey,
+    /// Pays the gas.
+    pub gas: Signer,
+    /// The contract.
+    pub settlement: Settlement,
+    /// The pool.
+    pub pool: PoolId,
+    /// The development chain, if it is in this process.
+    pub node: Option<EmbeddedNode>,
+}
+
+/// A running scheduler.
+#[derive(Debug)]
+pub struct Running {
+    /// The API's address.
+    pub http: SocketAddr,
+    /// Where workers connect.
+    pub quic: SocketAddr,
+    /// For workers.
+    pub invite: Invite,
+    /// The grid, for tools in the same process.
+    pub grid: Addr<GridActor>,
+    /// Keys, clocks, blobs.
+    pub shared: Arc<Shared>,
+    server: ServerHandle,
+    endpoint: Endpoint,
+    /// Keeps the connections' threads alive.
+    quic_runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Running {
+    /// Closes the doors and lets what was heard become durable.
+    pub async fn stop(mut self) {
+        self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
+        self.endpoint.wait_idle().await;
+        self.server.stop(true).await;
+        if let Some(runtime) = self.quic_runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Starts a scheduler. Must be called on an actix system's thread.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub async fn start(boot: Boot) -> Result<Running, Failure> {
+    let Boot { config, node_key, signer, gas, settlement, pool, node } = boot;
+    let memory = Memory::open(&config)?;
+    let domain = settlement.domain();
+    let offer = offer(&config, pool, &signer, domain, &memory)?;
+    let blobs = Arc::clone(&memory.blobs);
+    let parts = Parts { config, pool, domain, signer, node_key, offer, blobs };
+    let shared = Arc::new(Shared::new(parts));
+    let genesis = Genesis { pool, domain };
+    let (grid, seq) = memory.grid(genesis, &shared)?;
+    let outbox_config = OutboxConfig {
+        chain_id: domain.chain_id,
+        finality: shared.config.finality,
+        poll: shared.config.poll,
+        mined_within: Duration::from_secs(60),
+        final_within: Duration::from_secs(3600),
+    };
+    let chain = settlement.chain().clone();
+    chain.expect_chain(domain.chain_id).await.map_err(chain_failure)?;
+    let follower = follower(&shared, &settlement, grid.cursor()).await?;
+    let finalized = settlement.pool(pool).await.map_err(chain_failure)?.finalized;
+    let batches = memory.batches.clone();
+    let finals = Finals::open(&shared, &batches, finalized);
+    let grid = memory.start(grid, seq, &shared)?;
+    let outbox = Outbox::new(chain, gas, outbox_config);
+    let settler = SettlerParts {
+        shared: Arc::clone(&shared),
+        grid: grid.clone(),
+        settlement: settlement.clone(),
+        outbox,
+        batches: batches.clone(),
+        finals: finals.clone(),
+    };
+    let settler = SettlerActor::new(settler, follower).start();
+    grid.do_send(MeetSettler(settler));
+    let (endpoint, quic_runtime) = quic(&shared, &grid)?;
+    let quic = endpoint.local_addr().map_err(|error| Failure::new(Code::Internal, error))?;
+    let public = shared.config.quic_public.clone().unwrap_or_else(|| quic.to_string());
+    let state = State {
+        shared: Arc::clone(&shared),
+        grid: grid.clone(),
+        batches,
+        finals,
+        settlement,
+        node,
+        quic: public.clone(),
+    };
+    let (http, server) = http_server(state)?;
+    let invite = invite(&shared, public, http);
+    Ok(Running {
+        http,
+        quic,
+        invite,
+        grid,
+        shared,
+        server,
+        endpoint,
+        quic_runtime: Some(quic_runtime),
+    })
+}
+
+fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
+    let config = &shared.config;
+    let api = config.http_public.clone().unwrap_or_else(|| format!("http://{http}"));
+    let rpc = match &config.chain {
+        crate::config::ChainAt::Embedded => Some(format!("{api}/rpc")),
+        crate::config::ChainAt::Url(url) => Some(url.clone()),
+    };
+    let node_key = shared.node_key.public();
+    Invite { address, node_key, pool: shared.pool, domain: shared.domain, rpc, api: Some(api) }
+}
+
+/// The offer deals are opened with: kept in the data folder as long as it says what the settings say,
+/// because deals are known by its hash.
+fn offer(
+    config: &Config,
+    pool: PoolId,
+    signer: &VoteKey,
+    domain: Domain,
+    memory: &Memory,
+) -> Result<SignedPoolOrder, Failure> {
+    let path = memory.dir.join("offer.json");
+    let known = std::fs::read(&path).ok();
+    let known: Option<SignedPoolOrder> = known.and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(known) = known.filter(|known| says(&known.order, config, pool)) {
+        return Ok(known);
+    }
+    let order = PoolOrder {
+        pool,
+        unit_price: config.unit_price,
+        tasks: u32::MAX,
+        trust: config.trust_max,
+        stake_ratio: config.stake_ratio,
+        scheduler_ratio: config.scheduler_ratio,
+        max_task_time: config.max_task_time,
+        expiry: u64::MAX >> 1,
+        salt: random32().map_err(|error| Failure::new(Code::Internal, error))?.into(),
+    };
+    let signature = signer.sign(domain.separator().digest(order.struct_hash()));
+    let offer = SignedPoolOrder { order, signature };
+    let text = serde_json::to_vec(&offer).expect("an offer is plain data");
+    std::fs::write(&path, text)
+        .map_err(|error| Failure::new(Code::Internal, format!("{}: {error}", path.display())))?;
+    Ok(offer)
+}
+
+fn says(order: &PoolOrder, config: &Config, pool: PoolId) -> bool {
+    order.pool == pool
+        && order.unit_price == config.unit_price
+        && order.trust == config.trust_max
+        && order.stake_ratio == config.stake_ratio
+        && order.scheduler_ratio == config.scheduler_ratio
+        && order.max_task_time == config.max_task_time
+}
+
+/// What a scheduler remembers, opened.
+struct Memory {
+    dir: std::path::PathBuf,
+    journal: Journal,
+    snapshots: Snapshots,
+    store: store::Opened,
+    blobs: Arc<Blobs>,
+    batches: Batches,
+}
+
+impl Memory {
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let dir = config.data.clone();
+        let journal_dir = dir.join("journal");
+        let options = Options { segment_bytes: config.segment_bytes };
+        let (journal, opened) =
+            Journal::open(&journal_dir, options).map_err(|error| broken("journal", &error))?;
+        if let Some(cut) = &opened.cut {
+            tracing::warn!(
+                segment = cut.segment,
+                offset = cut.offset,
+                bytes = cut.bytes,
+                "journal: torn tail cut at the last whole record ({})",
+                cut.why
+            );
+        }
+        let snapshots =
+            Snapshots::open(&journal_dir).map_err(|error| broken("snapshots", &error))?;
+        let span = Span { first_seq: opened.first_seq, head_seq: opened.head.seq };
+        let store = Store::open(&dir.join("index"), span).map_err(|e| broken("index", &e))?;
+        if let Some(rebuild) = &store.rebuild {
+            tracing::warn!("index: filled anew from the journal: {}", rebuild.reason);
+        }
+        let blobs = Blobs::open(&dir.join("blobs"), config.blob_bytes_max, config.total_bytes_max)
+            .map_err(|error| broken("blobs", &error))?;
+        for damage in &blobs.damage {
+            tracing::warn!(?damage, "blobs: bytes that hold no whole blob");
+        }
+        let blobs = Arc::new(blobs.blobs);
+        let batches = Batches::open(&dir.join("batches"), Arc::clone(&blobs))
+            .map_err(|error| broken("batches", &error))?;
+        Ok(Self { dir, journal, snapshots, store, blobs, batches })
+    }
+
+    /// The grid as the newest snapshot and the records after it have it.
+    fn grid(&self, genesis: Genesis, shared: &Shared) -> Result<(Grid, u64), Failure> {
+        let latest = self.snapshots.latest().map_err(|error| broken("snapshots", &error))?;
+        for skipped in &latest.skipped {
+            tracing::warn!(file = skipped.file, "snapshot skipped: {}", skipped.why);
+        }
+        let seed = random32().map_err(|error| Failure::new(Code::Internal, error))?;
+        let policy = shared.config.policy;
+        let (mut grid, from) = match latest.snapshot {
+            Some(snapshot) => {
+                let durable =
+                    decode(&snapshot.bytes).map_err(|error| broken("snapshot", &error))?;
+                (Grid::with(durable, policy, seed), snapshot.head.seq)
+            }
+            None => (Grid::new(genesis, policy, seed), 0),
+        };
+        if grid.genesis() != genesis {
+            let message = "this data folder belongs to another pool, chain or contract";
+            return Err(
+                Failure::new(Code::Conflict, message).hint("point `data` at another folder")
+            );
+        }
+        self.replay(&mut grid, from)?;
+        Ok((grid, self.journal.head().seq))
+    }
+
+    /// Applies every record after `from` to the grid, and to the index what it lacks.
+    fn replay(&self, grid: &mut Grid, from: u64) -> Result<(), Failure> {
+        let (store, applied) = (&self.store.store, self.store.applied_seq);
+        let mut builder = index::Builder::default();
+        let first = from.min(applied).max(self.journal.first_seq().saturating_sub(1));
+        let replayed = self.journal.replay(first + 1, |seq, bytes| {
+            let record: Record =
+                decode(bytes).map_err(|error| Bad::Record(seq, error.to_string()))?;
+            if seq > applied {
+                let ops = builder.ops(std::slice::from_ref(&record));
+                if !ops.is_empty() {
+                    store.apply(seq, &ops).map_err(Bad::Store)?;
+                }
+            }
+            if seq > from {
+                self.keep(&record);
+                grid.apply(&record);
+            }
+            Ok(())
+        });
+        replayed.map_err(|error: Bad| broken("replay", &error))
+    }
+
+    /// Small results are durable by the record that carries them, until the next snapshot.
+    fn keep(&self, record: &Record) {
+        let Record::Revealed { inline: Some(inline), .. } = record else { return };
+        for blob in &inline.blobs {
+            if let Err(error) = self.blobs.put_small(blob) {
+                die("the blob store", &error);
+            }
+        }
+    }
+
+    /// Hands everything to its thread.
+    fn start(self, grid: Grid, seq: u64, shared: &Arc<Shared>) -> Result<Addr<GridActor>, Failure> {
+        let Self { journal, snapshots, store, blobs, .. } = self;
+        let internal = |error: std::io::Error| Failure::new(Code::Internal, error);
+        let store = StoreWriter::spawn(Arc::new(store.store), |error| die("the index", &error))
+            .map_err(internal)?;
+        let pending: Pending = Arc::new(Mutex::new(VecDeque::new()));
+        let (meet, met) = mpsc::channel::<Addr<GridActor>>();
+        let on_durable = {
+            let (pending, blobs) = (Arc::clone(&pending), Arc::clone(&blobs));
+            let metrics = shared.metrics.clone();
+            let mut grid: Option<Addr<GridActor>> = None;
+            move |durable: crate::journal::writer::Durable| {
+                metrics.fsyncs.inc();
+                metrics.fsync_seconds.observe(durable.sync_took.as_secs_f64());
+                let grid = grid.get_or_insert_with(|| met.recv().expect("sent at start"));
+                grid.do_send(Durable { seq: durable.head.seq });
+                write_snapshots(&pending, &blobs, &snapshots, durable.head);
+            }
+        };
+        let writer = Writer::spawn(journal, shared.config.writer, on_durable, |error| {
+            die("the journal", &error)
+        });
+        let actor = JournalActor::new(writer.map_err(internal)?, store, blobs, pending);
+        let journal = JournalActor::start_in_arbiter(&Arbiter::new().handle(), |_| actor);
+        let shared = Arc::clone(shared);
+        let addr = GridActor::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+            GridActor::new(grid, shared, journal, seq)
+        });
+        drop(meet.send(addr.clone()));
+        Ok(addr)
+    }
+}
+
+/// What can go wrong in a replay.
+#[derive(Debug, thiserror::Error)]
+enum Bad {
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+    #[error(transparent)]
+    Store(store::StoreError),
+    #[error("record {0} does not decode ({1}); is this program older than the journal?")]
+    Record(u64, String),
+}
+
+fn broken(what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure::new(Code::Internal, format!("{what}: {}", Report(error)))
+}
+
+fn chain_failure(error: quorate_chain::error::SettleError) -> Failure {
+    Failure::new(Code::Chain, Report(&error))
+        .hint("check chain.url, chain.preset and chain.contract")
+}
+
+async fn follower(
+    shared: &Shared,
+    settlement: &Settlement,
+    cursor: Option<(u64, quorate_common::B256)>,
+) -> Result<Follower, Failure> {
+    let (chain, contract) = (settlement.chain().clone(), settlement.address());
+    let finality = shared.config.finality;
+    match cursor {
+        Some((number, hash)) => {
+            Ok(Follower::resume(chain, contract, finality, Cursor { number, hash }))
+        }
+        None => {
+            let first = shared.config.first_block;
+            Follower::start(chain, contract, finality, first).await.map_err(chain_failure)
+        }
+    }
+}
+
+fn quic(
+    shared: &Arc<Shared>,
+    grid: &Addr<GridActor>,
+) -> Result<(Endpoint, tokio::runtime::Runtime), Failure> {
+    let internal = |error: &dyn std::fmt::Display| Failure::new(Code::Internal, error.to_string());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("quic")
+        .worker_threads(threads())
+        .enable_all()
+        .build()
+        .map_err(|error| internal(&error))?;
+    let config = server_config(&shared.node_key).map_err(|error| internal(&error))?;
+    let listen = shared.config.quic_listen;
+    let socket = UdpSocket::bind(listen).map_err(|error| {
+        Failure::new(Code::Conflict, format!("quic.listen {listen}: {error}"))
+            .hint("is another scheduler running? choose another port")
+    })?;
+    let endpoint = {
+        let _inside = runtime.enter();
+        let tokio = Arc::new(quinn::TokioRuntime);
+        Endpoint::new(EndpointConfig::default(), Some(config), socket, tokio)
+            .map_err(|error| internal(&error))?
+    };
+    let transport = Transport {
+        shared: Arc::clone(shared),
+        grid: grid.clone(),
+        arbiters: (0..2).map(|_| Arbiter::new().handle()).collect(),
+        sessions: Arc::new(AtomicU64::new(1)),
+    };
+    runtime.spawn(transport.serve(endpoint.clone()));
+    Ok((endpoint, runtime))
+}
+
+/// Threads for connections: QUIC's cryptography is the largest part of a busy scheduler's work.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8)
+}
+
+fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
+    let listen = state.shared.config.http_listen;
+    let state = web::Data::new(state);
+    let server =
+        HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
+            .workers(2)
+            .max_connections(http::CONNECTIONS_MAX)
+            .client_request_timeout(Duration::from_secs(10))
+            .shutdown_timeout(5)
+            .disable_signals()
+            .bind(listen)
+            .map_err(|error| {
+                Failure::new(Code::Conflict, format!("http.listen {listen}: {error}"))
+                    .hint("is another scheduler running? choose another port")
+            })?;
+    let addr = server.addrs().first().copied().unwrap_or(listen);
+    let server = server.run();
+    let handle = server.handle();
+    actix::spawn(async move {
+        if let Err(error) = server.await {
+            die("the HTTP server", &error);
+        }
+    });
+    Ok((addr, handle))
+}
+
+/// The files of a data folder that hold keys.
+pub fn key_paths(data: &Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    (data.join("keys/node.key"), data.join("keys/signer.key"))
+}

@@ -1,0 +1,359 @@
+//! The QUIC side: accepts workers, proves who they are, turns frames into inputs and serves blobs on
+//! streams of their own. A peer's mistake ends its session and nothing else.
+
+use crate::{
+    actors::{
+        grid::{Arrived, Gone, GridActor, Opened},
+        session::{SessionActor, WRITES_MAX},
+    },
+    inbox::{self, Inbox},
+    shared::Shared,
+};
+use actix::{Actor as _, Addr, ArbiterHandle};
+use alloy_primitives::B256;
+use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
+use quorate_common::{
+    frame::FrameTree,
+    keys::node_signed,
+    tls::peer_key,
+    wire::{self, BINDING_CONTEXT, FrameError, GiveUpReason, Hello, Open, ToScheduler, Votes},
+};
+use quorate_grid::{
+    Input,
+    input::{CommitVote, RevealVote, SessionId, SignedVotes},
+    task::FrameProof,
+};
+use std::{
+    io::Read as _,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::block_in_place, time::timeout};
+
+/// How long a peer may take to open its control stream and say hello, and to finish a frame it began.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes copied at once between a stream and a file.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// What every session needs.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    /// Keys, clocks, blobs.
+    pub shared: Arc<Shared>,
+    /// Where inputs go.
+    pub grid: Addr<GridActor>,
+    /// Where session actors run.
+    pub arbiters: Arc<[ArbiterHandle]>,
+    /// The next session's number.
+    pub sessions: Arc<AtomicU64>,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    #[error("a frame was refused: {0}")]
+    Frame(#[from] FrameError),
+    #[error("the peer took too long")]
+    Slow,
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+impl From<quinn::ConnectionError> for End {
+    fn from(error: quinn::ConnectionError) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl From<inbox::ReadError> for End {
+    fn from(error: inbox::ReadError) -> Self {
+        match error {
+            inbox::ReadError::Lost(why) => Self::Lost(why),
+            inbox::ReadError::Frame(error) => Self::Frame(error),
+        }
+    }
+}
+
+impl Transport {
+    /// Accepts workers until the endpoint is closed.
+    pub async fn serve(self, endpoint: Endpoint) {
+        while let Some(incoming) = endpoint.accept().await {
+            let transport = self.clone();
+            tokio::spawn(async move { transport.peer(incoming).await });
+        }
+    }
+
+    async fn peer(self, incoming: Incoming) {
+        // Address validation costs a round trip, so it is asked for only under load.
+        if !incoming.remote_address_validated() && self.crowded() {
+            drop(incoming.retry());
+            return;
+        }
+        let Ok(Ok(connection)) = timeout(PATIENCE, async { incoming.await }).await else { return };
+        self.shared.metrics.connections.inc();
+        let end = self.session(&connection).await;
+        self.shared.metrics.connections.dec();
+        self.close(&connection, end);
+    }
+
+    /// Whether handshakes come faster than they are worth trusting: many sessions in their first
+    /// moments. A guess; measured load will tell.
+    fn crowded(&self) -> bool {
+        self.shared.metrics.connections.get() > 20_000
+    }
+
+    fn close(&self, connection: &Connection, end: End) {
+        let reason = match &end {
+            End::Lost(_) => "closed",
+            End::Frame(_) => "bad_frame",
+            End::Slow => "slow",
+            End::Refused(_) => "refused",
+        };
+        if matches!(end, End::Frame(_)) {
+            self.shared.metrics.frames_refused.inc();
+        }
+        self.shared.metrics.sessions_ended.with_label_values(&[reason]).inc();
+        tracing::debug!(peer = %connection.remote_address(), %end, "session ended");
+        connection.close(VarInt::from_u32(2), end.to_string().as_bytes());
+    }
+
+    /// Runs one worker's session to its end.
+    async fn session(&self, connection: &Connection) -> End {
+        let opened = timeout(PATIENCE, self.open(connection)).await.unwrap_or(Err(End::Slow));
+        let (hello, node_key, send, inbox) = match opened {
+            Ok(opened) => opened,
+            Err(end) => return end,
+        };
+        let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
+        let (writer, frames) = mpsc::channel(WRITES_MAX);
+        tokio::spawn(write(send, frames));
+        let actor = SessionActor::new(Arc::clone(&self.shared), writer, connection.clone());
+        let arbiter = &self.arbiters[(session.0 % self.arbiters.len() as u64) as usize];
+        let addr = SessionActor::start_in_arbiter(arbiter, |_| actor);
+        self.grid.do_send(Opened(session, addr));
+        let connected = Input::Connected {
+            session,
+            node_key,
+            vote_key: hello.vote_key,
+            slots: hello.slots,
+            net: network(connection.remote_address()),
+            holding: hello.holding.clone(),
+        };
+        let end = match self.tell(connected).await {
+            Ok(()) => self.listen(connection, session, &hello, inbox).await,
+            Err(end) => end,
+        };
+        self.grid.do_send(Gone(session));
+        end
+    }
+
+    /// The control stream and a hello that holds.
+    async fn open(&self, connection: &Connection) -> Result<(Hello, B256, SendStream, Inbox), End> {
+        let node_key = identity(connection).ok_or(End::Refused("no ed25519 identity"))?;
+        let (send, recv) = connection.accept_bi().await?;
+        let mut inbox = Inbox::new(recv);
+        let body = inbox.frame().await?;
+        let Open::Control(hello) = wire::decode(body)? else {
+            return Err(End::Refused("the first stream must be the control stream"));
+        };
+        hello.check()?;
+        if hello.pool != self.shared.pool {
+            return Err(End::Refused("this scheduler runs another pool"));
+        }
+        let binding = Hello::binding_message(&self.shared.separator, hello.pool, hello.vote_key);
+        if !node_signed(node_key, BINDING_CONTEXT, &binding, &hello.binding_bytes()) {
+            return Err(End::Refused("the node key did not sign the vote key"));
+        }
+        Ok((hello, node_key, send, inbox))
+    }
+
+    async fn listen(
+        &self,
+        connection: &Connection,
+        session: SessionId,
+        hello: &Hello,
+        mut inbox: Inbox,
+    ) -> End {
+        loop {
+            tokio::select! {
+                frame = inbox.frame() => {
+                    let told = match frame {
+                        Ok(body) => self.hear(session, hello, body).await,
+                        Err(error) => Err(error.into()),
+                    };
+                    if let Err(end) = told {
+                        return end;
+                    }
+                }
+                stream = connection.accept_bi() => match stream {
+                    Ok((send, recv)) => {
+                        let transport = self.clone();
+                        tokio::spawn(async move { transport.transfer(send, recv).await });
+                    }
+                    Err(error) => return error.into(),
+                },
+            }
+        }
+    }
+
+    async fn hear(&self, session: SessionId, hello: &Hello, body: &[u8]) -> Result<(), End> {
+        match wire::decode::<ToScheduler>(body)? {
+            ToScheduler::Votes(votes) => {
+                let votes = self.check(hello, votes)?;
+                self.tell(Input::Votes(session, votes)).await
+            }
+            ToScheduler::GaveUp(gave_up) => {
+                if gave_up.reason == GiveUpReason::BadModule {
+                    tracing::warn!(task = %gave_up.task, "a worker cannot load the module");
+                }
+                self.tell(Input::GaveUp(session, gave_up)).await
+            }
+            ToScheduler::Slots(slots) if slots > wire::SLOTS_MAX => {
+                Err(End::Refused("slots: expected at most 1024"))
+            }
+            ToScheduler::Slots(slots) => self.tell(Input::Slots(session, slots)).await,
+            ToScheduler::Heartbeat => Ok(()),
+        }
+    }
+
+    /// Checks a frame's signature and digests, and places every vote in it.
+    fn check(&self, hello: &Hello, votes: Votes) -> Result<SignedVotes, End> {
+        votes.check()?;
+        let shared = &self.shared;
+        let hashes = votes
+            .hashes(shared.pool, |task| shared.deal_id(task))
+            .ok_or(End::Refused("a vote names a deal nobody told of"))?;
+        let tree = FrameTree::new(&hashes);
+        let digest = shared.separator.digest(tree.struct_hash());
+        let signer = quorate_common::keys::recover(digest, &votes.signature);
+        if signer != Some(hello.vote_key) {
+            return Err(End::Refused("a frame of votes is not signed by the vote key"));
+        }
+        for reveal in &votes.reveals {
+            if let Some(inline) = &reveal.inline {
+                inbox::check_inline(reveal.digest, inline).map_err(End::Refused)?;
+            }
+        }
+        Ok(placed(votes, &hashes, &tree))
+    }
+
+    async fn tell(&self, input: Input) -> Result<(), End> {
+        self.grid.send(Arrived(input)).await.map_err(|_| End::Refused("the scheduler is stopping"))
+    }
+
+    /// One blob, one way or the other.
+    async fn transfer(self, mut send: SendStream, recv: RecvStream) {
+        let mut inbox = Inbox::new(recv);
+        let Ok(Ok(body)) = timeout(PATIENCE, inbox.frame()).await else { return };
+        let outcome = match wire::decode(body) {
+            Ok(Open::Get { digest }) => self.get(&mut send, digest).await,
+            Ok(Open::Put { digest, len }) => self.put(&mut send, inbox, digest, len).await,
+            Ok(Open::Control(_)) | Err(_) => Err("expected a get or a put".into()),
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "transfer failed");
+        }
+        drop(send.finish());
+        drop(send.stopped().await);
+    }
+
+    async fn get(
+        &self,
+        send: &mut SendStream,
+        digest: quorate_common::digest::Digest,
+    ) -> Result<(), String> {
+        let Ok(mut reader) = block_in_place(|| self.shared.blobs.reader(&digest)) else {
+            return send.write_all(&u64::MAX.to_le_bytes()).await.map_err(|e| e.to_string());
+        };
+        let len = reader.len();
+        send.write_all(&len.to_le_bytes()).await.map_err(|error| error.to_string())?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let read = block_in_place(|| reader.read(&mut chunk)).map_err(|e| e.to_string())?;
+            if read == 0 {
+                break;
+            }
+            send.write_all(&chunk[..read]).await.map_err(|error| error.to_string())?;
+        }
+        self.shared.metrics.transfer_bytes.with_label_values(&["out"]).inc_by(len);
+        Ok(())
+    }
+
+    async fn put(
+        &self,
+        send: &mut SendStream,
+        inbox: Inbox,
+        digest: quorate_common::digest::Digest,
+        len: u64,
+    ) -> Result<(), String> {
+        let stored = inbox.store(&self.shared.blobs, digest, len).await;
+        let status = u8::from(stored.is_err());
+        send.write_all(&[status]).await.map_err(|error| error.to_string())?;
+        self.shared.metrics.transfer_bytes.with_label_values(&["in"]).inc_by(len);
+        stored?;
+        self.grid.do_send(crate::actors::grid::BlobHere(digest));
+        Ok(())
+    }
+}
+
+/// Writes what the session actor hands over, until it is gone.
+async fn write(mut send: SendStream, mut frames: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = frames.recv().await {
+        if send.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+    drop(send.finish());
+}
+
+/// The node key a connection was opened with.
+fn identity(connection: &Connection) -> Option<B256> {
+    let identity = connection.peer_identity()?;
+    let keys = identity.downcast::<Vec<quorate_common::tls::CertificateDer<'static>>>().ok()?;
+    peer_key(keys.first()?)
+}
+
+/// Every vote with its place in the frame.
+fn placed(votes: Votes, hashes: &[B256], tree: &FrameTree) -> SignedVotes {
+    let signature = votes.signature;
+    let proof = |index: usize| {
+        let index = u32::try_from(index).expect("at most 256 messages");
+        FrameProof { index, count: tree.count(), path: tree.path(index), signature }
+    };
+    let offset = votes.commits.len();
+    let commits = votes.commits.iter().enumerate().map(|(at, item)| CommitVote {
+        task: item.task,
+        attempt: item.attempt,
+        commitment: item.commitment,
+        proof: proof(at),
+    });
+    let commits = commits.collect();
+    let reveals = votes.reveals.into_iter().enumerate().map(|(at, item)| RevealVote {
+        task: item.task,
+        attempt: item.attempt,
+        set_root: item.set_root,
+        digest: item.digest,
+        salt: item.salt,
+        vote_hash: hashes[offset + at],
+        inline: item.inline,
+        proof: proof(offset + at),
+    });
+    SignedVotes { commits, reveals: reveals.collect() }
+}
+
+/// The network a worker comes from, /24 or /48, so that no task gets two replicas from one. Loopback
+/// and private addresses tell nothing: half the world's homes are 192.168.1.0/24.
+fn network(addr: SocketAddr) -> Option<u64> {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() || ip.is_private() || ip.is_link_local() => None,
+        IpAddr::V4(ip) => Some(u64::from(u32::from(ip) >> 8)),
+        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() => None,
+        IpAddr::V6(ip) => Some((u128::from(ip) >> 80) as u64 | 1 << 63),
+    }
+}
