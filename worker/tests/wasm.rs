@@ -750,6 +750,63 @@ proptest! {
     }
 }
 
+/// A C program that asks everything of its host that C programs may expect; see its source.
+const PROBE: &[u8] = include_bytes!("wasm/probe.wasm");
+
+fn probe() -> Run {
+    let inputs = [("sub/b", "x"), ("a.txt", "first line\n")];
+    let inputs = inputs.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).to_vec();
+    let stdin = b"line one\nline two\n".to_vec();
+    let job = Job { args: vec!["1".into()], stdin, inputs, ..job() };
+    run(&engine().prepare(PROBE).unwrap(), job)
+}
+
+#[test]
+fn a_c_program_finds_what_it_may_expect() {
+    let run = probe();
+    let said = String::from_utf8_lossy(stdout(&run));
+    assert!(said.ends_with("\n0 failed\n"), "{said}");
+    assert_eq!(run.manifest.ended, Ended::Exit(0));
+    assert_eq!(run.stderr_tail, "for a person to read\n");
+}
+
+/// Workers of two versions vote together as long as their engines have one hash. So either all of
+/// this stays as it is, or all of it changes, and the description in `engine/profile.rs` with it.
+#[test]
+fn results_change_only_when_the_engines_hash_does() {
+    assert_eq!(
+        hex::encode(engine().hash()),
+        "1f8cb4727733c58293215c723d64204735d1ee92e34b6b2c21955540d64c4bda"
+    );
+    assert_eq!(
+        probe().manifest.encode(),
+        "\
+         quorate-result/1\n\
+         ended exit 0\n\
+         fuel 6828588\n\
+         stdout 229 ce6da734dcd85f9f51740ff7f904b5e1e306e3b462d19ca83b757a5c98a85fd2\n\
+         file 8 d2d9e1f13413d3e07064d629ac3341a6e1d6a5eb0895e76a3c66df19307a56f0 e/relative\n\
+         file 14 1e396fa6f137cd4f06c67d05b92c25a4de78a2b0515bd6cb44eb01058b54ddba e/y\n"
+    );
+    let module = engine().prepare(LUCAS_LEHMER).unwrap();
+    assert_eq!(
+        lucas_lehmer(&module, &["127"]).manifest.encode(),
+        "\
+         quorate-result/1\n\
+         ended exit 0\n\
+         fuel 134064\n\
+         stdout 10 d0739168f46291c03856c9a47d2a144e3a488bce3c47bfe69f2d43bb0d64addc\n"
+    );
+    let trap = program(r#"(func (export "_start") (drop (i32.load (i32.const -1))))"#);
+    assert_eq!(
+        run(&trap, job()).manifest.encode(),
+        "\
+         quorate-result/1\n\
+         ended trap memory-out-of-bounds\n\
+         fuel 0\n"
+    );
+}
+
 const LUCAS_LEHMER: &[u8] = include_bytes!("../../deploy/apps/lucas-lehmer/lucas_lehmer.wasm");
 const EXPONENTS: &str = include_str!("../../deploy/apps/lucas-lehmer/exponents.txt");
 

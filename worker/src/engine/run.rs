@@ -89,7 +89,9 @@ impl Cancel {
 /// What a run resulted in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// What is voted on. A run that did not exit has the output it had written until then.
+    /// What is voted on. A run that did not exit has the output it had written until then. After
+    /// a trap its fuel is what was counted when a function was last called or left: a count up to
+    /// the instruction would cost a store at each.
     pub manifest: Manifest,
     /// The blobs that the manifest names, by sha256, each once.
     pub blobs: Vec<([u8; 32], Vec<u8>)>,

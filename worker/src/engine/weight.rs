@@ -17,9 +17,8 @@ const FUNCTION_WEIGHT_MAX: u64 = 1 << 28;
 /// quarter of it.
 const MODULE_WEIGHT_MAX: u64 = 1 << 33;
 
-/// What a function weighs before its first byte and its first local: each takes the compiler half
-/// a millisecond and some kilobytes, so that a million empty
-/// functions are not free.
+/// What a function weighs before its first byte and its first local: an empty one still takes the
+/// compiler a fraction of a millisecond and several kilobytes, and a module may have a million.
 const BYTES_MIN: u64 = 2_048;
 const VALUES_MIN: u64 = 16;
 

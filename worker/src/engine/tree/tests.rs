@@ -13,6 +13,11 @@ pub(crate) fn held(tree: &Tree, area: Area) -> (u64, u64) {
     nodes.fold((0, 0), |(bytes, count), (ino, _)| (bytes + tree.stat(*ino).unwrap().len, count + 1))
 }
 
+/// Nodes without a name: there may be some only while descriptors hold them.
+pub(crate) fn nameless(tree: &Tree) -> usize {
+    tree.nodes.values().filter(|node| !node.linked).count()
+}
+
 /// Every node's path is as long as the node says, short enough, and made of valid names.
 pub(crate) fn check_shape(tree: &Tree) {
     for (ino, node) in &tree.nodes {

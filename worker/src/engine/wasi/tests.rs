@@ -135,6 +135,11 @@ proptest! {
                 break;
             }
         }
+        let close = NAMES.iter().position(|name| *name == "fd_close").unwrap();
+        for fd in 0..100 {
+            let _ = call(&mut host1, &mut memory1, close, [fd, 0, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        prop_assert_eq!(tests::nameless(&host1.tree), 0);
         let results = host1.tree.into_results();
         prop_assert_eq!(&results, &host2.tree.into_results());
         let files = results.into_iter().map(|(path, bytes)| (path, Entry::of(&bytes))).collect();
