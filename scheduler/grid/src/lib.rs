@@ -29,7 +29,7 @@ mod view;
 mod votes;
 
 pub use effect::{Effect, Ready};
-pub use grid::Grid;
+pub use grid::{Durable, Grid};
 pub use input::Input;
 pub use record::Record;
 pub use view::{Explanation, Waiting, WorkerView};

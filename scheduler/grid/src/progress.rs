@@ -116,11 +116,22 @@ impl Grid {
         let (late, early): (Vec<_>, Vec<_>) =
             replicas.partition(|(_, deadline)| *deadline < now.unix_s());
         for (worker, _) in late {
+            self.stop(key, worker);
             self.lose(now, key, worker);
         }
         // The wall clock may have been set back since the deadline was set.
         for (_, deadline) in early {
             self.watch(key, now, deadline, Deadline::Commit(key));
+        }
+    }
+
+    /// Tells a worker that its replica is of no use any more.
+    fn stop(&mut self, key: TaskKey, worker: WorkerIdx) {
+        let Some(session) = self.durable.fleet.session(worker) else { return };
+        let open = self.task(key).and_then(Task::open);
+        let attempt = open.and_then(|open| open.replica(worker)).map(|replica| replica.attempt);
+        if let Some(attempt) = attempt {
+            self.effect(Effect::Send(session, ToSession::Cancel(key, attempt)));
         }
     }
 

@@ -1,0 +1,12 @@
+//! The grid in a small world: real keys and real frames, no sockets, no disk, and a clock that only
+//! the test moves. Everything around the grid that needs one of those is tested with the scheduler.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod decoders;
+mod fake;
+mod mutations;
+mod poco;
+mod random;
+mod receipts;
+mod scenarios;
+mod world;
