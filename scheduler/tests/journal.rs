@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use quorate_scheduler::journal::disk::Disk as _;
 use quorate_scheduler::journal::snapshot::{SNAPSHOTS_KEPT, Snapshots};
 use quorate_scheduler::journal::writer::{Append, AppendError, Durable, Writer, WriterOptions};
 use quorate_scheduler::journal::{
@@ -245,7 +246,6 @@ fn a_missing_segment_is_named() {
         journal.rotate().unwrap();
     }
     drop(journal);
-    use quorate_scheduler::journal::disk::Disk as _;
     disk.remove("00000000000000000003.log").unwrap();
     assert_eq!(
         open(&disk).unwrap_err().to_string(),
@@ -271,7 +271,6 @@ fn a_segment_of_another_history_breaks_the_chain() {
 
 #[test]
 fn a_segment_under_another_name_is_refused() {
-    use quorate_scheduler::journal::disk::Disk as _;
     let disk = two_segments();
     disk.rename("00000000000000000003.log", "00000000000000000004.log").unwrap();
     let refused = open(&disk).unwrap_err();
@@ -761,6 +760,8 @@ fn a_crash_while_writing_a_snapshot_leaves_the_one_before() {
             assert!(latest.skipped.is_empty(), "{latest:?}", latest = latest.skipped);
             assert!(found.head == head(3) || (written.is_err() && found.head == head(2)));
             assert_eq!(found.bytes, [found.head.seq as u8; 2000]);
+            snapshots.write(head(4), b"next").unwrap();
+            assert_eq!(disk.list().unwrap().len(), SNAPSHOTS_KEPT, "leavings");
         }
     }
 }

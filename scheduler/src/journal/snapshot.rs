@@ -133,7 +133,7 @@ impl Snapshots {
     /// [`SnapshotError::Io`] if the folder cannot be listed. A file that cannot be read is skipped.
     pub fn latest(&self) -> Result<Latest, SnapshotError> {
         let mut latest = Latest::default();
-        for seq in self.seqs()?.into_iter().rev() {
+        for seq in seqs(&self.names()?).into_iter().rev() {
             match self.read(seq) {
                 Ok(snapshot) => {
                     latest.snapshot = Some(snapshot);
@@ -151,7 +151,7 @@ impl Snapshots {
     /// # Errors
     /// [`SnapshotError::Io`] if the folder cannot be listed.
     pub fn keep_from(&self) -> Result<Option<u64>, SnapshotError> {
-        let seqs = self.seqs()?;
+        let seqs = seqs(&self.names()?);
         let oldest = seqs.len().checked_sub(SNAPSHOTS_KEPT).and_then(|at| seqs.get(at));
         Ok(oldest.map(|seq| seq + 1))
     }
@@ -166,21 +166,22 @@ impl Snapshots {
         self.disk.sync_dir()
     }
 
+    /// Removes old snapshots, and what crashes left of unfinished ones.
     fn prune(&self) -> Result<(), SnapshotError> {
-        let seqs = self.seqs()?;
-        for seq in &seqs[..seqs.len().saturating_sub(SNAPSHOTS_KEPT)] {
-            let name = file_name(*seq);
+        let names = self.names()?;
+        let seqs = seqs(&names);
+        let old =
+            seqs[..seqs.len().saturating_sub(SNAPSHOTS_KEPT)].iter().map(|seq| file_name(*seq));
+        let unborn =
+            names.iter().filter(|name| name.strip_suffix(UNBORN).and_then(seq_of).is_some());
+        for name in old.chain(unborn.cloned()) {
             self.disk.remove(&name).map_err(io_at("remove", &name))?;
         }
         Ok(())
     }
 
-    /// The last records of the snapshots in the folder, in order.
-    fn seqs(&self) -> Result<Vec<u64>, SnapshotError> {
-        let names = self.disk.list().map_err(io_at("list", "the folder"))?;
-        let mut seqs: Vec<u64> = names.iter().filter_map(|name| seq_of(name)).collect();
-        seqs.sort_unstable();
-        Ok(seqs)
+    fn names(&self) -> Result<Vec<String>, SnapshotError> {
+        self.disk.list().map_err(io_at("list", "the folder"))
     }
 
     fn read(&self, seq: u64) -> Result<Snapshot, String> {
@@ -240,6 +241,13 @@ fn checksum(header: &[u8; HEADER_BYTES], bytes: &[u8]) -> [u8; 32] {
     hasher.update(&header[..FIELDS_BYTES]);
     hasher.update(bytes);
     hasher.finalize().into()
+}
+
+/// The last records of the snapshots among `names`, in order.
+fn seqs(names: &[String]) -> Vec<u64> {
+    let mut seqs: Vec<u64> = names.iter().filter_map(|name| seq_of(name)).collect();
+    seqs.sort_unstable();
+    seqs
 }
 
 fn file_name(seq: u64) -> String {
