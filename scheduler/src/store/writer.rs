@@ -1,6 +1,6 @@
 //! The thread that fills the store: takes the changes of durable records, applies them in batches.
 //!
-//! sled takes 14 µs of CPU for a lone put of 100 bytes, 10 µs in a batch of some thousand, and 3 to 6
+//! sled takes 14 µs of CPU for a lone put of 100 bytes, 10 µs in a batch of a thousand, and 3 to 6
 //! bytes of disk for each of ours. So puts are gathered: whatever waits goes into one batch, in which
 //! only the last change of a key counts. The thread runs behind the journal's writer and may lag; a
 //! full queue makes the caller wait. On an error it calls `on_fatal` once and ends; production aborts
@@ -17,9 +17,9 @@ use super::{Op, Store, StoreError};
 /// Changes that may wait. Each is one append's worth; 1,024 are some 100 ms of a busy scheduler.
 pub const QUEUE_CHANGES_MAX: usize = 1024;
 
-/// Puts and deletions after which a batch takes no more changes: about 40 ms of sled, during which
+/// Puts and deletions after which a batch takes no more changes: about 10 ms of sled, during which
 /// readers wait.
-pub const BATCH_OPS_MAX: usize = 4096;
+pub const BATCH_OPS_MAX: usize = 1024;
 
 /// What the records up to `seq` change. Send it only once they are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
