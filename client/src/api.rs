@@ -8,8 +8,11 @@ mod sse;
 pub use events::{Events, ServerEvent};
 
 use quorate_common::{
+    ids::{DealSlot, WorkerIdx},
     B256,
-    api::{BatchList, ErrorBody, OrderView, PlaceOrder, PoolInfo, TaskPage},
+    api::{
+        BatchList, DealProof, ErrorBody, OrderView, PlaceOrder, PoolInfo, TaskPage, WorkerProof,
+    },
     backoff::Backoff,
     digest::Digest,
     exit::{Code, Failure},
@@ -106,9 +109,11 @@ impl Api {
         self.retried(|| self.request(Method::GET, &path)).await
     }
 
-    /// `POST /v1/orders`.
+    /// `POST /v1/orders`. Asked again where no answer came: an order is known by its hash, and is
+    /// placed once however often it is sent.
     pub async fn place(&self, order: &PlaceOrder) -> Result<OrderView, Failure> {
-        let response = self.sent(self.request(Method::POST, "/v1/orders").json(order)).await?;
+        let request = || self.request(Method::POST, "/v1/orders").json(order);
+        let response = self.retried(request).await?;
         self.parsed(response).await
     }
 
@@ -143,6 +148,16 @@ impl Api {
         self.get_json("/v1/batches").await
     }
 
+    /// `GET /v1/workers/{worker}/proof`: its account in the newest final batch; `None` if it has none.
+    pub async fn worker_proof(&self, worker: WorkerIdx) -> Result<Option<WorkerProof>, Failure> {
+        found(self.get_json(&format!("/v1/workers/{}/proof", worker.0)).await)
+    }
+
+    /// `GET /v1/deals/{slot}/proof`: its account in the newest final batch; `None` if it has none.
+    pub async fn deal_proof(&self, deal: DealSlot) -> Result<Option<DealProof>, Failure> {
+        found(self.get_json(&format!("/v1/deals/{}/proof", deal.0)).await)
+    }
+
     /// `GET /v1/orders/{order}/events`: what happens, as it happens.
     pub async fn events(&self, order: B256) -> Result<Events, Failure> {
         let request = self.request(Method::GET, &format!("/v1/orders/{order}/events"));
@@ -164,7 +179,7 @@ impl Api {
         self.read(response, bytes_max).await
     }
 
-    /// A reading call, tried again while the scheduler does not answer.
+    /// A call that changes nothing the second time, tried again while the scheduler does not answer.
     async fn retried(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
         let mut backoff = Backoff::new(RETRY_FIRST_MS, RETRY_CAP_MS);
         let mut tries = 1;
@@ -304,5 +319,14 @@ mod tests {
         for url in ["", "x:1", "ftp://x", "quorate://x"] {
             assert_eq!(Api::new(url).expect_err(url).exit, 2);
         }
+    }
+}
+
+/// "Not found" as an answer.
+fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(failure) if failure.exit == Code::NotFound as u8 => Ok(None),
+        Err(failure) => Err(failure),
     }
 }

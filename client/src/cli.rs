@@ -115,6 +115,8 @@ impl Global {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the whole market in this process: chain, scheduler, six workers, settlement
+    Demo(DemoArgs),
     /// Run a WASM module once, or once per line, number or JSON row
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
@@ -392,4 +394,24 @@ pub enum ConfigCommand {
         /// Where; default: the user's quorate.toml
         file: Option<PathBuf>,
     },
+}
+
+/// `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Prime exponents to test, one a line; default: 2 to about 2,300
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Where results and receipts go
+    #[arg(long, short, value_name = "DIR", default_value = "quorate-demo")]
+    pub output: PathBuf,
+    /// 1 / (chance of a wrong result); new workers need 3 votes for 5
+    #[arg(long, default_value_t = 5)]
+    pub trust: u32,
+    /// Tasks in a batch
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub batch: u32,
+    /// Keep journal, index and blobs here instead of in a temporary folder
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }

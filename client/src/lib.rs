@@ -15,6 +15,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod demo;
 pub mod directory;
 pub mod failure;
 pub mod follow;
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     let Cli { global, command } = cli;
     match command {
         // What needs neither configuration nor network.
+        Command::Demo(args) => demo::run(&args, output),
         Command::Poco(args) => poco::run(&args, output).map(|()| 0),
         Command::Help { topic } => help::run(&topic, output).map(|()| 0),
         Command::Verify(args) => on_runtime(verify_command::run(&args, output)).map(|()| 0),

@@ -22,12 +22,14 @@ use quorate_common::{
     exit::{Code, Failure},
 };
 use serde_json::json;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Orders listed without `--all`.
 const LISTED: usize = 20;
 /// Orders asked about at once.
 const ASKED_AT_ONCE: usize = 8;
+/// Longest wait for a scheduler in a list; its orders then show no state.
+const LIST_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs an order command.
 ///
@@ -123,8 +125,8 @@ async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure
         entries.truncate(LISTED);
     }
     let states =
-        entries.iter().map(|entry| async move { if offline { None } else { state(entry).await } });
-    let states: Vec<Option<OrderView>> =
+        entries.iter().map(|entry| async move { if offline { State::Unknown } else { state(entry).await } });
+    let states: Vec<State> =
         stream::iter(states).buffered(ASKED_AT_ONCE).collect().await;
     let listed = || entries.iter().zip(&states);
     let rows: Vec<_> = listed()
@@ -132,17 +134,20 @@ async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure
             json!({
                 "order": entry.order, "name": entry.name, "api": entry.api,
                 "placed_unix_ms": entry.placed_unix_ms, "tasks": entry.placed.req.tasks,
-                "state": state,
+                "known": !matches!(state, State::Absent), "state": state.view(),
             })
         })
         .collect();
     let document = json!({ "schema": "quorate.order-list/v1", "orders": rows });
     let now = SystemClock::start().now().unix_ms;
     context.output.either(&document, || {
-        let line = |(entry, state): (&Entry, &Option<OrderView>)| {
+        let line = |(entry, state): (&Entry, &State)| {
             let age = units::show_seconds(now.saturating_sub(entry.placed_unix_ms) / 1000);
-            let figure =
-                |of: fn(&OrderView) -> String| state.as_ref().map_or_else(|| "?".into(), of);
+            let figure = |of: fn(&OrderView) -> String| match state {
+                State::Known(order) => of(order),
+                State::Absent => "-".into(),
+                State::Unknown => "?".into(),
+            };
             vec![
                 short(entry.order),
                 entry.name.clone().unwrap_or_default(),
@@ -160,15 +165,34 @@ async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure
     })
 }
 
-/// Where an order stands; `None` if its scheduler does not say.
-async fn state(entry: &Entry) -> Option<OrderView> {
-    let api = Api::new(&entry.api).ok()?;
-    match api.order(entry.order).await {
-        Ok(order) => Some(order),
-        Err(failure) => {
-            tracing::debug!(order = %entry.order, %failure, "no answer");
-            None
+/// What a scheduler says of an order that was sent to it.
+enum State {
+    Known(OrderView),
+    /// It was never placed: refused at the door.
+    Absent,
+    /// Nobody answers.
+    Unknown,
+}
+
+impl State {
+    fn view(&self) -> Option<&OrderView> {
+        match self {
+            Self::Known(order) => Some(order),
+            Self::Absent | Self::Unknown => None,
         }
+    }
+}
+
+async fn state(entry: &Entry) -> State {
+    let Ok(api) = Api::new(&entry.api) else { return State::Unknown };
+    match tokio::time::timeout(LIST_PATIENCE, api.order(entry.order)).await {
+        Ok(Ok(order)) => State::Known(order),
+        Ok(Err(failure)) if failure.exit == Code::NotFound as u8 => State::Absent,
+        Ok(Err(failure)) => {
+            tracing::debug!(order = %entry.order, %failure, "no state");
+            State::Unknown
+        }
+        Err(_) => State::Unknown,
     }
 }
 

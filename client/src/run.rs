@@ -104,8 +104,8 @@ async fn place_order(
     };
     // Written down first: an answer that is lost must not lose the order.
     History::of_user()?.add(&entry)?;
-    let order = api.place(&placed).await?;
     context.is_about(id);
+    let order = api.place(&placed).await?;
     let (tasks, trust) = (order.tasks, order.trust);
     output.note(format!("order {id}"));
     output.note(format!(

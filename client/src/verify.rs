@@ -15,7 +15,7 @@ use documents::Documents;
 use quorate_common::{
     B256,
     exit::{Code, Failure},
-    ids::PoolId,
+    ids::{PoolId, TASKS_MAX},
     messages::Domain,
 };
 use serde::Serialize;
@@ -185,12 +185,14 @@ fn empty(options: &Options, documents: &Option<Documents>) -> Report {
 
 /// Every task, on all cores: recovering a signature takes 50 µs, and a receipt has many.
 fn check_tasks(tree: &Tree, documents: &Documents) -> Result<Vec<TaskCheck>, Failure> {
+    // An order that claims more is a fault already.
+    let tasks = documents.order.req.tasks.min(TASKS_MAX);
     let next = AtomicU32::new(0);
     let checks = Mutex::new(Ok(Vec::new()));
     let work = || {
         loop {
             let idx = next.fetch_add(1, Ordering::Relaxed);
-            if idx >= documents.order.req.tasks {
+            if idx >= tasks {
                 break;
             }
             let check = task::check(tree, documents, idx);
@@ -202,8 +204,7 @@ fn check_tasks(tree: &Tree, documents: &Documents) -> Result<Vec<TaskCheck>, Fai
             }
         }
     };
-    let tasks = documents.order.req.tasks as usize;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tasks);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tasks as usize);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(work);

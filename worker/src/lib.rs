@@ -1,2 +1,39 @@
-//! stub
+//! A Quorate worker: takes tasks from one pool's scheduler, runs them in a WASM sandbox, votes with
+//! their results and is paid for it.
+//!
+//! Code map, in reading order:
+//! * `quorate-agent` holds every rule: what to run, when to commit, to whom a result may be shown.
+//! * [`options`] and [`start`](mod@start): what a worker is given, and how several live in one process.
+//! * [`actors`]: who owns what. [`actors::agent`] writes before it speaks; [`actors::link`] keeps the line.
+//! * [`jobs`](mod@runner) under way: [`deals`] fetches bags, modules and inputs over [`transfer`] into
+//!   [`blobs`]; [`runner`] runs them, by default on the [`engine`].
+//! * [`store`]: what was sealed and is not settled. [`evidence`]: what a scheduler should not have signed.
+//!
+//! What always holds:
+//! * Nothing leaves before the record that justifies it is on disk.
+//! * No frame makes a worker hold more than a fixed amount of memory, disk or threads.
+//! * A failed job is never a failed worker, and a result that may differ between honest machines is
+//!   never a vote.
+
+pub mod actors;
+pub mod blobs;
+#[doc(hidden)]
+pub mod cli;
+pub mod deals;
+mod bundle;
+mod dial;
 pub mod engine;
+pub mod evidence;
+mod jobs;
+pub mod options;
+pub mod runner;
+pub mod start;
+pub mod status;
+pub mod store;
+pub mod transfer;
+mod void;
+
+pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
+pub use runner::{EngineRunner, JobSpec, Runner};
+pub use start::{WorkerHandle, start};
+pub use status::Status;

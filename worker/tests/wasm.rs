@@ -683,12 +683,18 @@ fn compiled_file(cache: &Path) -> std::path::PathBuf {
 fn the_cache_is_this_users_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    cached_engine(dir.path()).prepare(&wasm(r#"(module (func (export "_start")))"#)).unwrap();
+    let cache = dir.path().join("new/modules");
+    cached_engine(&cache).prepare(&wasm(r#"(module (func (export "_start")))"#)).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(dir.path()), 0o700);
-    assert_eq!(mode(&dir.path().join("key")), 0o600);
-    assert_eq!(mode(&compiled_file(dir.path())), 0o600);
+    assert_eq!(mode(&cache), 0o700);
+    assert_eq!(mode(&cache.join("key")), 0o600);
+    assert_eq!(mode(&compiled_file(&cache)), 0o600);
+    // A folder that others can write to is refused, and left as it is.
+    std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let config = EngineConfig { cache_dir: Some(cache.clone()) };
+    let error = Engine::new(config).unwrap_err().to_string();
+    assert!(error.ends_with("others may write to it, expected mode 0700"), "{error}");
+    assert_eq!(mode(&cache), 0o777);
 }
 
 #[test]

@@ -75,7 +75,12 @@ impl Grid {
             Record::Revealed { .. } => self.apply_revealed(record),
             Record::Missed { task, worker } => self.change(*task, *worker, |state| match state {
                 ReplicaState::Committed(committed) => ReplicaState::Missed(committed),
-                other => panic!("a replica in state {other:?} cannot miss its reveal"),
+                other @ (ReplicaState::Assigned
+                | ReplicaState::Revealed(_)
+                | ReplicaState::Lost
+                | ReplicaState::Missed(_)) => {
+                    panic!("a replica in state {other:?} cannot miss its reveal")
+                }
             }),
             Record::Stored { task, digest } => {
                 self.open_mut(*task).stored.insert(*digest);
@@ -160,7 +165,10 @@ impl Grid {
                 seq: *seq,
                 proof: proof.clone(),
             }),
-            other => panic!("a replica in state {other:?} cannot reveal"),
+            other @ (ReplicaState::Assigned
+            | ReplicaState::Revealed(_)
+            | ReplicaState::Lost
+            | ReplicaState::Missed(_)) => panic!("a replica in state {other:?} cannot reveal"),
         });
         if inline.is_some() {
             self.open_mut(*task).stored.insert(*digest);
@@ -242,19 +250,19 @@ impl Grid {
     /// A live replica holds part of the worker's stake.
     fn hold(&mut self, key: TaskKey, worker: WorkerIdx) {
         let stake = self.durable.deals[&key.deal].stake;
-        if let Some(member) = self.durable.fleet.get_mut(worker) {
-            if member.tasks.insert(key) {
-                member.held += stake;
-            }
+        if let Some(member) = self.durable.fleet.get_mut(worker)
+            && member.tasks.insert(key)
+        {
+            member.held += stake;
         }
     }
 
     fn release(&mut self, key: TaskKey, worker: WorkerIdx) {
         let stake = self.durable.deals[&key.deal].stake;
-        if let Some(member) = self.durable.fleet.get_mut(worker) {
-            if member.tasks.remove(&key) {
-                member.held -= stake;
-            }
+        if let Some(member) = self.durable.fleet.get_mut(worker)
+            && member.tasks.remove(&key)
+        {
+            member.held -= stake;
         }
     }
 

@@ -204,10 +204,9 @@ impl Fleet {
         let link = self.members.get_mut(&worker).and_then(|m| m.link.as_mut());
         let Some(place) = link.and_then(|link| link.place.take()) else { return };
         self.free.swap_remove(place);
-        if let Some(moved) = self.free.get(place).copied() {
-            if let Some(link) = self.members.get_mut(&moved).and_then(|m| m.link.as_mut()) {
-                link.place = Some(place);
-            }
+        let moved = self.free.get(place).and_then(|moved| self.members.get_mut(moved));
+        if let Some(link) = moved.and_then(|member| member.link.as_mut()) {
+            link.place = Some(place);
         }
     }
 
@@ -238,7 +237,7 @@ impl Draws {
     }
 
     /// The next draw. Keccak, so that nobody who sees some assignments can tell the next.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let mut preimage = [0; 40];
         preimage[..32].copy_from_slice(&self.seed);
         preimage[32..].copy_from_slice(&self.counter.to_be_bytes());

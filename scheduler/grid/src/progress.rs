@@ -373,7 +373,7 @@ impl Grid {
 
     /// A worker that may take a replica: free, staked, and of an owner and a network that has none.
     fn draw(&mut self, key: TaskKey) -> Option<WorkerIdx> {
-        let draw = self.draws.next();
+        let draw = self.draws.draw();
         let deal = &self.durable.deals[&key.deal];
         let open = self.task(key).and_then(Task::open);
         let others: Vec<&Member> = open
@@ -442,10 +442,10 @@ impl Grid {
             if matches!(replica.state, ReplicaState::Lost) {
                 continue;
             }
-            if let Some(member) = self.durable.fleet.get_mut(replica.worker) {
-                if member.tasks.insert(key) {
-                    member.held += stake;
-                }
+            if let Some(member) = self.durable.fleet.get_mut(replica.worker)
+                && member.tasks.insert(key)
+            {
+                member.held += stake;
             }
             if matches!(replica.state, ReplicaState::Assigned) {
                 self.watch(key, now, replica.commit_deadline, Deadline::Commit(key));

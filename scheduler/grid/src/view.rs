@@ -94,6 +94,11 @@ pub struct Waiting {
 }
 
 impl Grid {
+    /// Whose books these are.
+    pub fn genesis(&self) -> crate::policy::Genesis {
+        self.durable.genesis
+    }
+
     /// The books.
     pub fn ledger(&self) -> &Ledger {
         &self.durable.ledger
@@ -121,7 +126,7 @@ impl Grid {
 
     /// Every worker.
     pub fn workers(&self) -> Vec<WorkerView> {
-        self.durable.fleet.iter().map(|(worker, _)| self.worker(worker)).flatten().collect()
+        self.durable.fleet.iter().filter_map(|(worker, _)| self.worker(worker)).collect()
     }
 
     /// One worker.

@@ -18,12 +18,13 @@ impl Agent {
         let work = self.work.values().map(|work| self.mono_ms(work.commit_deadline));
         let forget = self.kept.values().map(|job| self.mono_ms(forget_at(job)));
         let resend = self.kept.values().filter_map(|job| self.resend_at(job));
-        work.chain(forget).chain(resend).min()
+        work.chain(forget).chain(resend).chain(self.ask_again_at()).min()
     }
 
     pub(crate) fn on_tick(&mut self, now: Now) {
         self.drop_late_work(now);
         self.forget_old(now);
+        self.ask_again(now);
         if self.is_up() {
             self.send_due_votes(now);
         }

@@ -154,8 +154,8 @@ impl Kept {
     pub fn vote_until(&self) -> Option<u64> {
         match self.shown {
             Shown::Sealed if !self.cancelled => Some(self.commit_deadline),
-            Shown::Revealing(_) => Some(self.reveal_deadline),
-            Shown::Sealed | Shown::Acked(_) | Shown::Revealed(_) => None,
+            Shown::Revealing(_) if !self.cancelled => Some(self.reveal_deadline),
+            Shown::Sealed | Shown::Acked(_) | Shown::Revealing(_) | Shown::Revealed(_) => None,
         }
     }
 }

@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 /// the session ends, and the next one starts with none.
 pub const SESSION_DEALS_MAX: usize = 1 << 16;
 
+/// Pause before an unregistered worker says hello again: about a block of a slow chain.
+pub const ASK_AGAIN_MS: u64 = 15_000;
+
 /// Where the talk with the scheduler stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Session {
@@ -30,6 +33,8 @@ pub(crate) enum Session {
         signer: Address,
         /// What the contract calls us; absent until it knows our node key.
         worker: Option<WorkerIdx>,
+        /// Monotonic milliseconds of the welcome.
+        since_ms: u64,
     },
 }
 
@@ -119,7 +124,7 @@ impl Agent {
         if domain != self.config.domain {
             return Err(Breach::WrongDomain { got: domain, expected: self.config.domain });
         }
-        if let Session::Up { signer: before, worker: was } = self.session {
+        if let Session::Up { signer: before, worker: was, .. } = self.session {
             if signer != before {
                 return Err(Breach::Changed("signer"));
             }
@@ -129,7 +134,7 @@ impl Agent {
         }
         (self.stake, self.score) = (stake, score);
         self.shift_ms = i128::from(unix_ms) - i128::from(now.mono_ms);
-        self.session = Session::Up { signer, worker };
+        self.session = Session::Up { signer, worker, since_ms: now.mono_ms };
         self.forget_renumbered(worker);
         self.send_due_votes(now);
         Ok(())
@@ -149,7 +154,7 @@ impl Agent {
     }
 
     fn on_duties(&mut self, now: Now, duties: Duties) -> Result<(), Breach> {
-        let Session::Up { signer, worker: Some(worker) } = self.session else {
+        let Session::Up { signer, worker: Some(worker), .. } = self.session else {
             return Err(Breach::NotRegistered);
         };
         let frame = Frame {
@@ -173,6 +178,23 @@ impl Agent {
             self.on_reveal_ack(item);
         }
         Ok(())
+    }
+
+    /// When to say hello again, because the last welcome was for a stranger.
+    pub(crate) fn ask_again_at(&self) -> Option<u64> {
+        match self.session {
+            Session::Up { worker: None, since_ms, .. } => Some(since_ms + ASK_AGAIN_MS),
+            Session::Up { worker: Some(_), .. } | Session::Down | Session::Greeting => None,
+        }
+    }
+
+    /// A scheduler looks up who says hello, and not again; who registers later must return.
+    pub(crate) fn ask_again(&mut self, now: Now) {
+        if self.ask_again_at().is_some_and(|at| at <= now.mono_ms) {
+            self.session = Session::Down;
+            let reason = "this worker is not registered with the pool's contract yet".into();
+            self.effect(Effect::Parted { reason, retry_ms: Some(0) });
+        }
     }
 
     fn on_goodbye(&mut self, goodbye: Goodbye) {

@@ -8,17 +8,17 @@ use quorate_common::{
 };
 
 impl Agent {
-    /// Unfinished work stops and is forgotten. A commitment may already stand in a set whose
-    /// message is on its way, and not opening it costs the stake: it is set aside until its reveal
-    /// deadline, but not sent again. A result that was shown stays until it is settled.
+    /// Unfinished work stops and is forgotten, and so is a result the scheduler has. Anything between
+    /// is set aside until its reveal deadline, but not sent again: its commitment may already stand in
+    /// a set whose message is on its way, and not opening it would cost the stake.
     pub(crate) fn on_cancel(&mut self, task: TaskKey, attempt: u16) {
         if self.work.get(&task).is_some_and(|work| work.attempt == attempt) {
             self.drop_work(task, None);
         }
         if let Some(job) = self.kept.get_mut(&task).filter(|job| job.attempt == attempt) {
             match job.shown {
-                Shown::Sealed | Shown::Acked(_) => job.cancelled = true,
-                Shown::Revealing(_) | Shown::Revealed(_) => {}
+                Shown::Sealed | Shown::Acked(_) | Shown::Revealing(_) => job.cancelled = true,
+                Shown::Revealed(_) => self.forget(task),
             }
         }
     }

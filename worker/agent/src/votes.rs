@@ -45,7 +45,7 @@ impl Agent {
                 return self.warn(Warning::Equivocation { task, first, second: set });
             }
             // The scheduler asks again, so it does not have the reveal, whatever it acknowledged.
-            job.shown = Shown::Revealing(Box::new(first));
+            (job.shown, job.cancelled) = (Shown::Revealing(Box::new(first)), false);
             return self.send_vote(now, task);
         }
         if job.seal.worker != worker || !job.seal.is_in(&set.item) {

@@ -318,6 +318,9 @@ fn a_cancel_stops_work_and_sets_a_commitment_aside() {
     // The set was on its way: not to answer it would cost the stake.
     world.set(task(0, 2), 1);
     world.cancel(task(0, 2), 0);
+    world.set(task(0, 2), 1);
+    world.reveal_ack(task(0, 2));
+    world.cancel(task(0, 2), 0);
     world.work(task(0, 3));
     world.cancel(task(0, 3), 0);
     world.next_tick();
@@ -337,11 +340,14 @@ fn a_cancel_stops_work_and_sets_a_commitment_aside() {
         0s welcome
         0s set 0/2         [revealed], reveal 0/2
         0s cancel 0/2
+        0s set 0/2         reveal 0/2
+        0s reveal ack 0/2
+        0s cancel 0/2      [closed], forget 0/2
         0s assign 0/3      fetch 0/3
         0s fetched 0/3     start 0/3 60000ms
         0s finished 0/3    [sealed], commit 0/3
         0s cancel 0/3
-        5s tick            reveal 0/2
+        120s tick            [closed], forget 0/3
         ",
     );
 }
@@ -501,6 +507,28 @@ fn a_goodbye_says_whether_to_come_back() {
     world.frame("goodbye", ToWorker::Goodbye(goodbye));
     check(&world, "0s goodbye         parted: restarting Some(900)");
     assert_eq!(world.link(), LinkView::Down);
+}
+
+#[test]
+fn a_stranger_says_hello_again_until_it_is_registered() {
+    let mut world = World::new(1);
+    world.input("link up", Input::LinkUp);
+    world.frame("welcome", ToWorker::Welcome(Welcome { worker: None, ..welcome() }));
+    world.next_tick();
+    world.input("link down", Input::LinkDown);
+    world.connect();
+    check(
+        &world,
+        "
+        0s link up         hello slots=1 holding=[]
+        0s welcome
+        15s tick            parted: this worker is not registered with the pool's contract yet Some(0)
+        15s link down
+        15s link up         hello slots=1 holding=[]
+        15s welcome
+        ",
+    );
+    assert_eq!(world.link(), LinkView::Up);
 }
 
 #[test]

@@ -229,12 +229,17 @@ fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Creates the folder, and closes it to others if it was open.
+/// Creates the folder if it is missing. One that others may write to is refused: they could put a
+/// key and modules of their own there. It is not closed to them here, since it might be `/tmp`.
 #[cfg(unix)]
 fn private_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::create_dir_all(dir)?;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    const OTHERS_WRITE: u32 = 0o022;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    if fs::metadata(dir)?.permissions().mode() & OTHERS_WRITE != 0 {
+        return Err(io::Error::other("others may write to it, expected mode 0700"));
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]

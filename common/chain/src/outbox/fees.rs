@@ -5,6 +5,11 @@ use crate::outbox::TX_GAS_CAP;
 use crate::transport::Chain;
 use serde::{Deserialize, Serialize};
 
+/// Tip that is paid at most, before raises: 5 gwei, several times what a busy mainnet asks. A node
+/// that names more is wrong or lies, and must not drain the gas money; the base fee cannot be
+/// lied about to our cost, since what is paid of it is what the block says.
+const TIP_WEI_MAX: u128 = 5_000_000_000;
+
 /// EIP-1559 prices, in wei per gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fees {
@@ -24,6 +29,7 @@ impl Fees {
     }
 
     fn from_base(base: u64, tip: u128) -> Self {
+        let tip = tip.min(TIP_WEI_MAX);
         Self { max_fee: (u128::from(base) * 2).saturating_add(tip), tip }
     }
 
@@ -76,6 +82,7 @@ mod tests {
         assert_eq!(fees.raised(), Fees { max_fee: 255, tip: 5 });
         assert_eq!(Fees { max_fee: 1, tip: 0 }.raised(), Fees { max_fee: 2, tip: 0 });
         assert_eq!(Fees { max_fee: u128::MAX, tip: 1 }.raised().max_fee, u128::MAX);
+        assert_eq!(Fees::from_base(0, u128::MAX).max_fee, TIP_WEI_MAX);
         assert_eq!(fees.max(Fees { max_fee: 3, tip: 9 }), Fees { max_fee: 204, tip: 9 });
     }
 }

@@ -4,7 +4,7 @@
 use super::{
     cut::check_seal,
     fault::{Fault, ensure, fault, same},
-    walk::Walk,
+    walk::{Changes, Walk},
 };
 use crate::{
     evidence::{BatchFile, Seal},
@@ -168,7 +168,7 @@ impl Books {
     }
 
     fn take_over(&mut self, walk: Walk<'_>) {
-        let (workers, deals) = walk.into_changes();
+        let Changes { workers, deals } = walk.into_changes();
         let worker_leaves = workers.iter().map(|(idx, a)| (u64::from(*idx), a.leaf()));
         let deal_leaves =
             deals.iter().map(|(slot, b)| (deal_leaf(DealSlot(*slot)), b.account.leaf()));

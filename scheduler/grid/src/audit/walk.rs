@@ -31,6 +31,13 @@ pub(super) struct Walk<'a> {
     done: u32,
 }
 
+/// Accounts that a batch changed, as it left them.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) workers: Vec<(u32, WorkerAccount)>,
+    pub(super) deals: Vec<(u32, DealBook)>,
+}
+
 /// A deal in the middle of a batch.
 #[derive(Debug)]
 pub(super) struct DealNow<'a> {
@@ -153,11 +160,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Accounts after the tasks so far: what changed.
-    pub(super) fn into_changes(self) -> (Vec<(u32, WorkerAccount)>, Vec<(u32, DealBook)>) {
+    pub(super) fn into_changes(self) -> Changes {
         let worker = |(idx, account): (u32, Option<WorkerAccount>)| Some((idx, account?));
         let deal = |(slot, deal): (u32, DealNow<'_>)| Some((slot, deal.book()?));
         let workers = self.workers.into_iter().filter_map(worker).collect();
-        (workers, self.deals.into_iter().filter_map(deal).collect())
+        let deals = self.deals.into_iter().filter_map(deal).collect();
+        Changes { workers, deals }
     }
 }
 

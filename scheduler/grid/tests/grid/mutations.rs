@@ -232,9 +232,9 @@ fn sets_voters_and_accounts_are_checked() {
     let names = [
         file(|f| f.tasks[0].sets[0].root.0[0] ^= 1),
         file(|f| f.tasks[0].sets[0].n += 1),
-        file(|f| drop(f.tasks[0].sets.remove(0))),
-        file(|f| f.tasks[0].identities[0].vote_key = Address::repeat_byte(1)),
-        file(|f| f.tasks[0].identities[0].owner = Address::repeat_byte(1)),
+        file(|f| f.tasks[0].sets = f.tasks[0].sets.split_off(1)),
+        file(|f| f.tasks[0].identities[0].vote_key = Address::repeat_byte(0x99)),
+        file(|f| f.tasks[0].identities[0].owner = Address::repeat_byte(0x99)),
         file(share_an_owner),
         file(|f| f.tasks[0].identities.truncate(1)),
         file(|f| f.tasks[0].votes.swap(0, 1)),
@@ -301,7 +301,7 @@ fn share_an_owner(file: &mut BatchFile) {
     let votes = task.votes.iter().zip(&mut task.identities);
     let fresh = votes.filter(|(vote, _)| !known.contains(&vote.worker)).map(|(_, id)| id);
     for identity in fresh {
-        identity.owner = Address::repeat_byte(1);
+        identity.owner = Address::repeat_byte(0x99);
     }
 }
 

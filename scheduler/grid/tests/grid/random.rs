@@ -15,8 +15,15 @@ use quorate_grid::{Input, audit::verify, evidence::Receipt, input::ChainInput, p
 
 /// Steps of one world: enough for a few deals to end in every way there is.
 const STEPS: usize = 400;
-/// Worlds in one run of the tests.
+/// Worlds in one run of the tests; `PROPTEST_CASES` asks for another number.
 const WORLDS: u32 = 40;
+
+fn config() -> ProptestConfig {
+    let plain = ProptestConfig::default();
+    // 256 is what the library does when nobody asks.
+    let cases = if plain.cases == 256 { WORLDS } else { plain.cases };
+    ProptestConfig { cases, max_shrink_iters: 0, failure_persistence: None, ..plain }
+}
 
 /// A small generator, so that a seed is the whole story.
 struct Dice(u64);
@@ -93,7 +100,7 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
 fn step(world: &mut World, dice: &mut Dice) {
     let workers = world.fakes.len() as u64;
     let idx = u32::try_from(dice.roll(workers) + 1).unwrap();
-    match dice.roll(100) {
+    match dice.roll(105) {
         0..25 => {
             if !world.down.is_empty() {
                 let at = dice.below(world.down.len());
@@ -142,6 +149,18 @@ fn step(world: &mut World, dice: &mut Dice) {
             world.input(Input::Finalized { index: dice.roll(5) });
         }
         98 => say_nonsense(world, dice, idx),
+        99 => {
+            if let Some(session) = world.fakes[&idx].session {
+                world.input(Input::Slots(session, u16::try_from(dice.roll(4)).unwrap()));
+            }
+        }
+        100 => {
+            let (worker, stake) = (WorkerIdx(idx), u128::from(dice.roll(3)) * 400_000);
+            let exiting = dice.roll(4) == 0;
+            world.input(Input::Chain(ChainInput::Stake { worker, stake, exiting }));
+        }
+        101 => world.now.unix_ms += dice.roll(20_000),
+        102 => world.now.unix_ms -= dice.roll(5_000),
         _ => open_a_deal(world, dice),
     }
 }
@@ -179,7 +198,7 @@ fn end(world: &mut World) {
         world.connect(idx);
     }
     world.run();
-    world.pass_ms(200_000);
+    world.pass_ms(600_000);
     for (slot, deal) in world.grid.deals() {
         assert!(
             deal.finished(),
@@ -216,7 +235,7 @@ fn check_what_strangers_see(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: WORLDS, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_random_world_ends_well(seed in any::<u64>()) {

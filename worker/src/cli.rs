@@ -1,0 +1,225 @@
+//! The command line of `quorate-worker`: every command, flag and help text, and which file does what.
+
+mod amount;
+mod chain;
+mod config;
+mod earnings;
+mod failure;
+mod join;
+mod output;
+mod owner;
+mod run;
+mod show;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use output::Output;
+use quorate_chain::Address;
+use quorate_common::{
+    exit::{self, Code, Failure},
+    invite::Invite,
+    telemetry::{self, LogFormat},
+};
+use std::path::PathBuf;
+
+const ABOUT: &str = "Lend this machine to a Quorate pool, and be paid for honest work.";
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate-worker join 'quorate://pool.example:7421/…'   keys, account, registration, stake
+  quorate-worker run                                    work until interrupted
+  quorate-worker status                                 what it does and has earned
+  quorate-worker claim                                  have the final earnings paid out
+
+Everything a worker owns is in its data folder (--data-dir). Exit codes: quorate-worker help exit-codes";
+
+/// `quorate-worker`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "quorate-worker",
+    version,
+    about = ABOUT,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Configuration file, in place of DATA-DIR/quorate.toml
+    #[arg(long, global = true, value_name = "FILE", env = "QUORATE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The worker's folder: keys, store, blobs [default: quorate/worker in the user's state folder]
+    #[arg(long, global = true, value_name = "DIR", env = "QUORATE_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Set a configuration key, as `--set slots=2`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub(crate) set: Vec<String>,
+    /// Print JSON: one document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no notes
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Log more; -vv logs everything
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// How log lines look: text or json
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make keys and an account, write the configuration, register and stake; repeat it at will
+    Join(JoinArgs),
+    /// Work until interrupted
+    Run(RunArgs),
+    /// Show what the worker of this data folder does
+    Status,
+    /// Show what was earned, what is final, and what was paid
+    Earnings,
+    /// Have everything paid out that is final
+    Claim,
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print help for a command or topic, as `help join` or `help exit-codes`
+    Help {
+        /// A command, or `exit-codes`
+        topic: Vec<String>,
+    },
+}
+
+/// `join`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// The operator's invitation; without it, the configured one is used again
+    #[arg(value_name = "INVITE")]
+    pub(crate) invite: Option<Invite>,
+    /// A name for people (key `name`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Replicas at once (key `slots`)
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<u16>,
+    /// The account that owns stake and earnings (key `owner`); made if there is none
+    #[arg(long, value_name = "WALLET")]
+    pub(crate) owner: Option<String>,
+    /// A file with that account's private key, 64 hex digits, mode 0600 (key `owner_key_file`)
+    #[arg(long, value_name = "FILE", conflicts_with = "owner")]
+    pub(crate) owner_key_file: Option<PathBuf>,
+    /// Refuse to go on if the owner is not this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) payout: Option<Address>,
+    /// Tokens to have at stake in the pool: units, or a decimal as 1.5 [default: two votes a slot]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount::parse)]
+    pub(crate) stake: Option<u128>,
+    /// JSON-RPC node of the chain, if the invitation names none (key `chain.url`)
+    #[arg(long, value_name = "URL")]
+    pub(crate) chain_url: Option<String>,
+    /// Keys and configuration only; nothing is sent to the chain
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// `run`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunArgs {
+    /// Replicas at once (key `slots`)
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print every key with its value
+    Show {
+        /// And where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// Runs the command line and returns the exit status; `help exit-codes` says what it means.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    telemetry::start(cli.global.log_format, filter(&cli));
+    match dispatch(cli, output) {
+        Ok(()) => Code::Ok as u8,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Help { topic } => help(&topic, output),
+        Command::Join(args) => on_system(join::run(global, args, output)),
+        Command::Run(args) => on_system(run::run(global, args, output)),
+        Command::Status => show::status(&global, output),
+        Command::Earnings => on_system(earnings::show(global, output)),
+        Command::Claim => on_system(earnings::claim(global, output)),
+        Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
+    }
+}
+
+/// actix wants a system on the main thread; each worker gets an arbiter beside it.
+fn on_system<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    actix::System::new().block_on(work)
+}
+
+fn help(topic: &[String], output: Output) -> Result<(), Failure> {
+    let topics: Vec<&str> = topic.iter().map(String::as_str).collect();
+    if topics == ["exit-codes"] {
+        return output.line(exit::HELP);
+    }
+    let mut command = <Cli as clap::CommandFactory>::command();
+    command.build();
+    let mut found = &mut command;
+    for name in topics {
+        found = found.find_subcommand_mut(name).ok_or_else(|| {
+            Failure::new(Code::NotFound, format!("no command or topic `{name}`"))
+                .hint("topics: exit-codes; `quorate-worker --help` lists the commands")
+        })?;
+    }
+    output.line(found.render_long_help().to_string())
+}
+
+/// Help and version are answers; anything else is a wrong command line, in JSON if that was asked for.
+fn refused(error: &clap::Error) -> u8 {
+    if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim();
+        Output { json: true, quiet: false }.failure(&Failure::new(Code::Usage, text));
+    } else {
+        // Nobody to talk to is no reason to fail otherwise.
+        drop(error.print());
+    }
+    u8::try_from(error.exit_code()).unwrap_or(Code::Usage as u8)
+}
+
+/// A running worker tells what happens; the short commands only what goes wrong.
+fn filter(cli: &Cli) -> &'static str {
+    match (cli.global.verbose, &cli.command) {
+        (0, Command::Run(_)) => "warn,quorate_worker=info,quorate_agent=info",
+        (0, _) => "warn",
+        (1, _) => "info,quorate_worker=debug",
+        _ => "debug",
+    }
+}

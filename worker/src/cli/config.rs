@@ -1,0 +1,242 @@
+//! The worker's configuration: which keys there are, where their values come from, what they become.
+
+use super::{Global, failure};
+use etcetera::{BaseStrategy as _, choose_base_strategy};
+use quorate_common::{
+    config::{ConfigError, Key, Layers},
+    exit::{Code, Failure},
+    invite::Invite,
+    wire::{Hello, SLOTS_MAX},
+};
+use std::path::{Path, PathBuf};
+
+/// The system's file, the weakest.
+const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
+/// The worker's own file, in its data folder.
+const FILE: &str = "quorate.toml";
+/// Variables that begin with `QUORATE_` and are no keys.
+const RESERVED: [&str; 4] =
+    ["QUORATE_LOG", "QUORATE_PASSWORD", "QUORATE_CONFIG", "QUORATE_DATA_DIR"];
+
+const MIB: u64 = 1 << 20;
+/// Memory of one slot unless told otherwise: twice what a bag asks for by default.
+const SLOT_MIB: u64 = 512;
+
+/// Every key, in the order `config show` prints them.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "invite",
+        default: "",
+        help: "The pool to work for: the invitation its operator gave out.",
+    },
+    Key { name: "name", default: "\"worker\"", help: "A name for people, at most 64 bytes." },
+    Key {
+        name: "slots",
+        default: "0",
+        help: "Replicas at once, up to 1024; 0 is one per processor core.",
+    },
+    Key {
+        name: "memory_mib",
+        default: "0",
+        help: "Memory for all slots, in MiB; 0 is 512 a slot. Tasks that want more than a share go back.",
+    },
+    Key {
+        name: "cache_mib",
+        default: "2048",
+        help: "Disk for modules, inputs and results, in MiB; what is unused longest goes first.",
+    },
+    Key {
+        name: "owner",
+        default: "\"owner\"",
+        help: "The account that owns stake and earnings: a keystore file in DATA-DIR/wallets.",
+    },
+    Key {
+        name: "owner_key_file",
+        default: "",
+        help: "Instead of a keystore: a file with that account's private key, mode 0600.",
+    },
+    Key {
+        name: "password_file",
+        default: "",
+        help: "File with the keystore's password, mode 0600; else QUORATE_PASSWORD, else DATA-DIR/wallets/owner.password.",
+    },
+    Key {
+        name: "chain.url",
+        default: "",
+        help: "JSON-RPC node, http or https; unset: the invitation's.",
+    },
+    Key {
+        name: "api",
+        default: "",
+        help: "The scheduler's HTTP API, for claims; unset: the invitation's.",
+    },
+];
+
+/// The configuration, read and layered.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) layers: Layers,
+    /// The worker's folder.
+    pub(crate) data_dir: PathBuf,
+    /// The file `join` writes.
+    pub(crate) file: PathBuf,
+}
+
+impl Config {
+    /// Reads every layer; `flags` are those of a command: flag, key, value.
+    pub(crate) fn load(
+        global: &Global,
+        flags: &[(&str, &'static str, Option<String>)],
+    ) -> Result<Self, Failure> {
+        let mut config = Self::without_environment(global, flags, true)?;
+        let vars = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        config.layers.env(vars, &RESERVED).map_err(|error| failure::config(&error))?;
+        config.flags(global, flags)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Files and flags alone: what `join` writes down.
+    pub(crate) fn without_environment(
+        global: &Global,
+        flags: &[(&str, &'static str, Option<String>)],
+        with_system: bool,
+    ) -> Result<Self, Failure> {
+        let data_dir = match &global.data_dir {
+            Some(dir) => dir.clone(),
+            None => default_data_dir()?,
+        };
+        let file = global.config.clone().unwrap_or_else(|| data_dir.join(FILE));
+        let mut layers = Layers::new(KEYS);
+        let mut read = || -> Result<(), ConfigError> {
+            if with_system {
+                layers.file(Path::new(SYSTEM_FILE), false)?;
+            }
+            // `join` may write the file that `--config` names, so only others insist on it.
+            layers.file(&file, global.config.is_some() && with_system)
+        };
+        read().map_err(|error| failure::config(&error))?;
+        let mut config = Self { layers, data_dir, file };
+        config.flags(global, flags)?;
+        Ok(config)
+    }
+
+    /// Where to work.
+    pub(crate) fn invite(&self) -> Result<Invite, Failure> {
+        if self.layers.optional("invite").is_none() {
+            return Err(Failure::new(Code::Usage, "this worker has not joined a pool")
+                .hint("quorate-worker join INVITE, with the invitation of a pool's operator"));
+        }
+        let text = self.layers.text("invite").map_err(|error| failure::config(&error))?;
+        text.parse().map_err(|error| Failure::new(Code::Usage, format!("key `invite`: {error}")))
+    }
+
+    pub(crate) fn name(&self) -> Result<String, Failure> {
+        let name = self.layers.text("name").map_err(|error| failure::config(&error))?;
+        if name.len() > Hello::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let expected = "at most 64 bytes without control characters";
+            return Err(failure::config(&self.layers.refuse("name", expected)));
+        }
+        Ok(name)
+    }
+
+    /// Replicas at once; 0 has become the number of cores.
+    pub(crate) fn slots(&self) -> Result<u16, Failure> {
+        let slots = self.number("slots", 0, SLOTS_MAX.into())?;
+        let slots = if slots == 0 {
+            std::thread::available_parallelism().map_or(1, |n| n.get() as u64)
+        } else {
+            slots
+        };
+        Ok(u16::try_from(slots).unwrap_or(SLOTS_MAX).min(SLOTS_MAX))
+    }
+
+    /// Memory for all slots; 0 has become a share for each.
+    pub(crate) fn memory_bytes(&self) -> Result<u64, Failure> {
+        let share_mib = SLOT_MIB * u64::from(self.slots()?);
+        let mib = self.number("memory_mib", 0, 1 << 24)?;
+        Ok(MIB * if mib == 0 { share_mib } else { mib })
+    }
+
+    pub(crate) fn cache_bytes(&self) -> Result<u64, Failure> {
+        Ok(self.number("cache_mib", 64, 1 << 24)? * MIB)
+    }
+
+    /// The JSON-RPC node, if anybody names one.
+    pub(crate) fn chain_url(&self, invite: &Invite) -> Option<String> {
+        self.layers.optional("chain.url").or_else(|| invite.rpc.clone())
+    }
+
+    /// The scheduler's HTTP API, if anybody names it.
+    pub(crate) fn api(&self, invite: &Invite) -> Option<String> {
+        self.layers.optional("api").or_else(|| invite.api.clone())
+    }
+
+    /// A file or folder of the worker's own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.data_dir.join(name)
+    }
+
+    /// A key that names a file, if it is set.
+    pub(crate) fn file_of(&self, key: &'static str) -> Option<PathBuf> {
+        self.layers.optional(key).map(PathBuf::from)
+    }
+
+    fn flags(
+        &mut self,
+        global: &Global,
+        flags: &[(&str, &'static str, Option<String>)],
+    ) -> Result<(), Failure> {
+        for (flag, key, value) in flags {
+            if let Some(value) = value {
+                self.layers.flag(flag, key, value).map_err(|error| failure::config(&error))?;
+            }
+        }
+        for pair in &global.set {
+            let (key, value) = pair.split_once('=').ok_or_else(|| {
+                Failure::new(Code::Usage, format!("--set {pair}: expected KEY=VALUE"))
+            })?;
+            self.layers.flag("--set", key, value).map_err(|error| failure::config(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Every value is read once, so that a mistake shows before anything happens.
+    fn check(&self) -> Result<(), Failure> {
+        if self.layers.optional("invite").is_some() {
+            self.invite()?;
+        }
+        self.name()?;
+        self.slots()?;
+        self.memory_bytes()?;
+        self.cache_bytes().map(drop)
+    }
+
+    fn number(&self, key: &'static str, least: u64, most: u64) -> Result<u64, Failure> {
+        self.layers.number(key, least, most).map_err(|error| failure::config(&error))
+    }
+}
+
+fn default_data_dir() -> Result<PathBuf, Failure> {
+    let strategy = choose_base_strategy().map_err(|error| {
+        Failure::new(Code::Usage, format!("there is no home folder: {error}"))
+            .hint("name a folder with --data-dir")
+    })?;
+    let base = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+    Ok(base.join("quorate").join("worker"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_good() {
+        let layers = Layers::new(KEYS);
+        let config = Config { layers, data_dir: "d".into(), file: "f".into() };
+        config.check().expect("defaults are within their own bounds");
+        assert!(config.slots().expect("cores") >= 1);
+        assert!(config.invite().is_err());
+    }
+}

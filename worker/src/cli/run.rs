@@ -1,0 +1,121 @@
+//! `run`: the worker until somebody interrupts it, or it cannot go on.
+
+use super::{Global, RunArgs, config::Config, failure, output::Output, show::STATUS_FILE};
+use crate::{
+    EngineRunner, Status, WorkerHandle, WorkerOptions,
+    engine::{Engine, EngineConfig},
+};
+use quorate_common::{
+    exit::{Code, Failure},
+    keys,
+    report::Chain,
+};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
+
+/// Pause between two writes of the status file: people do not read faster.
+const STATUS_PAUSE: Duration = Duration::from_millis(500);
+/// Exit status after a second SIGINT or SIGTERM.
+const INTERRUPTED: i32 = 130;
+const TERMINATED: i32 = 143;
+
+/// `run`.
+pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
+    let slots = args.slots.map(|slots| slots.to_string());
+    let config = Config::load(&global, &[("--slots", "slots", slots)])?;
+    let mut signals = Signals::listen()?;
+    let worker = crate::start(options(&config)?).await.map_err(|error| failure::start(&error))?;
+    let Status { name, node_key, scheduler, .. } = worker.view();
+    output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
+    let reporter = tokio::spawn(report(worker.watch(), config.path(STATUS_FILE)));
+    let outcome = until_over(&worker, &mut signals).await;
+    if outcome.is_ok() {
+        output.note("leaving: giving back what is unfinished, showing what is sealed");
+    }
+    tokio::select! {
+        () = worker.stop() => {}
+        status = signals.next() => std::process::exit(status),
+    }
+    // With the worker its last status is out, so the reporter ends by itself.
+    drop(reporter.await);
+    outcome
+}
+
+fn options(config: &Config) -> Result<WorkerOptions, Failure> {
+    let invite = config.invite()?;
+    let engine = Engine::new(EngineConfig { cache_dir: Some(config.path("modules")) });
+    let engine = engine.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
+    let node_key = keys::node_key_at(&config.path("node.key"));
+    let vote_key = keys::vote_key_at(&config.path("vote.key"));
+    Ok(WorkerOptions {
+        invite,
+        node_key: node_key.map_err(|error| failure::key(&error))?,
+        vote_key: vote_key.map_err(|error| failure::key(&error))?,
+        data_dir: config.data_dir.clone(),
+        slots: config.slots()?,
+        memory_bytes: config.memory_bytes()?,
+        cache_bytes: config.cache_bytes()?,
+        name: config.name()?,
+        runner: Arc::new(EngineRunner::new(engine)),
+        hook: None,
+    })
+}
+
+/// Waits for a signal (fine) or for the worker to say why it cannot go on.
+async fn until_over(worker: &WorkerHandle, signals: &mut Signals) -> Result<(), Failure> {
+    let mut watch = worker.watch();
+    let is_over = |status: &Status| status.ended.is_some() || status.broken.is_some();
+    tokio::select! {
+        _ = signals.next() => Ok(()),
+        status = watch.wait_for(is_over) => {
+            let gone = || Failure::new(Code::Internal, "the worker's thread ended");
+            let status = status.map_err(|_| gone())?.clone();
+            match (status.broken, status.ended) {
+                (Some(reason), _) => Err(Failure::new(Code::Internal, reason)),
+                (None, Some(reason)) => Err(Failure::new(Code::Denied, reason)
+                    .hint("ask the pool's operator, then start the worker again")),
+                (None, None) => Err(gone()),
+            }
+        }
+    }
+}
+
+/// Keeps the status file fresh for as long as the worker lives.
+async fn report(mut status: watch::Receiver<Status>, path: PathBuf) {
+    loop {
+        let now = status.borrow_and_update().clone();
+        if let Err(error) = now.write(&path) {
+            tracing::warn!(%error, path = %path.display(), "the status file cannot be written");
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+        tokio::time::sleep(STATUS_PAUSE).await;
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error| Failure::new(Code::Internal, format!("no signals: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    /// The exit status that belongs to the next signal.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPTED,
+            _ = self.terminate.recv() => TERMINATED,
+        }
+    }
+}

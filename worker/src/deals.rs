@@ -1,0 +1,217 @@
+//! What the tasks of a deal share, fetched and prepared once: the bag and the module.
+
+use crate::{
+    blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
+    engine::MODULE_BYTES_MAX,
+    runner::Runner,
+    transfer::{self, Line, TransferError},
+};
+use quorate_common::{
+    bag::{BAG_BYTES_MAX, Bag, InputFile},
+    digest::Digest,
+    report::Chain,
+    wire::{DealInfo, GiveUpReason},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::sync::{OnceCell, Semaphore};
+
+/// Deals kept prepared. At worst each holds a bag of 16 MiB and a module of 64 MiB in memory;
+/// another deal than the last few is fetched from the blob folder again.
+const DEALS_MAX: usize = 4;
+/// Blobs fetched at once: half of the streams a connection may have.
+const FETCHES_MAX: usize = 8;
+/// Tries for a blob the scheduler says it does not have: it may still be on its way there.
+const TRIES_MAX: u32 = 4;
+/// Pause between them; the fourth try comes after three seconds.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Bytes of input files one task may have: they are held in memory while it runs.
+const INPUTS_BYTES_MAX: u64 = 512 << 20;
+
+/// A deal whose bag was read and whose module compiles.
+#[derive(Debug)]
+pub struct PreparedDeal {
+    /// Its tasks.
+    pub bag: Bag,
+    /// sha256 of the module.
+    pub app: Digest,
+    /// The module.
+    pub module: Arc<Vec<u8>>,
+}
+
+type Cell = Arc<OnceCell<Result<Arc<PreparedDeal>, GiveUpReason>>>;
+
+/// Fetches what jobs need.
+pub struct Deals {
+    line: Line,
+    blobs: Arc<Blobs>,
+    runner: Arc<dyn Runner>,
+    memory_bytes: u64,
+    /// Most recently used last, by bag and module.
+    prepared: Mutex<VecDeque<((Digest, Digest), Cell)>>,
+    permits: Semaphore,
+    flights: Mutex<BTreeMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Deals {
+    /// Fetches over `line`, and gives back tasks that may take more than `memory_bytes` each.
+    pub fn new(
+        line: Line,
+        blobs: Arc<Blobs>,
+        runner: Arc<dyn Runner>,
+        memory_bytes: u64,
+    ) -> Self {
+        let permits = Semaphore::new(FETCHES_MAX);
+        let (prepared, flights) = (Mutex::default(), Mutex::default());
+        Self { line, blobs, runner, memory_bytes, prepared, permits, flights }
+    }
+
+    /// Makes everything one task needs be here, and stay for `holder`.
+    ///
+    /// # Errors
+    /// Why the replica is given back. Without a connection this waits; who asked stops it.
+    pub async fn fetch(
+        &self,
+        holder: Holder,
+        deal: &DealInfo,
+        idx: u32,
+    ) -> Result<Arc<PreparedDeal>, GiveUpReason> {
+        self.blobs.hold(holder, &[deal.bag, deal.app]);
+        let cell = self.cell(deal);
+        let prepared = cell.get_or_try_init(|| self.prepare(deal)).await?.clone()?;
+        let task = prepared.bag.tasks.get(idx as usize).ok_or_else(|| {
+            tracing::warn!(deal = %deal.slot, idx, "the bag has no such task");
+            GiveUpReason::Input
+        })?;
+        let mut bytes = 0;
+        for InputFile { digest, .. } in prepared.bag.files.iter().chain(&task.files) {
+            self.blobs.hold(holder, &[*digest]);
+            self.bring(*digest, BLOB_BYTES_MAX).await?;
+            bytes += self.blobs.len(*digest);
+            if bytes > INPUTS_BYTES_MAX {
+                tracing::warn!(deal = %deal.slot, idx, bytes, "the input files are too large");
+                return Err(GiveUpReason::Input);
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn cell(&self, deal: &DealInfo) -> Cell {
+        let key = (deal.bag, deal.app);
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = prepared.iter().position(|(known, _)| *known == key);
+        let entry = known.and_then(|at| prepared.remove(at));
+        let entry = entry.unwrap_or_else(|| (key, Cell::default()));
+        if prepared.len() >= DEALS_MAX {
+            prepared.pop_front();
+        }
+        prepared.push_back(entry.clone());
+        entry.1
+    }
+
+    /// The turn to fetch a blob: jobs that need the same one wait for one fetch.
+    fn flight(&self, digest: Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|_, flight| flight.strong_count() > 0);
+        if let Some(flight) = flights.get(&digest).and_then(Weak::upgrade) {
+            return flight;
+        }
+        let flight = Arc::default();
+        flights.insert(digest, Arc::downgrade(&flight));
+        flight
+    }
+
+    /// The outer error may pass (a failed fetch), the inner one is the deal's own and is kept.
+    async fn prepare(
+        &self,
+        deal: &DealInfo,
+    ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+        self.bring(deal.bag, BAG_BYTES_MAX as u64).await?;
+        self.bring(deal.app, MODULE_BYTES_MAX as u64).await?;
+        let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
+        let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
+        let work = move || prepare_blocking(&blobs, &*runner, &deal, memory_bytes);
+        tokio::task::spawn_blocking(work).await.map_err(|_| GiveUpReason::Engine)?
+    }
+
+    /// Makes a blob be here. A broken connection is waited out, a missing blob tried a few times.
+    async fn bring(&self, digest: Digest, most: u64) -> Result<(), GiveUpReason> {
+        let mut tries = 0;
+        while !self.blobs.has(digest) {
+            let mut line = self.line.clone();
+            let connection = match line.wait_for(Option::is_some).await {
+                Ok(connection) => connection.clone(),
+                Err(_) => return Err(GiveUpReason::Leaving),
+            };
+            let Some(connection) = connection else { continue };
+            let flight = self.flight(digest);
+            let _turn = flight.lock().await;
+            let permit = self.permits.acquire().await;
+            if self.blobs.has(digest) {
+                return Ok(());
+            }
+            let outcome = transfer::get(&connection, &self.blobs, digest, most).await;
+            drop(permit);
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(TransferError::Broken(reason)) => {
+                    tracing::debug!(%digest, reason, "a fetch broke off");
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(TransferError::Refused(_)) if tries + 1 < TRIES_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "a blob cannot be fetched");
+                    return Err(GiveUpReason::Input);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn prepare_blocking(
+    blobs: &Blobs,
+    runner: &dyn Runner,
+    deal: &DealInfo,
+    memory_bytes: u64,
+) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+    let lost = |error: BlobError| {
+        tracing::warn!(error = %Chain(&error), "a blob cannot be read");
+        GiveUpReason::Input
+    };
+    let bag = match Bag::parse(&blobs.read(deal.bag).map_err(lost)?) {
+        Ok(bag) => bag,
+        Err(error) => {
+            tracing::warn!(deal = %deal.slot, %error, "the bag cannot be used");
+            return Ok(Err(GiveUpReason::Input));
+        }
+    };
+    if bag.app != deal.app {
+        tracing::warn!(deal = %deal.slot, bag = %bag.app, deal_app = %deal.app, "two modules");
+        return Ok(Err(GiveUpReason::Input));
+    }
+    if bag.limits.memory_bytes > memory_bytes {
+        let wanted = bag.limits.memory_bytes;
+        tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
+        return Ok(Err(GiveUpReason::Engine));
+    }
+    let module = Arc::new(blobs.read(deal.app).map_err(lost)?);
+    if let Err(error) = runner.prepare(deal.app, &module) {
+        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be used");
+        return Ok(Err(GiveUpReason::BadModule));
+    }
+    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, module })))
+}
+
+impl fmt::Debug for Deals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deals").field("blobs", &self.blobs).finish_non_exhaustive()
+    }
+}

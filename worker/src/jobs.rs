@@ -1,0 +1,261 @@
+//! Jobs under way: fetched by tasks, run on threads of their own, stopped by ticket. How many run
+//! at once is the agent's decision; every one that was started ends with exactly one `Finished`.
+
+use crate::{
+    actors::agent::{AgentActor, Fetched, Finished},
+    blobs::{BlobError, Blobs, Holder},
+    deals::{Deals, PreparedDeal},
+    engine::{self, Cancel, Job, Run},
+    runner::{JobSpec, Runner, give_up_reason},
+    transfer::{self, Line},
+};
+use actix::Addr;
+use quorate_agent::{Output, Ticket};
+use quorate_common::{
+    bag::InputFile,
+    digest::Digest,
+    ids::TaskKey,
+    report::Chain,
+    wire::{DealInfo, GiveUpReason, INLINE_BYTES_MAX, Inline},
+};
+use std::{collections::{BTreeMap, BTreeSet}, fmt, sync::Arc, thread, time::Duration};
+use tokio::{sync::Semaphore, task::AbortHandle};
+
+/// Uploads at once: they share one uplink, and two keep it full.
+const UPLOADS_MAX: usize = 2;
+/// Stack of a job's thread: the engine's own, and room for the host's calls.
+const STACK_BYTES: usize = engine::STACK_BYTES + (2 << 20);
+
+/// Starts and stops jobs for one worker.
+pub(crate) struct Jobs {
+    agent: Addr<AgentActor>,
+    runner: Arc<dyn Runner>,
+    blobs: Arc<Blobs>,
+    deals: Arc<Deals>,
+    line: Line,
+    uploads: Arc<Semaphore>,
+    under_way: BTreeMap<Ticket, UnderWay>,
+}
+
+enum UnderWay {
+    Fetching(AbortHandle),
+    Ready(Arc<PreparedDeal>),
+    Running(Cancel),
+}
+
+/// One replica to run.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) ticket: Ticket,
+    pub(crate) task: TaskKey,
+    pub(crate) attempt: u16,
+    pub(crate) deal: DealInfo,
+    pub(crate) seed: [u8; 32],
+    pub(crate) wall_ms: u64,
+}
+
+impl Jobs {
+    pub(crate) fn new(
+        agent: Addr<AgentActor>,
+        runner: Arc<dyn Runner>,
+        blobs: Arc<Blobs>,
+        line: Line,
+        memory_bytes: u64,
+    ) -> Self {
+        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes);
+        let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
+        let deals = Arc::new(deals);
+        Self { agent, runner, blobs, deals, line, uploads, under_way: BTreeMap::new() }
+    }
+
+    /// Gets what a task needs; `Fetched` follows unless it is stopped.
+    pub(crate) fn fetch(&mut self, ticket: Ticket, task: TaskKey, deal: DealInfo) {
+        let (agent, deals) = (self.agent.clone(), self.deals.clone());
+        let fetching = tokio::spawn(async move {
+            let outcome = deals.fetch(Holder::Work(ticket), &deal, task.idx).await;
+            agent.do_send(Fetched { ticket, task, outcome });
+        });
+        self.under_way.insert(ticket, UnderWay::Fetching(fetching.abort_handle()));
+    }
+
+    /// Everything a task needs is here, unless it was stopped meanwhile.
+    pub(crate) fn fetched(&mut self, ticket: Ticket, outcome: &Result<Arc<PreparedDeal>, GiveUpReason>) {
+        let Some(under_way) = self.under_way.get_mut(&ticket) else { return };
+        match outcome {
+            Ok(deal) => *under_way = UnderWay::Ready(deal.clone()),
+            Err(_) => self.end(ticket),
+        }
+    }
+
+    /// Runs a task on a thread of its own; `Finished` follows.
+    pub(crate) fn start(&mut self, start: Start) {
+        let ticket = start.ticket;
+        let Some(UnderWay::Ready(deal)) = self.under_way.remove(&ticket) else {
+            return self.agent.do_send(Finished::failed(&start, GiveUpReason::Engine));
+        };
+        let cancel = Cancel::new();
+        self.under_way.insert(ticket, UnderWay::Running(cancel.clone()));
+        let (agent, blobs, runner) = (self.agent.clone(), self.blobs.clone(), self.runner.clone());
+        let failed = Finished::failed(&start, GiveUpReason::Engine);
+        let work = move || {
+            let (task, outcome) = (start.task, run(&blobs, &*runner, &start, &deal, cancel));
+            agent.do_send(Finished { ticket, task, outcome });
+        };
+        let name = format!("job {}", failed.task);
+        let thread = thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(work);
+        if let Err(error) = thread {
+            tracing::error!(%error, "no thread for a job");
+            self.agent.do_send(failed);
+        }
+    }
+
+    /// Stops a job, whatever it does. A run ends within milliseconds and reports as usual.
+    pub(crate) fn stop(&mut self, ticket: Ticket) {
+        match self.under_way.get(&ticket) {
+            Some(UnderWay::Running(cancel)) => cancel.cancel(),
+            Some(UnderWay::Fetching(task)) => {
+                task.abort();
+                self.end(ticket);
+            }
+            Some(UnderWay::Ready(_)) => self.end(ticket),
+            None => {}
+        }
+    }
+
+    /// A job is over, and needs its inputs no longer.
+    pub(crate) fn end(&mut self, ticket: Ticket) {
+        self.under_way.remove(&ticket);
+        self.blobs.release(Holder::Work(ticket));
+    }
+
+    /// Brings a result to the scheduler. If the connection breaks, the scheduler asks again.
+    pub(crate) fn upload(&self, task: TaskKey, digests: Vec<Digest>) {
+        let (blobs, uploads) = (self.blobs.clone(), self.uploads.clone());
+        let Some(connection) = self.line.borrow().clone() else { return };
+        tokio::spawn(async move {
+            let Ok(_permit) = uploads.acquire().await else { return };
+            for digest in digests {
+                if let Err(error) = transfer::put(&connection, &blobs, digest).await {
+                    tracing::warn!(%task, error = %Chain(&error), "a result was not brought");
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Stops everything, to end the program.
+    pub(crate) fn stop_all(&mut self) {
+        let tickets: Vec<Ticket> = self.under_way.keys().copied().collect();
+        tickets.into_iter().for_each(|ticket| self.stop(ticket));
+    }
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jobs").field("under_way", &self.under_way.len()).finish_non_exhaustive()
+    }
+}
+
+fn run(
+    blobs: &Blobs,
+    runner: &dyn Runner,
+    start: &Start,
+    deal: &PreparedDeal,
+    cancel: Cancel,
+) -> Result<Output, GiveUpReason> {
+    let spec = spec(blobs, start, deal, cancel).map_err(|error| {
+        tracing::warn!(task = %start.task, error = %Chain(&error), "an input is gone");
+        GiveUpReason::Input
+    })?;
+    let run = runner.run(&spec).map_err(|error| {
+        tracing::info!(task = %start.task, error = %Chain(&error), "a run has no result");
+        give_up_reason(&error)
+    })?;
+    tracing::debug!(
+        task = %start.task,
+        ended = ?run.manifest.ended,
+        fuel = run.manifest.fuel,
+        wall_ms = run.wall.as_millis(),
+        stderr = run.stderr_tail,
+        "a run ended"
+    );
+    keep(blobs, start.task, run).map_err(|error| {
+        tracing::error!(task = %start.task, error = %Chain(&error), "a result cannot be kept");
+        GiveUpReason::Engine
+    })
+}
+
+/// Puts together what a run depends on.
+fn spec(
+    blobs: &Blobs,
+    start: &Start,
+    deal: &PreparedDeal,
+    cancel: Cancel,
+) -> Result<JobSpec, BlobError> {
+    let task = &deal.bag.tasks[start.task.idx as usize];
+    let mut inputs = Vec::new();
+    for InputFile { path, digest } in deal.bag.files.iter().chain(&task.files) {
+        inputs.push((path.clone(), blobs.read(*digest)?));
+    }
+    let limits = engine::Limits {
+        fuel: deal.bag.limits.fuel,
+        memory_bytes: deal.bag.limits.memory_bytes,
+        output_bytes: deal.bag.limits.output_bytes,
+        wall: Duration::from_millis(start.wall_ms),
+    };
+    let job = Job {
+        args: task.args.clone(),
+        env: Vec::new(),
+        stdin: task.stdin.clone().into_bytes(),
+        inputs,
+        seed: start.seed,
+        epoch_unix_s: start.deal.deadline,
+        limits,
+    };
+    let (app, module) = (deal.app, deal.module.clone());
+    Ok(JobSpec { task: start.task, attempt: start.attempt, app, module, job, cancel })
+}
+
+/// Puts a result into the blob folder, to stay until its task is settled.
+fn keep(blobs: &Blobs, task: TaskKey, run: Run) -> Result<Output, BlobError> {
+    let manifest = run.manifest.encode().into_bytes();
+    let digest = Digest::of(&manifest);
+    let found: BTreeMap<Digest, Vec<u8>> =
+        run.blobs.into_iter().map(|(digest, bytes)| (Digest(digest), bytes)).collect();
+    let files = run.manifest.files.iter().map(|(_, entry)| entry);
+    let named = run.manifest.stdout.iter().chain(files).map(|entry| Digest(entry.digest));
+    let named: Vec<Digest> = named.collect();
+    let inline = inline(&manifest, &named, &found);
+    let mut seen = BTreeSet::new();
+    let once = std::iter::once(digest).chain(named).filter(|name| seen.insert(*name));
+    let digests: Vec<Digest> = once.collect();
+    blobs.hold(Holder::Result(task), &digests);
+    let stored = blobs.put(digest, &manifest);
+    let stored = found.iter().fold(stored, |stored, (digest, bytes)| {
+        stored.and_then(|()| blobs.put(*digest, bytes))
+    });
+    if let Err(error) = stored {
+        blobs.release_some(Holder::Result(task), &digests);
+        return Err(error);
+    }
+    Ok(Output { digest, blobs: digests, inline })
+}
+
+/// The whole result, if it is small: the manifest, then one blob for each of its lines.
+fn inline(
+    manifest: &[u8],
+    named: &[Digest],
+    found: &BTreeMap<Digest, Vec<u8>>,
+) -> Option<Inline> {
+    let mut len = manifest.len();
+    let mut blobs = vec![manifest.to_vec()];
+    for name in named {
+        let blob = found.get(name)?;
+        len += blob.len();
+        if len > INLINE_BYTES_MAX {
+            return None;
+        }
+        blobs.push(blob.clone());
+    }
+    (len <= INLINE_BYTES_MAX).then_some(Inline { blobs })
+}

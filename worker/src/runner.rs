@@ -1,0 +1,124 @@
+//! Who runs a job: the WASM engine, or whatever a test or the demo puts in front of it.
+
+use crate::engine::{Cancel, Engine, Job, Module, PrepareError, Run, RunError};
+use quorate_common::{
+    digest::Digest,
+    ids::TaskKey,
+    wire::GiveUpReason,
+};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Compiled modules kept ready. A worker rarely works on more deals at once; another one costs
+/// milliseconds from the engine's cache on disk.
+const MODULES_MAX: usize = 8;
+
+/// One run, with everything it depends on.
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// Whose task, for messages. A result depends on `job` alone.
+    pub task: TaskKey,
+    /// Which round.
+    pub attempt: u16,
+    /// sha256 of the module.
+    pub app: Digest,
+    /// The module.
+    pub module: Arc<Vec<u8>>,
+    /// Arguments, inputs, seed, clock and limits.
+    pub job: Job,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+/// Something that runs jobs. Calls block, and come from several threads at once.
+pub trait Runner: Send + Sync {
+    /// Names its behaviour: two runners with one hash give the same results.
+    fn engine_hash(&self) -> Digest;
+
+    /// Makes a module ready before its first job.
+    ///
+    /// # Errors
+    /// The module is of no use to anybody.
+    fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError>;
+
+    /// Runs a job until it ends.
+    ///
+    /// # Errors
+    /// Whatever has no place in a result.
+    fn run(&self, spec: &JobSpec) -> Result<Run, RunError>;
+}
+
+/// The real thing.
+pub struct EngineRunner {
+    engine: Engine,
+    /// Most recently used last.
+    modules: Mutex<VecDeque<(Digest, Module)>>,
+}
+
+impl EngineRunner {
+    /// Runs jobs on `engine`.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, modules: Mutex::default() }
+    }
+
+    /// The compiled module, from here or from the engine. Two threads may compile the same one;
+    /// that costs time, and nothing else.
+    fn module(&self, app: Digest, bytes: &[u8]) -> Result<Module, PrepareError> {
+        if let Some(module) = self.ready(app) {
+            return Ok(module);
+        }
+        let module = self.engine.prepare(bytes)?;
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if modules.len() >= MODULES_MAX {
+            modules.pop_front();
+        }
+        modules.push_back((app, module.clone()));
+        Ok(module)
+    }
+
+    fn ready(&self, app: Digest) -> Option<Module> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = modules.iter().position(|(known, _)| *known == app)?;
+        let entry = modules.remove(at)?;
+        let module = entry.1.clone();
+        modules.push_back(entry);
+        Some(module)
+    }
+}
+
+impl Runner for EngineRunner {
+    fn engine_hash(&self) -> Digest {
+        Digest(self.engine.hash())
+    }
+
+    fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError> {
+        self.module(app, module).map(drop)
+    }
+
+    fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
+        let module = self
+            .module(spec.app, &spec.module)
+            .map_err(|error| RunError::Engine(error.to_string()))?;
+        module.run(spec.job.clone(), &spec.cancel)
+    }
+}
+
+impl fmt::Debug for EngineRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineRunner").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// What the scheduler is told of a run without a result.
+pub fn give_up_reason(error: &RunError) -> GiveUpReason {
+    match error {
+        RunError::Job(_) => GiveUpReason::Input,
+        RunError::StackOverflow { .. } => GiveUpReason::Stack,
+        RunError::DeadlineExceeded(_) => GiveUpReason::Deadline,
+        RunError::Cancelled => GiveUpReason::Leaving,
+        RunError::Engine(_) => GiveUpReason::Engine,
+    }
+}

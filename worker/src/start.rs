@@ -1,0 +1,210 @@
+//! Starts a worker on a thread of its own, and hands out the strings to pull.
+
+use crate::{
+    actors::{
+        agent::{AgentActor, Identity, Wish},
+        link::{Begin, Cut, Leave, LinkActor},
+    },
+    blobs::{Blobs, Holder},
+    bundle::Bundle,
+    jobs::Jobs,
+    options::{StartError, WorkerOptions},
+    status::{self, Status},
+    store::Store,
+};
+use actix::{Actor as _, Addr, Arbiter};
+use quorate_agent::{Agent, Config, LinkView};
+use quorate_common::{
+    clock::SystemClock,
+    quic,
+    wire::{EngineInfo, Hello, SLOTS_MAX},
+};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{oneshot, watch};
+
+/// How long a leaving worker waits for its votes to be acknowledged. What is not acknowledged then
+/// is on disk, and is sent by the next start.
+const ACKS: Duration = Duration::from_secs(5);
+/// How long its store may take to close.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// The strings of a running worker. Dropping it lets the worker go on.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    status: watch::Receiver<Status>,
+    agent: Addr<AgentActor>,
+    link: Addr<LinkActor>,
+    arbiter: Arbiter,
+    closed: oneshot::Receiver<()>,
+}
+
+/// Starts a worker. It connects by itself, and reconnects for as long as it lives.
+///
+/// Must be called inside an actix system; the worker gets a thread of its own.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
+    check(&options)?;
+    let lock = lock(&options.data_dir)?;
+    let invite = &options.invite;
+    let store_dir = options.data_dir.join("store");
+    let (store, memory) = Store::open(&store_dir, invite.pool, invite.domain)?;
+    let blobs = Arc::new(Blobs::open(&options.data_dir.join("blobs"), options.cache_bytes)?);
+    let clock = SystemClock::start();
+    let config =
+        Config { pool: invite.pool, domain: invite.domain, slots_max: options.slots };
+    let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
+    for (task, job) in agent.kept() {
+        blobs.hold(Holder::Result(task), &job.seal.blobs);
+    }
+    let client = quic::client_config(&options.node_key, invite.node_key)?;
+    let (line_sender, line) = watch::channel(None);
+    let (status_sender, status) = watch::channel(first_status(&options, &agent, &blobs));
+    let (closed_sender, closed) = oneshot::channel();
+    let (ready_sender, ready) = oneshot::channel();
+    let arbiter = Arbiter::new();
+    arbiter.spawn_fn(move || {
+        let link = LinkActor::new(options.invite.address.clone(), client, line_sender).start();
+        let agent = AgentActor::create(|ctx| AgentActor {
+            agent,
+            store,
+            clock,
+            identity: identity(&options),
+            link: link.clone(),
+            jobs: Jobs::new(
+                actix::AsyncContext::address(ctx),
+                options.runner.clone(),
+                blobs.clone(),
+                line,
+                options.memory_bytes / u64::from(options.slots.max(1)),
+            ),
+            blobs,
+            hook: options.hook.clone(),
+            evidence_dir: options.data_dir.join("evidence"),
+            status: status_sender,
+            bundle: Bundle::default(),
+            session: 0,
+            drain_asked: false,
+            wake: None,
+            lock,
+            closed: Some(closed_sender),
+        });
+        link.do_send(Begin(agent.clone()));
+        // Who started the worker may have gone; then it lives on without strings.
+        drop(ready_sender.send((agent, link)));
+    });
+    let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
+    Ok(WorkerHandle { status, agent, link, arbiter, closed })
+}
+
+/// Whether a worker runs in this data folder.
+pub fn is_running(data_dir: &Path) -> bool {
+    matches!(lock(data_dir), Err(StartError::Running(_)))
+}
+
+impl WorkerHandle {
+    /// The worker as it is now.
+    pub fn view(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// The worker as it changes.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Offers another number of slots, up to the one it was started with; 0 pauses.
+    pub fn offer(&self, slots: u16) {
+        self.agent.do_send(Wish::Offer(slots));
+    }
+
+    /// Cuts the connection as a broken cable does: the scheduler is not told. The worker notices,
+    /// and reconnects by itself.
+    pub fn drop_connection(&self) {
+        self.link.do_send(Cut);
+    }
+
+    /// Ends the worker in good order: gives back what is unfinished, shows what is sealed, waits up
+    /// to five seconds for the answers, closes the connection and the store.
+    pub async fn stop(mut self) {
+        drop(self.agent.send(Wish::Leave).await);
+        let is_done = |status: &Status| {
+            let is_over = status.ended.is_some() || status.broken.is_some();
+            is_over || status.view.link == LinkView::Down || status.view.unacked == 0
+        };
+        drop(tokio::time::timeout(ACKS, self.status.wait_for(is_done)).await);
+        drop(self.link.send(Leave).await);
+        self.halt().await;
+    }
+
+    /// Ends the worker at once. What was sealed is on disk.
+    pub async fn halt(self) {
+        self.agent.do_send(Wish::Stop);
+        drop(tokio::time::timeout(CLOSE, self.closed).await);
+        let arbiter = self.arbiter;
+        arbiter.stop();
+        let joined = tokio::task::spawn_blocking(move || arbiter.join());
+        drop(tokio::time::timeout(CLOSE, joined).await);
+    }
+}
+
+fn check(options: &WorkerOptions) -> Result<(), StartError> {
+    let name = &options.name;
+    if name.len() > Hello::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        let expected = "at most 64 bytes without control characters";
+        return Err(StartError::Option { field: "name", value: format!("{name:?}"), expected });
+    }
+    if options.slots > SLOTS_MAX {
+        let (value, expected) = (options.slots.to_string(), "at most 1024");
+        return Err(StartError::Option { field: "slots", value, expected });
+    }
+    Ok(())
+}
+
+/// One process, one folder. The lock goes with the process, however it ends.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let failed = |source: io::Error| StartError::Folder { path: data_dir.into(), source };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    let path = data_dir.join("worker.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Running(data_dir.into())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn identity(options: &WorkerOptions) -> Identity {
+    Identity {
+        node_key: options.node_key.clone(),
+        vote_key: options.vote_key.clone(),
+        pool: options.invite.pool,
+        separator: options.invite.domain.separator(),
+        memory_bytes: options.memory_bytes,
+        engine: EngineInfo { hash: options.runner.engine_hash() },
+        name: options.name.clone(),
+    }
+}
+
+fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status {
+    Status {
+        schema: status::SCHEMA.into(),
+        name: options.name.clone(),
+        node_key: options.node_key.public(),
+        vote_key: options.vote_key.address(),
+        scheduler: options.invite.address.clone(),
+        view: agent.view(),
+        cache_bytes: blobs.bytes(),
+        note: None,
+        ended: None,
+        broken: None,
+    }
+}

@@ -1,0 +1,285 @@
+//! What was sealed and not yet settled, on disk: the one file that names sled.
+//!
+//! A record is two dozen to a few thousand bytes, and a worker writes three per task. sled's flush
+//! survives the death of the process, not that of the machine's power; a volunteer's lost seal costs
+//! one stake, so that is enough here (the scheduler's journal does more).
+//!
+//! Keys: `j` task kind → record, `t` → totals, `f` → format, `p` → whose store it is. A batch is
+//! applied whole or not at all.
+
+use quorate_agent::{
+    Record, Totals,
+    record::FORMAT,
+};
+use quorate_common::{
+    ids::{PoolId, TaskKey},
+    messages::Domain,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::path::{Path, PathBuf};
+
+/// Bytes of sled's page cache: all of an ordinary worker's store, ten times over.
+const CACHE_BYTES: u64 = 16 << 20;
+/// Pause between sled's own syncs to the disk, in milliseconds: its default, said aloud.
+const SYNC_MS: u64 = 500;
+
+const FORMAT_KEY: &[u8] = b"f";
+const OWNER_KEY: &[u8] = b"p";
+const TOTALS_KEY: &[u8] = b"t";
+const JOB_PREFIX: &[u8] = b"j";
+
+/// A worker's records.
+#[derive(Debug)]
+pub struct Store {
+    db: sled::Db,
+    path: PathBuf,
+}
+
+/// Everything a store brings back.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What all closed jobs brought.
+    pub totals: Totals,
+    /// The records of all open jobs, each job's in order.
+    pub records: Vec<Record>,
+}
+
+/// Why the store cannot be used. Nothing is repaired silently: it may hold sealed votes, and a vote
+/// that is never opened costs its stake.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder cannot be opened, or the disk failed.
+    #[error("store {path} cannot be {verb}; if it is damaged, move it away: votes sealed in it are then lost")]
+    Failed {
+        /// Which.
+        path: PathBuf,
+        /// "opened", "read" or "written".
+        verb: &'static str,
+        /// Why.
+        #[source]
+        source: sled::Error,
+    },
+    /// A value does not read.
+    #[error("store {path} is damaged at key {key}; move it away: votes sealed in it are then lost")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Where, in hex.
+        key: String,
+    },
+    /// Written by another version.
+    #[error("store {path} has format {found}, expected {FORMAT}; use the quorate-worker that wrote it until its votes are settled")]
+    Format {
+        /// Which.
+        path: PathBuf,
+        /// What it has.
+        found: u16,
+    },
+    /// Another pool's votes.
+    #[error("store {path} belongs to {found:?}; give this pool a data folder of its own")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        found: (PoolId, Domain),
+    },
+}
+
+impl Store {
+    /// Opens the store at `path`, or makes one for this pool, chain and contract.
+    ///
+    /// # Errors
+    /// Damaged, of another format, or another pool's.
+    pub fn open(path: &Path, pool: PoolId, domain: Domain) -> Result<(Self, Memory), StoreError> {
+        let config = sled::Config::new()
+            .path(path)
+            .mode(sled::Mode::LowSpace)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(SYNC_MS));
+        let failed = |source| StoreError::Failed { path: path.into(), verb: "opened", source };
+        let store = Self { db: config.open().map_err(failed)?, path: path.into() };
+        match store.get::<u16>(FORMAT_KEY)? {
+            None => store.found(pool, domain)?,
+            Some(FORMAT) => store.check_owner(pool, domain)?,
+            Some(found) => return Err(StoreError::Format { path: path.into(), found }),
+        }
+        let memory = store.read()?;
+        Ok((store, memory))
+    }
+
+    /// Makes `records` durable, all or none, with the totals after them.
+    ///
+    /// # Errors
+    /// The disk failed; nobody may then hear of what the records say.
+    pub fn append(&self, records: &[Record], totals: Totals) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut batch = sled::Batch::default();
+        for record in records {
+            if let Record::Closed { task, .. } = record {
+                KINDS.iter().for_each(|kind| batch.remove(job_key(*task, *kind)));
+                batch.insert(TOTALS_KEY, bytes(&totals));
+            } else {
+                batch.insert(job_key(record.task(), kind(record)), bytes(record));
+            }
+        }
+        self.write(batch)
+    }
+
+    fn found(&self, pool: PoolId, domain: Domain) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        batch.insert(FORMAT_KEY, bytes(&FORMAT));
+        batch.insert(OWNER_KEY, bytes(&(pool, domain)));
+        self.write(batch)
+    }
+
+    fn check_owner(&self, pool: PoolId, domain: Domain) -> Result<(), StoreError> {
+        let found: (PoolId, Domain) =
+            self.get(OWNER_KEY)?.ok_or_else(|| self.damaged(OWNER_KEY))?;
+        if found == (pool, domain) {
+            return Ok(());
+        }
+        Err(StoreError::Foreign { path: self.path.clone(), found })
+    }
+
+    fn read(&self) -> Result<Memory, StoreError> {
+        let totals = self.get(TOTALS_KEY)?.unwrap_or_default();
+        let mut records = Vec::new();
+        for entry in self.db.scan_prefix(JOB_PREFIX) {
+            let (key, value) = entry.map_err(|error| self.failed("read", error))?;
+            records.push(decode(&value).ok_or_else(|| self.damaged(&key))?);
+        }
+        Ok(Memory { totals, records })
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
+        let value = self.db.get(key).map_err(|error| self.failed("read", error))?;
+        value.map(|value| decode(&value).ok_or_else(|| self.damaged(key))).transpose()
+    }
+
+    fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.db.apply_batch(batch).map_err(|error| self.failed("written", error))?;
+        self.db.flush().map_err(|error| self.failed("written", error))?;
+        Ok(())
+    }
+
+    fn failed(&self, verb: &'static str, source: sled::Error) -> StoreError {
+        StoreError::Failed { path: self.path.clone(), verb, source }
+    }
+
+    fn damaged(&self, key: &[u8]) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), key: hex::encode(key) }
+    }
+}
+
+/// The kinds of a job's stored records, in the order they are applied.
+const KINDS: [u8; 3] = [0, 1, 2];
+
+fn kind(record: &Record) -> u8 {
+    match record {
+        Record::Sealed(_) => 0,
+        Record::Acked { .. } => 1,
+        Record::Revealed { .. } | Record::Closed { .. } => 2,
+    }
+}
+
+/// Big-endian, so that a scan goes job by job.
+fn job_key(task: TaskKey, kind: u8) -> Vec<u8> {
+    let mut key = JOB_PREFIX.to_vec();
+    key.extend_from_slice(&task.deal.0.to_be_bytes());
+    key.extend_from_slice(&task.idx.to_be_bytes());
+    key.push(kind);
+    key
+}
+
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("records always encode")
+}
+
+/// A value and nothing behind it.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_agent::{Closing, Seal, SealedJob};
+    use quorate_common::{
+        Address, B256,
+        digest::Digest,
+        ids::{DealId, DealSlot, WorkerIdx},
+        wire::DealInfo,
+    };
+
+    const POOL: PoolId = PoolId(1);
+
+    fn domain() -> Domain {
+        Domain { chain_id: 5, contract: Address::repeat_byte(1) }
+    }
+
+    fn sealed(idx: u32) -> Record {
+        let digest = Digest::of(b"x");
+        let deal = DealInfo {
+            slot: DealSlot(0),
+            id: DealId::default(),
+            app: digest,
+            bag: digest,
+            unit_price: 1,
+            stake: 1,
+            max_task_time: 1,
+            deadline: 1,
+        };
+        let word = B256::repeat_byte(2);
+        let seal = Seal {
+            worker: WorkerIdx(1),
+            digest,
+            salt: word,
+            commitment: word,
+            blobs: vec![digest],
+            inline: None,
+        };
+        Record::Sealed(Box::new(SealedJob {
+            task: TaskKey { deal: DealSlot(0), idx },
+            attempt: 0,
+            deal,
+            commit_deadline: 1,
+            reveal_deadline: 2,
+            seal,
+        }))
+    }
+
+    #[test]
+    fn records_come_back_in_order_and_closed_jobs_are_gone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let totals = Totals { settled: 1, earned: 9, ..Totals::default() };
+        let (store, memory) = Store::open(dir.path(), POOL, domain()).expect("new");
+        assert!(memory.records.is_empty());
+        let batch = [sealed(700), sealed(2), sealed(1)];
+        store.append(&batch, Totals::default()).expect("written");
+        let closed = Record::Closed { task: batch[1].task(), closing: Closing::Forgotten };
+        store.append(&[closed], totals).expect("written");
+        drop(store);
+        let (_, memory) = Store::open(dir.path(), POOL, domain()).expect("there");
+        assert_eq!(memory.totals, totals);
+        assert_eq!(memory.records, [sealed(1), sealed(700)]);
+    }
+
+    #[test]
+    fn what_is_damaged_old_or_foreign_is_refused_by_name() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (store, _) = Store::open(dir.path(), POOL, domain()).expect("new");
+        store.db.insert(job_key(sealed(1).task(), 0), &b"\xff"[..]).expect("inserted");
+        drop(store);
+        let error = Store::open(dir.path(), POOL, domain()).expect_err("damaged").to_string();
+        assert!(error.contains("is damaged at key 6a0000000000000001"), "{error}");
+        let error = Store::open(dir.path(), PoolId(2), domain()).expect_err("foreign").to_string();
+        assert!(error.contains("belongs to (PoolId(1), Domain"), "{error}");
+        let db = sled::open(dir.path()).expect("opened");
+        db.insert(FORMAT_KEY, bytes(&9_u16)).expect("inserted");
+        drop(db);
+        let error = Store::open(dir.path(), POOL, domain()).expect_err("newer").to_string();
+        assert!(error.contains("has format 9, expected 1"), "{error}");
+    }
+}
