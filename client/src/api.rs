@@ -8,7 +8,6 @@ mod sse;
 pub use events::{Events, ServerEvent};
 
 use quorate_common::{
-    ids::{DealSlot, WorkerIdx},
     B256,
     api::{
         BatchList, DealProof, ErrorBody, OrderView, PlaceOrder, PoolInfo, TaskPage, WorkerProof,
@@ -16,6 +15,7 @@ use quorate_common::{
     backoff::Backoff,
     digest::Digest,
     exit::{Code, Failure},
+    ids::{DealSlot, WorkerIdx},
     keys,
     report::Chain,
 };
@@ -291,6 +291,15 @@ fn code_of_status(status: StatusCode) -> Code {
     }
 }
 
+/// "Not found" as an answer.
+fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(failure) if failure.exit == Code::NotFound as u8 => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,14 +328,5 @@ mod tests {
         for url in ["", "x:1", "ftp://x", "quorate://x"] {
             assert_eq!(Api::new(url).expect_err(url).exit, 2);
         }
-    }
-}
-
-/// "Not found" as an answer.
-fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(failure) if failure.exit == Code::NotFound as u8 => Ok(None),
-        Err(failure) => Err(failure),
     }
 }

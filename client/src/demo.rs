@@ -80,7 +80,17 @@ async fn play(args: &DemoArgs, folder: &Folder, output: Output) -> Result<Summar
     let gas = summary::Gas::read(&running, &claims);
     cast.stop().await;
     running.stop().await;
-    Ok(Summary { order, batches, claims, report, found, workers, money, gas, folder: args.output.clone() })
+    Ok(Summary {
+        order,
+        batches,
+        claims,
+        report,
+        found,
+        workers,
+        money,
+        gas,
+        folder: args.output.clone(),
+    })
 }
 
 /// Where the demo keeps things while it runs.

@@ -10,6 +10,7 @@ use quorate_common::{
 use std::{io, path::Path};
 
 /// A file could not be read, written, and so on.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
 pub fn file(verb: &str, path: &Path, error: &io::Error) -> Failure {
     let text = format!("{}: cannot be {}: {error}", path.display(), past(verb));
     let code = match error.kind() {
@@ -28,6 +29,7 @@ pub fn config(error: &ConfigError) -> Failure {
 }
 
 /// What went wrong with the chain.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a chain says is its fault")]
 pub fn chain(error: &SettleError) -> Failure {
     let code = match error {
         SettleError::InsufficientGas { .. } | SettleError::InsufficientToken { .. } => Code::Funds,
@@ -43,6 +45,7 @@ pub fn chain(error: &SettleError) -> Failure {
 }
 
 /// What went wrong with the wallet.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is the disk's fault")]
 pub fn keystore(error: &KeystoreError) -> Failure {
     let code = match error {
         KeystoreError::Unknown { .. } => Code::NotFound,

@@ -124,10 +124,10 @@ async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure
     if !all {
         entries.truncate(LISTED);
     }
-    let states =
-        entries.iter().map(|entry| async move { if offline { State::Unknown } else { state(entry).await } });
-    let states: Vec<State> =
-        stream::iter(states).buffered(ASKED_AT_ONCE).collect().await;
+    let states = entries
+        .iter()
+        .map(|entry| async move { if offline { State::Unknown } else { state(entry).await } });
+    let states: Vec<State> = stream::iter(states).buffered(ASKED_AT_ONCE).collect().await;
     let listed = || entries.iter().zip(&states);
     let rows: Vec<_> = listed()
         .map(|(entry, state)| {
@@ -166,6 +166,7 @@ async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure
 }
 
 /// What a scheduler says of an order that was sent to it.
+#[expect(clippy::large_enum_variant, reason = "a list holds a few dozen")]
 enum State {
     Known(OrderView),
     /// It was never placed: refused at the door.

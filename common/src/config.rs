@@ -174,6 +174,7 @@ impl Layers {
     ///
     /// # Errors
     /// Missing, or not text.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other kind of value is refused")]
     pub fn text(&self, key: &'static str) -> Result<String, ConfigError> {
         match self.get(key)? {
             Value::String(text) => Ok(text.clone()),
@@ -259,6 +260,7 @@ impl Layers {
         text.trim_start().to_owned()
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other kind is a value")]
     fn table(
         &mut self,
         prefix: &str,

@@ -5,8 +5,8 @@
 //! configuration file, no more.
 
 pub mod accounts;
-pub mod backoff;
 pub mod api;
+pub mod backoff;
 pub mod bag;
 pub mod clock;
 pub mod config;

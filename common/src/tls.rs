@@ -3,6 +3,7 @@
 
 use crate::keys::NodeKey;
 use alloy_primitives::B256;
+pub use rustls::pki_types::CertificateDer;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::{
@@ -10,9 +11,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key},
-    pki_types::{
-        PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-    },
+    pki_types::{PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
         AlwaysResolvesServerRawPublicKeys,
         danger::{ClientCertVerified, ClientCertVerifier},
@@ -20,7 +19,6 @@ use rustls::{
     sign::CertifiedKey,
     version::TLS13,
 };
-pub use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 

@@ -376,7 +376,7 @@ fn names(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let before = code[..at].ends_with(is_name);
         let after = code[at + word.len()..].starts_with(is_name);
-        !(before && word.starts_with(is_name)) && !(after && word.ends_with(is_name))
+        !(before && word.starts_with(is_name) || after && word.ends_with(is_name))
     })
 }
 

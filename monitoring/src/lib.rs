@@ -85,7 +85,11 @@ impl SchedulerMetrics {
             register!(r, Histogram::with_opts(options))
         };
         let metrics = Self {
-            tasks_completed: counters("quorate_tasks_completed_total", "Tasks settled.", &["outcome"]),
+            tasks_completed: counters(
+                "quorate_tasks_completed_total",
+                "Tasks settled.",
+                &["outcome"],
+            ),
             task_attempts: counter("quorate_task_attempts_total", "Replicas assigned."),
             dissents: counter("quorate_dissents_total", "Losing votes, or never revealed."),
             turnaround: histogram(
@@ -120,7 +124,11 @@ impl SchedulerMetrics {
                 &["kind", "outcome"],
             ),
             gas: counters("quorate_chain_gas_used_total", "Gas used.", &["kind"]),
-            transfer_bytes: counters("quorate_transfer_bytes_total", "Blob bytes moved.", &["direction"]),
+            transfer_bytes: counters(
+                "quorate_transfer_bytes_total",
+                "Blob bytes moved.",
+                &["direction"],
+            ),
             registry,
         };
         metrics.start_at_zero();

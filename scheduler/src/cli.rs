@@ -377,7 +377,7 @@ fn save_gas_key(config: &Config, gas: &Signer) -> Result<(), Failure> {
     let write = || -> std::io::Result<()> {
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        writeln!(file, "{}", hex::encode(&**gas.secret()))
+        writeln!(file, "{}", hex::encode(**gas.secret()))
     };
     write().map_err(|error| Failure::new(Code::Internal, format!("{}: {error}", path.display())))
 }

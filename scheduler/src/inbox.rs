@@ -15,7 +15,7 @@ const READ_BYTES: usize = 16 << 10;
 
 /// Why nothing more comes.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The stream ended or the connection broke.
     #[error("{0}")]
     Lost(String),
@@ -26,7 +26,7 @@ pub enum ReadError {
 
 /// A stream's unread bytes.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     recv: RecvStream,
     buffer: Vec<u8>,
     /// Bytes of the buffer that were handed out already.
@@ -35,12 +35,12 @@ pub struct Inbox {
 
 impl Inbox {
     /// Starts at the stream's beginning.
-    pub fn new(recv: RecvStream) -> Self {
+    pub(crate) fn new(recv: RecvStream) -> Self {
         Self { recv, buffer: Vec::new(), taken: 0 }
     }
 
     /// The next frame's body. May be dropped while it waits: nothing is lost.
-    pub async fn frame(&mut self) -> Result<&[u8], ReadError> {
+    pub(crate) async fn frame(&mut self) -> Result<&[u8], ReadError> {
         self.buffer.drain(..self.taken);
         self.taken = 0;
         if self.buffer.is_empty() {
@@ -71,7 +71,12 @@ impl Inbox {
     }
 
     /// The `len` bytes behind the frames, into the blob store.
-    pub async fn store(mut self, blobs: &Blobs, digest: Digest, len: u64) -> Result<(), String> {
+    pub(crate) async fn store(
+        mut self,
+        blobs: &Blobs,
+        digest: Digest,
+        len: u64,
+    ) -> Result<(), String> {
         self.buffer.drain(..self.taken);
         let mut upload = blobs.begin();
         let mut left = len;
@@ -91,7 +96,7 @@ impl Inbox {
 }
 
 /// Whether inline blobs are the whole result: the manifest first, then what it names, in order.
-pub fn check_inline(digest: Digest, inline: &Inline) -> Result<(), &'static str> {
+pub(crate) fn check_inline(digest: Digest, inline: &Inline) -> Result<(), &'static str> {
     let (manifest, rest) = inline.blobs.split_first().ok_or("an inline result is empty")?;
     if Digest::of(manifest) != digest {
         return Err("an inline manifest has another digest than its vote");

@@ -7,7 +7,7 @@ use quorate_common::{
 };
 
 /// Whether the manifest and every blob it names are here.
-pub fn is_whole(blobs: &Blobs, digest: &Digest) -> bool {
+pub(crate) fn is_whole(blobs: &Blobs, digest: &Digest) -> bool {
     let Ok(bytes) = blobs.read(digest, MANIFEST_BYTES_MAX as u64) else { return false };
     let Ok(manifest) = Manifest::parse(&bytes) else { return false };
     let entries = manifest.stdout.iter().chain(manifest.files.iter().map(|(_, entry)| entry));

@@ -239,7 +239,10 @@ fn the_writer_applies_everything_in_order() {
     writer.close();
     assert_eq!(content(&store), truth(5000));
     assert_eq!(counters.applied_seq.load(Relaxed), 5000);
-    assert_eq!(counters.ops.load(Relaxed), (1..=5000).map(|seq| ops_of(seq).len() as u64).sum());
+    assert_eq!(
+        counters.ops.load(Relaxed),
+        (1..=5000).map(|seq| ops_of(seq).len() as u64).sum::<u64>()
+    );
     assert!(counters.batches.load(Relaxed) < 5000, "nothing was gathered");
 }
 

@@ -4,8 +4,8 @@
 //! become a dissenting vote. The folder is capped; what nobody holds goes least recently used first.
 //! Who holds what is told by its users ([`Blobs::hold`]); how blobs travel is `transfer`'s.
 
-use quorate_common::{digest::Digest, ids::TaskKey};
 use quorate_agent::Ticket;
+use quorate_common::{digest::Digest, ids::TaskKey};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -36,7 +36,9 @@ pub enum BlobError {
     #[error("blob {0} is damaged and was removed")]
     Damaged(Digest),
     /// All that could go is gone, and it still does not fit.
-    #[error("blob {digest} of {len} bytes does not fit: {held} of {cap} bytes are held; raise `cache_bytes`")]
+    #[error(
+        "blob {digest} of {len} bytes does not fit: {held} of {cap} bytes are held; raise `cache_bytes`"
+    )]
     Full {
         /// Which.
         digest: Digest,

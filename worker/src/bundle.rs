@@ -86,8 +86,11 @@ fn signed(
     commits: Vec<(CommitItem, B256)>,
     reveals: Vec<(RevealItem, B256)>,
 ) -> Votes {
-    let hashes: Vec<B256> =
-        commits.iter().map(|(_, hash)| *hash).chain(reveals.iter().map(|(_, hash)| *hash)).collect();
+    let hashes: Vec<B256> = commits
+        .iter()
+        .map(|(_, hash)| *hash)
+        .chain(reveals.iter().map(|(_, hash)| *hash))
+        .collect();
     let signature = frame::sign(key, separator, &hashes);
     let commits = commits.into_iter().map(|(item, _)| item).collect();
     let reveals = reveals.into_iter().map(|(item, _)| item).collect();

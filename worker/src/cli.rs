@@ -73,11 +73,18 @@ pub(crate) struct Global {
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// How log lines look: text or json
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_default_value = true
+    )]
     pub(crate) log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once, at start")]
 enum Command {
     /// Make keys and an account, write the configuration, register and stake; repeat it at will
     Join(JoinArgs),

@@ -59,12 +59,7 @@ pub struct Deals {
 
 impl Deals {
     /// Fetches over `line`, and gives back tasks that may take more than `memory_bytes` each.
-    pub fn new(
-        line: Line,
-        blobs: Arc<Blobs>,
-        runner: Arc<dyn Runner>,
-        memory_bytes: u64,
-    ) -> Self {
+    pub fn new(line: Line, blobs: Arc<Blobs>, runner: Arc<dyn Runner>, memory_bytes: u64) -> Self {
         let permits = Semaphore::new(FETCHES_MAX);
         let (prepared, flights) = (Mutex::default(), Mutex::default());
         Self { line, blobs, runner, memory_bytes, prepared, permits, flights }

@@ -25,7 +25,7 @@ pub(crate) struct Opened {
 
 /// Why there is no connection. Reads after "no connection to host:port: ".
 #[derive(Debug, thiserror::Error)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// The name has no address, or the network is down.
     #[error("the address cannot be resolved: {0}")]
     Resolve(io::Error),
@@ -45,7 +45,7 @@ pub enum DialError {
 
 /// Why there is no next frame.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The scheduler sent what no frame is.
     #[error("the scheduler broke the protocol: {0}")]
     Frame(#[from] FrameError),

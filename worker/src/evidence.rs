@@ -2,7 +2,10 @@
 
 use quorate_agent::Warning;
 use quorate_common::digest::Digest;
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// Files kept. Evidence of one kind repeats; the first few prove as much as thousands would.
 const FILES_MAX: usize = 256;

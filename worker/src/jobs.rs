@@ -18,7 +18,13 @@ use quorate_common::{
     report::Chain,
     wire::{DealInfo, GiveUpReason, INLINE_BYTES_MAX, Inline},
 };
-use std::{collections::{BTreeMap, BTreeSet}, fmt, sync::Arc, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::{sync::Semaphore, task::AbortHandle};
 
 /// Uploads at once: they share one uplink, and two keep it full.
@@ -79,7 +85,11 @@ impl Jobs {
     }
 
     /// Everything a task needs is here, unless it was stopped meanwhile.
-    pub(crate) fn fetched(&mut self, ticket: Ticket, outcome: &Result<Arc<PreparedDeal>, GiveUpReason>) {
+    pub(crate) fn fetched(
+        &mut self,
+        ticket: Ticket,
+        outcome: &Result<Arc<PreparedDeal>, GiveUpReason>,
+    ) {
         let Some(under_way) = self.under_way.get_mut(&ticket) else { return };
         match outcome {
             Ok(deal) => *under_way = UnderWay::Ready(deal.clone()),
@@ -231,9 +241,9 @@ fn keep(blobs: &Blobs, task: TaskKey, run: Run) -> Result<Output, BlobError> {
     let digests: Vec<Digest> = once.collect();
     blobs.hold(Holder::Result(task), &digests);
     let stored = blobs.put(digest, &manifest);
-    let stored = found.iter().fold(stored, |stored, (digest, bytes)| {
-        stored.and_then(|()| blobs.put(*digest, bytes))
-    });
+    let stored = found
+        .iter()
+        .fold(stored, |stored, (digest, bytes)| stored.and_then(|()| blobs.put(*digest, bytes)));
     if let Err(error) = stored {
         blobs.release_some(Holder::Result(task), &digests);
         return Err(error);
@@ -242,11 +252,7 @@ fn keep(blobs: &Blobs, task: TaskKey, run: Run) -> Result<Output, BlobError> {
 }
 
 /// The whole result, if it is small: the manifest, then one blob for each of its lines.
-fn inline(
-    manifest: &[u8],
-    named: &[Digest],
-    found: &BTreeMap<Digest, Vec<u8>>,
-) -> Option<Inline> {
+fn inline(manifest: &[u8], named: &[Digest], found: &BTreeMap<Digest, Vec<u8>>) -> Option<Inline> {
     let mut len = manifest.len();
     let mut blobs = vec![manifest.to_vec()];
     for name in named {

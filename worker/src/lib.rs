@@ -17,10 +17,10 @@
 
 pub mod actors;
 pub mod blobs;
+mod bundle;
 #[doc(hidden)]
 pub mod cli;
 pub mod deals;
-mod bundle;
 mod dial;
 pub mod engine;
 pub mod evidence;

@@ -1,11 +1,7 @@
 //! Who runs a job: the WASM engine, or whatever a test or the demo puts in front of it.
 
 use crate::engine::{Cancel, Engine, Job, Module, PrepareError, Run, RunError};
-use quorate_common::{
-    digest::Digest,
-    ids::TaskKey,
-    wire::GiveUpReason,
-};
+use quorate_common::{digest::Digest, ids::TaskKey, wire::GiveUpReason};
 use std::{
     collections::VecDeque,
     fmt,

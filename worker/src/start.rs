@@ -58,8 +58,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     let (store, memory) = Store::open(&store_dir, invite.pool, invite.domain)?;
     let blobs = Arc::new(Blobs::open(&options.data_dir.join("blobs"), options.cache_bytes)?);
     let clock = SystemClock::start();
-    let config =
-        Config { pool: invite.pool, domain: invite.domain, slots_max: options.slots };
+    let config = Config { pool: invite.pool, domain: invite.domain, slots_max: options.slots };
     let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
     for (task, job) in agent.kept() {
         blobs.hold(Holder::Result(task), &job.seal.blobs);
@@ -134,13 +133,14 @@ impl WorkerHandle {
     /// Ends the worker in good order: gives back what is unfinished, shows what is sealed, waits up
     /// to five seconds for the answers, closes the connection and the store.
     pub async fn stop(mut self) {
-        drop(self.agent.send(Wish::Leave).await);
+        // An actor that is gone has left already.
+        let _ = self.agent.send(Wish::Leave).await;
         let is_done = |status: &Status| {
             let is_over = status.ended.is_some() || status.broken.is_some();
             is_over || status.view.link == LinkView::Down || status.view.unacked == 0
         };
         drop(tokio::time::timeout(ACKS, self.status.wait_for(is_done)).await);
-        drop(self.link.send(Leave).await);
+        let _ = self.link.send(Leave).await;
         self.halt().await;
     }
 

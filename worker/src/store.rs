@@ -7,10 +7,7 @@
 //! Keys: `j` task kind → record, `t` → totals, `f` → format, `p` → whose store it is. A batch is
 //! applied whole or not at all.
 
-use quorate_agent::{
-    Record, Totals,
-    record::FORMAT,
-};
+use quorate_agent::{Record, Totals, record::FORMAT};
 use quorate_common::{
     ids::{PoolId, TaskKey},
     messages::Domain,
@@ -49,7 +46,9 @@ pub struct Memory {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The folder cannot be opened, or the disk failed.
-    #[error("store {path} cannot be {verb}; if it is damaged, move it away: votes sealed in it are then lost")]
+    #[error(
+        "store {path} cannot be {verb}; if it is damaged, move it away: votes sealed in it are then lost"
+    )]
     Failed {
         /// Which.
         path: PathBuf,
@@ -68,7 +67,9 @@ pub enum StoreError {
         key: String,
     },
     /// Written by another version.
-    #[error("store {path} has format {found}, expected {FORMAT}; use the quorate-worker that wrote it until its votes are settled")]
+    #[error(
+        "store {path} has format {found}, expected {FORMAT}; use the quorate-worker that wrote it until its votes are settled"
+    )]
     Format {
         /// Which.
         path: PathBuf,
@@ -199,7 +200,10 @@ fn bytes(value: &impl Serialize) -> Vec<u8> {
 
 /// A value and nothing behind it.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+    postcard::take_from_bytes(bytes)
+        .ok()
+        .filter(|(_, rest)| rest.is_empty())
+        .map(|(value, _)| value)
 }
 
 #[cfg(test)]

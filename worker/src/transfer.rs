@@ -142,9 +142,8 @@ async fn receive(
     let mut hash = Sha256::new();
     let mut left = len;
     while let Some(chunk) = timely(recv.read_chunk(CHUNK_BYTES, true)).await? {
-        left = left
-            .checked_sub(chunk.bytes.len() as u64)
-            .ok_or(TransferError::WrongBytes(digest))?;
+        left =
+            left.checked_sub(chunk.bytes.len() as u64).ok_or(TransferError::WrongBytes(digest))?;
         hash.update(&chunk.bytes);
         file.write_all(&chunk.bytes).await.map_err(disk)?;
     }

@@ -301,7 +301,8 @@ fn a_hostile_frame_ends_the_session_and_only_the_session() {
 fn a_scheduler_of_another_pool_or_contract_is_left_for_good() {
     in_system(|| async {
         let other_domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xdd) };
-        let others: [(fn(&mut Welcome), &str); 2] = [
+        type Lie = fn(&mut Welcome);
+        let others: [(Lie, &str); 2] = [
             (
                 |welcome| welcome.pool.0 = 2,
                 "the scheduler runs pool-2, the invitation is for pool-1",

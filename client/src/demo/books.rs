@@ -11,14 +11,14 @@ use quorate_common::{
 use quorate_scheduler::dev::DevChain;
 
 /// The contract and its pool.
-pub struct Market {
+pub(super) struct Market {
     chain: DevChain,
     pool: PoolId,
 }
 
 /// Where the contract's tokens are.
 #[derive(Clone, Copy, Debug)]
-pub struct Money {
+pub(super) struct Money {
     /// The contract's token balance.
     pub held: u128,
     /// Free balances of everybody in the demo.
@@ -37,19 +37,19 @@ pub struct Money {
 
 impl Money {
     /// Whether the contract holds exactly what it owes.
-    pub fn adds_up(&self) -> bool {
+    pub(super) fn adds_up(&self) -> bool {
         self.held + self.unapplied == self.free + self.staked + self.bond + self.locked + self.owed
     }
 }
 
 impl Market {
     /// Knows where to look.
-    pub fn new(chain: DevChain, pool: PoolId) -> Self {
+    pub(super) fn new(chain: DevChain, pool: PoolId) -> Self {
         Self { chain, pool }
     }
 
     /// Returns to the requester what its deal did not spend, if there is something.
-    pub async fn refund(
+    pub(super) async fn refund(
         &self,
         api: &Api,
         offer: &PoolOrder,
@@ -69,7 +69,7 @@ impl Market {
     }
 
     /// Reads everything from the chain.
-    pub async fn balance(&self, requester: &Signer, cast: &Cast) -> Result<Money, Failure> {
+    pub(super) async fn balance(&self, requester: &Signer, cast: &Cast) -> Result<Money, Failure> {
         let failed = |error| crate::failure::chain(&error);
         let settlement = &self.chain.settlement;
         let held = settlement.token_balance(settlement.address()).await.map_err(failed)?;

@@ -12,10 +12,15 @@ use quorate_common::{
     messages::{BindWorker, Message as _},
 };
 use quorate_grid::WorkerView;
-use quorate_scheduler::{actors::grid::Query, dev::{self, DevChain}, system::Running};
+use quorate_scheduler::{
+    actors::grid::Query,
+    dev::{self, DevChain},
+    system::Running,
+};
 use quorate_worker::{
+    EngineRunner, Hook, JobSpec, Runner, Whim, WorkerHandle, WorkerOptions,
     engine::{Engine, EngineConfig, PrepareError, Run, RunError},
-    EngineRunner, Hook, JobSpec, Runner, WorkerHandle, WorkerOptions, Whim, start,
+    start,
 };
 use std::{
     fmt,
@@ -37,7 +42,7 @@ const LOOKS: u32 = 1_000;
 
 /// Who a worker is in the play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// Does the work.
     Honest,
     /// Does it for a while, then reports the contrary every other time.
@@ -47,7 +52,7 @@ pub enum Role {
 }
 
 /// The cast, in order.
-pub const ROLES: [Role; 6] =
+pub(super) const ROLES: [Role; 6] =
     [Role::Honest, Role::Honest, Role::Honest, Role::Honest, Role::Liar, Role::BrokenLine];
 
 impl fmt::Display for Role {
@@ -71,13 +76,13 @@ struct Actor {
 }
 
 /// All of them.
-pub struct Cast {
+pub(super) struct Cast {
     actors: Vec<Actor>,
 }
 
 /// What a worker came to.
 #[derive(Clone, Debug)]
-pub struct Reckoning {
+pub(super) struct Reckoning {
     /// Who it was.
     pub role: Role,
     /// Its books.
@@ -90,7 +95,7 @@ pub struct Reckoning {
 
 /// What a worker's owner was paid.
 #[derive(Clone, Debug)]
-pub struct Claim {
+pub(super) struct Claim {
     /// Who.
     pub worker: WorkerIdx,
     /// Token units.
@@ -101,7 +106,11 @@ pub struct Claim {
 
 impl Cast {
     /// Registers, stakes and starts everybody.
-    pub async fn start(chain: &DevChain, running: &Running, data: &Path) -> Result<Self, Failure> {
+    pub(super) async fn start(
+        chain: &DevChain,
+        running: &Running,
+        data: &Path,
+    ) -> Result<Self, Failure> {
         let engine = Engine::new(EngineConfig { cache_dir: Some(data.join("modules")) })
             .map_err(|error| Failure::new(Code::Internal, error))?;
         let mut parts = Vec::new();
@@ -120,7 +129,7 @@ impl Cast {
     }
 
     /// Claims everybody's earnings against the newest final batch.
-    pub async fn claim(
+    pub(super) async fn claim(
         &self,
         chain: &DevChain,
         api: &Api,
@@ -134,25 +143,30 @@ impl Cast {
     }
 
     /// What everybody came to.
-    pub async fn reckon(&self, running: &Running) -> Result<Vec<Reckoning>, Failure> {
+    pub(super) async fn reckon(&self, running: &Running) -> Result<Vec<Reckoning>, Failure> {
         let (tell, hear) = tokio::sync::oneshot::channel();
         running.grid.do_send(Query(Box::new(|grid| drop(tell.send(grid.workers())))));
         let views = hear.await.map_err(|_| Failure::new(Code::Internal, "the grid is gone"))?;
         let reckon = |actor: &Actor| {
             let view = views.iter().find(|view| view.worker == actor.worker)?.clone();
             let peak = actor.peak.load(Ordering::Relaxed).max(view.score);
-            Some(Reckoning { role: actor.role, view, peak, cuts: actor.cuts.load(Ordering::Relaxed) })
+            Some(Reckoning {
+                role: actor.role,
+                view,
+                peak,
+                cuts: actor.cuts.load(Ordering::Relaxed),
+            })
         };
         Ok(self.actors.iter().filter_map(reckon).collect())
     }
 
     /// The owners' accounts.
-    pub fn owners(&self) -> impl Iterator<Item = (&Signer, WorkerIdx)> {
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&Signer, WorkerIdx)> {
         self.actors.iter().map(|actor| (&actor.owner, actor.worker))
     }
 
     /// Sends everybody home.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         for actor in self.actors {
             actor.handle.stop().await;
         }
@@ -197,7 +211,12 @@ impl Part {
         Err(Failure::new(Code::TimedOut, text))
     }
 
-    async fn enter(self, running: &Running, data: &Path, engine: &Engine) -> Result<Actor, Failure> {
+    async fn enter(
+        self,
+        running: &Running,
+        data: &Path,
+        engine: &Engine,
+    ) -> Result<Actor, Failure> {
         let Self { role, n, owner, node_key, vote_key, worker } = self;
         let cuts = Arc::new(AtomicU32::new(0));
         let handle = start(WorkerOptions {
@@ -317,7 +336,7 @@ impl Runner for Liar {
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
         let run = self.honest.run(spec)?;
         let count = self.runs.fetch_add(1, Ordering::Relaxed);
-        Ok(if count >= HONEST_RUNS && count % 2 == 0 { contrary(run) } else { run })
+        Ok(if count >= HONEST_RUNS && count.is_multiple_of(2) { contrary(run) } else { run })
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 /// Gas, by what it was used for.
 #[derive(Clone, Copy, Debug)]
-pub struct Gas {
+pub(super) struct Gas {
     open_deal: u64,
     commit: u64,
     finalize: u64,
@@ -25,7 +25,7 @@ pub struct Gas {
 
 impl Gas {
     /// From the scheduler's counters and the claims' receipts.
-    pub fn read(running: &Running, claims: &[Claim]) -> Self {
+    pub(super) fn read(running: &Running, claims: &[Claim]) -> Self {
         let gas = |kind: &str| running.shared.metrics.gas.with_label_values(&[kind]).get();
         Self {
             open_deal: gas("open_deal"),
@@ -42,7 +42,7 @@ impl Gas {
 
 /// Everything there is to say.
 #[derive(Debug)]
-pub struct Summary {
+pub(super) struct Summary {
     pub order: OrderView,
     pub batches: Vec<BatchView>,
     pub claims: Vec<Claim>,
@@ -56,7 +56,7 @@ pub struct Summary {
 
 impl Summary {
     /// Whether everything held.
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         self.checks().iter().all(|(_, held)| *held)
     }
 
@@ -91,7 +91,7 @@ impl Summary {
     ///
     /// # Errors
     /// Standard output.
-    pub fn print(&self, output: Output) -> Result<(), Failure> {
+    pub(super) fn print(&self, output: Output) -> Result<(), Failure> {
         output.either(&self.document(), || self.text())
     }
 

@@ -14,16 +14,16 @@ use quorate_common::{
 use std::path::Path;
 
 /// The test, compiled from `lucas_lehmer.c`; CI rebuilds and compares it.
-pub const MODULE: &[u8] =
+pub(super) const MODULE: &[u8] =
     include_bytes!("../../../deploy/apps/lucas-lehmer/lucas_lehmer.wasm");
 /// The default exponents.
 const EXPONENTS: &str = include_str!("../../../deploy/apps/lucas-lehmer/exponents.txt");
 /// Every known Mersenne exponent up to 10^8 (OEIS A000043).
 const MERSENNE: [u64; 51] = [
-    2, 3, 5, 7, 13, 17, 19, 31, 61, 89, 107, 127, 521, 607, 1279, 2203, 2281, 3217, 4253, 4423, 9689,
-    9941, 11213, 19937, 21701, 23209, 44497, 86243, 110503, 132049, 216091, 756839, 859433, 1257787,
-    1398269, 2976221, 3021377, 6972593, 13466917, 20996011, 24036583, 25964951, 30402457, 32582657,
-    37156667, 42643801, 43112609, 57885161, 74207281, 77232917, 82589933,
+    2, 3, 5, 7, 13, 17, 19, 31, 61, 89, 107, 127, 521, 607, 1279, 2203, 2281, 3217, 4253, 4423,
+    9689, 9941, 11213, 19937, 21701, 23209, 44497, 86243, 110503, 132049, 216091, 756839, 859433,
+    1257787, 1398269, 2976221, 3021377, 6972593, 13466917, 20996011, 24036583, 25964951, 30402457,
+    32582657, 37156667, 42643801, 43112609, 57885161, 74207281, 77232917, 82589933,
 ];
 /// Seconds the demo's order may take: an hour, for slow machines and long lists.
 const DEADLINE_S: u64 = 3600;
@@ -32,13 +32,13 @@ const REPLICAS: u8 = 6;
 
 /// The exponents to test.
 #[derive(Debug)]
-pub struct Work {
+pub(super) struct Work {
     exponents: Vec<u64>,
 }
 
 /// What the results say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     /// Exponents reported as prime, in the order of the list.
     pub primes: Vec<u64>,
     /// Those of the list that are known to be.
@@ -50,7 +50,7 @@ impl Work {
     ///
     /// # Errors
     /// The first line that is no exponent.
-    pub fn read(args: &DemoArgs) -> Result<Self, Failure> {
+    pub(super) fn read(args: &DemoArgs) -> Result<Self, Failure> {
         let text = match &args.input {
             None => EXPONENTS.to_owned(),
             Some(path) => read_text(path)?,
@@ -67,24 +67,25 @@ impl Work {
             .collect();
         let exponents = exponents?;
         if exponents.is_empty() || exponents.len() > TASKS_MAX as usize {
-            let text = format!("input has {} exponents; expected 1 to {TASKS_MAX}", exponents.len());
+            let text =
+                format!("input has {} exponents; expected 1 to {TASKS_MAX}", exponents.len());
             return Err(Failure::new(Code::Usage, text));
         }
         Ok(Self { exponents })
     }
 
     /// How many tasks.
-    pub fn tasks(&self) -> u32 {
+    pub(super) fn tasks(&self) -> u32 {
         u32::try_from(self.exponents.len()).expect("at most 2^16 exponents")
     }
 
     /// The module's digest.
-    pub fn app(&self) -> Digest {
+    pub(super) fn app(&self) -> Digest {
         Digest::of(MODULE)
     }
 
     /// The bag's bytes.
-    pub fn bag(&self) -> Vec<u8> {
+    pub(super) fn bag(&self) -> Vec<u8> {
         let task = |exponent: &u64| Task { args: vec![exponent.to_string()], ..Task::default() };
         let bag = Bag {
             schema: SCHEMA.into(),
@@ -97,7 +98,7 @@ impl Work {
     }
 
     /// The order, with fresh salt.
-    pub fn order(
+    pub(super) fn order(
         &self,
         pool: &PoolInfo,
         requester: Address,
@@ -126,7 +127,7 @@ impl Work {
     ///
     /// # Errors
     /// A result that cannot be read.
-    pub fn found(&self, dir: &Path) -> Result<Found, Failure> {
+    pub(super) fn found(&self, dir: &Path) -> Result<Found, Failure> {
         let mut primes = Vec::new();
         for (exponent, idx) in self.exponents.iter().zip(0_u32..) {
             let path = dir.join(directory::result(idx)).join(directory::STDOUT);

@@ -272,7 +272,7 @@ impl Hello {
 }
 
 /// The index a worker would have; absent until the contract knows its node key.
-pub type MaybeWorker = Option<WorkerIdx>;
+pub(super) type MaybeWorker = Option<WorkerIdx>;
 
 fn out_of_range(field: &'static str, value: usize, expected: &'static str) -> FrameError {
     FrameError::Field { field, value: value as u64, expected }

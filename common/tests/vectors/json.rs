@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 pub(crate) enum Json {
     Number(u64),
     Text(String),
-    List(Vec<Json>),
-    Object(Vec<(&'static str, Json)>),
+    List(Vec<Self>),
+    Object(Vec<(&'static str, Self)>),
 }
 
 /// Integers above this are decimal strings: beyond it not every reader is exact.

@@ -85,10 +85,10 @@ impl Handler<Append> for JournalActor {
             die("the journal", &error);
         }
         let ops = self.index.ops(&records);
-        if !ops.is_empty() {
-            if let Err(error) = self.store.apply(Change { seq: last, ops }) {
-                die("the index", &error);
-            }
+        if !ops.is_empty()
+            && let Err(error) = self.store.apply(Change { seq: last, ops })
+        {
+            die("the index", &error);
         }
     }
 }

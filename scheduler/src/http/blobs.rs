@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 #[utoipa::path(put, path = "/v1/blobs/{digest}", params(("digest" = String, Path, description = "sha256, 64 hex digits")),
     responses((status = 201, description = "stored"), (status = 400, description = "other bytes than the digest says, or too many")))]
 #[put("/v1/blobs/{digest}")]
-pub async fn put_blob(
+pub(crate) async fn put_blob(
     state: web::Data<State>,
     path: web::Path<String>,
     mut body: web::Payload,
@@ -41,7 +41,7 @@ pub async fn put_blob(
 #[utoipa::path(get, path = "/v1/blobs/{digest}", params(("digest" = String, Path, description = "sha256, 64 hex digits")),
     responses((status = 200, description = "the bytes"), (status = 404, description = "not here")))]
 #[get("/v1/blobs/{digest}")]
-pub async fn get_blob(
+pub(crate) async fn get_blob(
     state: web::Data<State>,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
@@ -59,7 +59,7 @@ pub async fn get_blob(
 
 /// Whether a blob is here.
 #[head("/v1/blobs/{digest}")]
-pub async fn head_blob(
+pub(crate) async fn head_blob(
     state: web::Data<State>,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
@@ -101,6 +101,7 @@ fn missing(digest: Digest) -> ApiError {
     Failure::new(Code::NotFound, format!("blob {digest} is not here")).into()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is our disk's fault")]
 fn refused(error: &BlobError) -> ApiError {
     match error {
         BlobError::Missing { digest } => missing(*digest),

@@ -24,7 +24,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     responses((status = 200, description = "text/event-stream of order, task and lagged events"),
         (status = 404, description = "no such order")))]
 #[get("/v1/orders/{order}/events")]
-pub async fn watch(
+pub(crate) async fn watch(
     state: web::Data<State>,
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {

@@ -28,7 +28,7 @@ type Body = web::Json<PlaceOrder>;
     (status = 400, description = "a field is out of range"), (status = 402, description = "price or funds"),
     (status = 403, description = "bad signature"), (status = 404, description = "app, bag or input is not here")))]
 #[post("/v1/orders")]
-pub async fn place_order(
+pub(crate) async fn place_order(
     state: web::Data<State>,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
@@ -72,7 +72,7 @@ async fn funds(state: &State, place: &PlaceOrder) -> Result<(), ApiError> {
 /// Every order.
 #[utoipa::path(get, path = "/v1/orders", responses((status = 200, description = "quorate.orders/v1")))]
 #[get("/v1/orders")]
-pub async fn list_orders(state: web::Data<State>) -> Result<web::Json<Value>, ApiError> {
+pub(crate) async fn list_orders(state: web::Data<State>) -> Result<web::Json<Value>, ApiError> {
     let orders = state
         .read(|grid| {
             let hashes: Vec<B256> = grid.orders().keys().copied().collect();
@@ -86,7 +86,7 @@ pub async fn list_orders(state: web::Data<State>) -> Result<web::Json<Value>, Ap
 #[utoipa::path(get, path = "/v1/orders/{order}", params(("order" = String, Path)),
     responses((status = 200, description = "quorate.order/v1"), (status = 404, description = "no such order")))]
 #[get("/v1/orders/{order}")]
-pub async fn show_order(
+pub(crate) async fn show_order(
     state: web::Data<State>,
     path: web::Path<String>,
 ) -> Result<web::Json<OrderView>, ApiError> {
@@ -106,7 +106,7 @@ pub struct Page {
     params(("order" = String, Path), ("offset" = Option<u32>, Query), ("limit" = Option<u32>, Query)),
     responses((status = 200, description = "quorate.tasks/v1"), (status = 404, description = "no such order")))]
 #[get("/v1/orders/{order}/tasks")]
-pub async fn task_list(
+pub(crate) async fn task_list(
     state: web::Data<State>,
     path: web::Path<String>,
     page: web::Query<Page>,
@@ -161,7 +161,7 @@ pub fn phase(outcome: Outcome) -> TaskPhase {
     params(("order" = String, Path), ("task" = u32, Path)),
     responses((status = 200, description = "quorate.explanation/v1"), (status = 404, description = "no such task")))]
 #[get("/v1/orders/{order}/tasks/{task}/explain")]
-pub async fn explain_task(
+pub(crate) async fn explain_task(
     state: web::Data<State>,
     path: web::Path<(String, u32)>,
 ) -> Result<web::Json<Value>, ApiError> {
@@ -181,7 +181,7 @@ pub async fn explain_task(
     responses((status = 200, description = "quorate.receipt/v1"), (status = 404, description = "no such task"),
         (status = 409, description = "its batch is not sealed yet: try again")))]
 #[get("/v1/orders/{order}/tasks/{task}/receipt")]
-pub async fn task_receipt(
+pub(crate) async fn task_receipt(
     state: web::Data<State>,
     path: web::Path<(String, u32)>,
 ) -> Result<HttpResponse, ApiError> {

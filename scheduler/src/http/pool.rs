@@ -15,7 +15,7 @@ use utoipa::OpenApi as _;
 /// What a requester and a worker must know.
 #[utoipa::path(get, path = "/v1/pool", responses((status = 200, description = "quorate.pool/v1")))]
 #[get("/v1/pool")]
-pub async fn show_pool(state: web::Data<State>) -> web::Json<PoolInfo> {
+pub(crate) async fn show_pool(state: web::Data<State>) -> web::Json<PoolInfo> {
     let shared = &state.shared;
     let offer = &shared.offer.order;
     web::Json(PoolInfo {
@@ -39,7 +39,7 @@ pub async fn show_pool(state: web::Data<State>) -> web::Json<PoolInfo> {
 /// Alive: the grid answers.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, description = "ok")))]
 #[get("/healthz")]
-pub async fn health(state: web::Data<State>) -> Result<&'static str, ApiError> {
+pub(crate) async fn health(state: web::Data<State>) -> Result<&'static str, ApiError> {
     state.read(|_| ()).await?;
     Ok("ok\n")
 }
@@ -47,7 +47,7 @@ pub async fn health(state: web::Data<State>) -> Result<&'static str, ApiError> {
 /// Metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "exposition text")))]
 #[get("/metrics")]
-pub async fn exposition(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn exposition(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
     let shared = std::sync::Arc::clone(&state.shared);
     state.read(move |grid| gauge(grid, &shared.metrics)).await?;
     let text = state.shared.metrics.text();
@@ -92,7 +92,7 @@ fn gauge(grid: &Grid, metrics: &quorate_monitoring::SchedulerMetrics) {
 /// Every worker.
 #[utoipa::path(get, path = "/v1/workers", responses((status = 200, description = "quorate.workers/v1")))]
 #[get("/v1/workers")]
-pub async fn worker_list(state: web::Data<State>) -> Result<web::Json<Value>, ApiError> {
+pub(crate) async fn worker_list(state: web::Data<State>) -> Result<web::Json<Value>, ApiError> {
     let workers = state.read(Grid::workers).await?;
     let rows: Vec<Value> = workers
         .iter()
@@ -112,7 +112,7 @@ pub async fn worker_list(state: web::Data<State>) -> Result<web::Json<Value>, Ap
 #[utoipa::path(get, path = "/v1/workers/{worker}/proof", params(("worker" = u32, Path)),
     responses((status = 200, description = "quorate.proof/v1"), (status = 404, description = "no final batch has it")))]
 #[get("/v1/workers/{worker}/proof")]
-pub async fn worker_proof(
+pub(crate) async fn worker_proof(
     state: web::Data<State>,
     path: web::Path<u32>,
 ) -> Result<web::Json<WorkerProof>, ApiError> {
@@ -127,7 +127,7 @@ pub async fn worker_proof(
 #[utoipa::path(get, path = "/v1/deals/{slot}/proof", params(("slot" = u32, Path)),
     responses((status = 200, description = "quorate.proof/v1"), (status = 404, description = "no final batch has it")))]
 #[get("/v1/deals/{slot}/proof")]
-pub async fn deal_proof(
+pub(crate) async fn deal_proof(
     state: web::Data<State>,
     path: web::Path<u32>,
 ) -> Result<web::Json<DealProof>, ApiError> {
@@ -146,7 +146,7 @@ fn nothing_final(what: &str) -> ApiError {
 /// Every closed batch.
 #[utoipa::path(get, path = "/v1/batches", responses((status = 200, description = "quorate.batches/v1")))]
 #[get("/v1/batches")]
-pub async fn batch_list(state: web::Data<State>) -> Result<web::Json<BatchList>, ApiError> {
+pub(crate) async fn batch_list(state: web::Data<State>) -> Result<web::Json<BatchList>, ApiError> {
     let batches = state.read(list_batches).await?;
     Ok(web::Json(BatchList { schema: "quorate.batches/v1".into(), batches }))
 }
@@ -167,13 +167,13 @@ fn list_batches(grid: &Grid) -> Vec<BatchView> {
 
 /// This description.
 #[get("/openapi.json")]
-pub async fn openapi() -> web::Json<utoipa::openapi::OpenApi> {
+pub(crate) async fn openapi() -> web::Json<utoipa::openapi::OpenApi> {
     web::Json(Description::openapi())
 }
 
 /// The development chain's JSON-RPC, where the chain is in this process.
 #[post("/rpc")]
-pub async fn rpc(
+pub(crate) async fn rpc(
     state: web::Data<State>,
     body: web::Json<Value>,
 ) -> Result<web::Json<Value>, ApiError> {
@@ -186,6 +186,7 @@ pub async fn rpc(
     answer.map(web::Json).map_err(|_| ApiError(super::stopping()))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the node refuses what is no call")]
 fn answer(node: &quorate_chain::embedded::EmbeddedNode, body: Value) -> Value {
     match body {
         Value::Array(calls) => calls.into_iter().take(100).map(|call| answer(node, call)).collect(),

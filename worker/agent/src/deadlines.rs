@@ -5,11 +5,11 @@ use quorate_common::clock::Now;
 
 /// Pause before an unacknowledged vote is sent again on the same connection. QUIC loses nothing, so
 /// this only answers a scheduler that forgot; an acknowledgement takes milliseconds when it lives.
-pub const RESEND_MS: u64 = 5_000;
+pub(crate) const RESEND_MS: u64 = 5_000;
 
 /// How long a result is kept beyond its reveal deadline when nobody says what came of it: a day
 /// covers any repair of a scheduler that means to come back.
-pub const FORGET_AFTER_S: u64 = 24 * 3_600;
+pub(crate) const FORGET_AFTER_S: u64 = 24 * 3_600;
 
 impl Agent {
     /// When [`Agent::handle`] wants [`crate::Input::Tick`], in monotonic milliseconds. May change with

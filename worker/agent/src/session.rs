@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 
 /// Deals one session may describe: a year of one new deal every ten minutes, 10 MB. At the limit
 /// the session ends, and the next one starts with none.
-pub const SESSION_DEALS_MAX: usize = 1 << 16;
+pub(crate) const SESSION_DEALS_MAX: usize = 1 << 16;
 
 /// Pause before an unregistered worker says hello again: about a block of a slow chain.
-pub const ASK_AGAIN_MS: u64 = 15_000;
+pub(crate) const ASK_AGAIN_MS: u64 = 15_000;
 
 /// Where the talk with the scheduler stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

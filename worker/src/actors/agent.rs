@@ -48,7 +48,9 @@ pub struct AgentActor {
     pub(crate) drain_asked: bool,
     pub(crate) wake: Option<(u64, SpawnHandle)>,
     /// Dropped last, in this order: the store is closed when the lock is free and the word is out.
+    #[expect(dead_code, reason = "held for its lock")]
     pub(crate) lock: File,
+    #[expect(dead_code, reason = "its end is the message")]
     pub(crate) closed: Option<oneshot::Sender<()>>,
 }
 

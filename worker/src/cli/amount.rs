@@ -30,7 +30,8 @@ pub(crate) fn show(units: u128) -> String {
 
 fn decimal(whole: &str, fraction: &str) -> Option<u128> {
     let whole = if whole.is_empty() { "0" } else { whole };
-    if fraction.is_empty() || fraction.len() > DECIMALS || !is_digits(whole) || !is_digits(fraction) {
+    if fraction.is_empty() || fraction.len() > DECIMALS || !is_digits(whole) || !is_digits(fraction)
+    {
         return None;
     }
     format!("{whole}{fraction:0<DECIMALS$}").parse().ok()

@@ -89,8 +89,9 @@ impl Config {
         flags: &[(&str, &'static str, Option<String>)],
     ) -> Result<Self, Failure> {
         let mut config = Self::without_environment(global, flags, true)?;
-        let vars = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let vars = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         config.layers.env(vars, &RESERVED).map_err(|error| failure::config(&error))?;
         config.flags(global, flags)?;
         config.check()?;

@@ -65,8 +65,9 @@ pub(crate) async fn show(global: Global, output: Output) -> Result<(), Failure> 
 pub(crate) async fn claim(global: Global, output: Output) -> Result<(), Failure> {
     let account = Account::find(&global).await?;
     let nothing = || {
-        Failure::new(Code::NotFound, "nothing is due: no final batch has unpaid earnings")
-            .hint("a batch is final after its challenge window; `quorate-worker earnings` shows more")
+        Failure::new(Code::NotFound, "nothing is due: no final batch has unpaid earnings").hint(
+            "a batch is final after its challenge window; `quorate-worker earnings` shows more",
+        )
     };
     let proof = account.proof().await?.ok_or_else(nothing)?;
     let due = proof.account.cum_earned.saturating_sub(account.seat.claimed);
@@ -173,8 +174,9 @@ impl Account {
         });
         if !is_proven {
             let text = format!("the scheduler's proof does not fit batch {} on chain", proof.index);
-            return Err(Failure::new(Code::Failed, text)
-                .hint("nothing was sent; tell the pool's operator"));
+            return Err(
+                Failure::new(Code::Failed, text).hint("nothing was sent; tell the pool's operator")
+            );
         }
         Ok(Some(proof))
     }

@@ -16,8 +16,9 @@ pub(crate) fn file(path: &Path, error: &dyn Error) -> Failure {
 }
 
 pub(crate) fn config(error: &ConfigError) -> Failure {
-    Failure::new(Code::Usage, error)
-        .hint("`quorate-worker config show --origin` prints every key and where its value came from")
+    Failure::new(Code::Usage, error).hint(
+        "`quorate-worker config show --origin` prints every key and where its value came from",
+    )
 }
 
 pub(crate) fn key(error: &KeyError) -> Failure {

@@ -208,8 +208,9 @@ impl<'a> Joining<'a> {
             return Ok(());
         }
         let text = format!("the owner account {owner} needs {}", needs.join(" and "));
-        Err(Failure::new(Code::Funds, text)
-            .hint("send it there, then repeat `quorate-worker join`; keys and configuration are kept"))
+        Err(Failure::new(Code::Funds, text).hint(
+            "send it there, then repeat `quorate-worker join`; keys and configuration are kept",
+        ))
     }
 
     /// A worker that is registered already must be this one, whole.

@@ -58,7 +58,9 @@ fn from_file(path: &Path) -> Result<Signer, Failure> {
 fn password(config: &Config) -> Result<Password, Failure> {
     let source = match config.file_of("password_file") {
         Some(path) => PasswordSource::File(path),
-        None if std::env::var_os(PASSWORD_ENV).is_some() => PasswordSource::Env(PASSWORD_ENV.into()),
+        None if std::env::var_os(PASSWORD_ENV).is_some() => {
+            PasswordSource::Env(PASSWORD_ENV.into())
+        }
         None => PasswordSource::File(config.path(OWN_PASSWORD)),
     };
     source.read().map_err(|error| failure::keystore(&error))

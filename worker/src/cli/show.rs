@@ -1,6 +1,11 @@
 //! `status` and `config show`: what is, without asking anybody else.
 
-use super::{Global, amount, config::Config, failure, output::{Output, facts}};
+use super::{
+    Global, amount,
+    config::Config,
+    failure,
+    output::{Output, facts},
+};
 use crate::{start, status::Status};
 use quorate_agent::{LinkView, StageName, Totals};
 use quorate_common::exit::{Code, Failure};
@@ -11,6 +16,7 @@ use std::io;
 pub(crate) const STATUS_FILE: &str = "status.json";
 
 /// `status`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
 pub(crate) fn status(global: &Global, output: Output) -> Result<(), Failure> {
     let config = Config::load(global, &[])?;
     let path = config.path(STATUS_FILE);
@@ -33,9 +39,8 @@ pub(crate) fn config(global: &Global, origin: bool, output: Output) -> Result<()
         .rows()
         .into_iter()
         .map(|(key, value)| {
-            let (value, from) = value.map_or((None, None), |(value, origin)| {
-                (Some(value), Some(origin.to_string()))
-            });
+            let (value, from) = value
+                .map_or((None, None), |(value, origin)| (Some(value), Some(origin.to_string())));
             json!({ "key": key.name, "value": value, "origin": from, "help": key.help })
         })
         .collect();
@@ -69,13 +74,13 @@ fn text(status: &Status, is_running: bool) -> String {
         (true, LinkView::Up) => "running, connected",
     };
     let unset = || "none yet".to_owned();
-    let count = |stages: &[StageName]| {
-        view.jobs.iter().filter(|job| stages.contains(&job.stage)).count()
-    };
+    let count =
+        |stages: &[StageName]| view.jobs.iter().filter(|job| stages.contains(&job.stage)).count();
     let waiting = count(&[StageName::Fetching, StageName::Waiting]);
     let sealed = count(&[StageName::Sealed, StageName::Acked]);
     let shown = count(&[StageName::Revealing, StageName::Revealed]);
-    let jobs = format!("{} running, {waiting} waiting, {sealed} sealed, {shown} shown", view.running);
+    let jobs =
+        format!("{} running, {waiting} waiting, {sealed} sealed, {shown} shown", view.running);
     let mut rows = vec![
         ("worker", format!("{name} ({})", view.worker.map_or_else(unset, |idx| idx.to_string()))),
         ("state", state.to_owned()),

@@ -32,14 +32,15 @@ use tokio::sync::{mpsc, watch};
 /// Longer than anything here may take, compilation of a module on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub const POOL: PoolId = PoolId(1);
-pub const WORKER: WorkerIdx = WorkerIdx(7);
+pub(crate) const POOL: PoolId = PoolId(1);
+pub(crate) const WORKER: WorkerIdx = WorkerIdx(7);
 
-pub type Shelf = Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>;
+pub(crate) type Shelf = Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>;
 
-pub struct Scheduler {
+pub(crate) struct Scheduler {
     pub endpoint: Endpoint,
     pub node_key: NodeKey,
+    #[expect(dead_code, reason = "not every test file signs as the scheduler")]
     pub signer: VoteKey,
     pub shelf: Shelf,
     /// How many blobs were brought.
@@ -49,7 +50,7 @@ pub struct Scheduler {
 }
 
 /// One worker's control stream.
-pub struct Session {
+pub(crate) struct Session {
     pub hello: Hello,
     pub connection: Connection,
     pub send: SendStream,
@@ -59,24 +60,24 @@ pub struct Session {
 }
 
 /// Waits for something that must come.
-pub async fn soon<T>(what: &str, step: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, step: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, step).await {
         Ok(value) => value,
         Err(_) => panic!("{what} did not come"),
     }
 }
 
-pub fn domain() -> Domain {
+pub(crate) fn domain() -> Domain {
     Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) }
 }
 
 impl Scheduler {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_at(([127, 0, 0, 1], 0).into(), Shelf::default())
     }
 
     /// A scheduler at a certain address, with what an earlier one had.
-    pub fn start_at(address: std::net::SocketAddr, shelf: Shelf) -> Self {
+    pub(crate) fn start_at(address: std::net::SocketAddr, shelf: Shelf) -> Self {
         let node_key = NodeKey::from_bytes(&[3; 32]);
         let signer = VoteKey::from_bytes(&[4; 32]).unwrap();
         let config = quic::server_config(&node_key).unwrap();
@@ -95,7 +96,7 @@ impl Scheduler {
         Self { endpoint, node_key, signer, shelf, brought, sessions, clock }
     }
 
-    pub fn invite(&self) -> Invite {
+    pub(crate) fn invite(&self) -> Invite {
         Invite {
             address: self.endpoint.local_addr().unwrap().to_string(),
             node_key: self.node_key.public(),
@@ -107,18 +108,18 @@ impl Scheduler {
     }
 
     /// The next worker that says hello.
-    pub async fn session(&mut self) -> Session {
+    pub(crate) async fn session(&mut self) -> Session {
         soon("a hello", self.sessions.recv()).await.unwrap()
     }
 
-    pub fn shelve(&self, bytes: Vec<u8>) -> Digest {
+    pub(crate) fn shelve(&self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
         self.shelf.lock().unwrap().insert(digest, bytes);
         digest
     }
 
     /// A deal with these tasks, its blobs on the shelf.
-    pub fn deal(&self, slot: u32, module: &[u8], tasks: Vec<Task>) -> DealInfo {
+    pub(crate) fn deal(&self, slot: u32, module: &[u8], tasks: Vec<Task>) -> DealInfo {
         let app = self.shelve(module.to_vec());
         let limits = Limits { memory_bytes: 16 << 20, ..Limits::default() };
         let bag = Bag { schema: SCHEMA.into(), app, limits, files: Vec::new(), tasks };
@@ -136,27 +137,27 @@ impl Scheduler {
     }
 }
 
-pub fn deal_id(slot: u32) -> DealId {
+pub(crate) fn deal_id(slot: u32) -> DealId {
     DealId(keccak256(slot.to_be_bytes()))
 }
 
-pub fn task(deal: u32, idx: u32) -> TaskKey {
+pub(crate) fn task(deal: u32, idx: u32) -> TaskKey {
     TaskKey { deal: DealSlot(deal), idx }
 }
 
 impl Session {
-    pub async fn say(&mut self, message: &ToWorker) {
+    pub(crate) async fn say(&mut self, message: &ToWorker) {
         let mut bytes = Vec::new();
         wire::encode(message, &mut bytes);
         self.raw(&bytes).await;
     }
 
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.send.write_all(bytes).await.unwrap();
     }
 
     /// The next message but heartbeats.
-    pub async fn hear(&mut self) -> ToScheduler {
+    pub(crate) async fn hear(&mut self) -> ToScheduler {
         loop {
             match soon("a message", read_frame(&mut self.recv)).await.unwrap() {
                 ToScheduler::Heartbeat => {}
@@ -168,7 +169,7 @@ impl Session {
     }
 
     /// The next votes, their signature checked.
-    pub async fn votes(&mut self) -> Votes {
+    pub(crate) async fn votes(&mut self) -> Votes {
         let ToScheduler::Votes(votes) = self.hear().await else { panic!("expected votes") };
         votes.check().unwrap();
         let hashes = votes.hashes(POOL, |task| Some(deal_id(task.deal.0))).unwrap();
@@ -177,19 +178,19 @@ impl Session {
         votes
     }
 
-    pub async fn one_commit(&mut self) -> CommitItem {
+    pub(crate) async fn one_commit(&mut self) -> CommitItem {
         let votes = self.votes().await;
         assert_eq!((votes.commits.len(), votes.reveals.len()), (1, 0), "{votes:?}");
         votes.commits[0]
     }
 
-    pub async fn one_reveal(&mut self) -> RevealItem {
+    pub(crate) async fn one_reveal(&mut self) -> RevealItem {
         let votes = self.votes().await;
         assert_eq!((votes.commits.len(), votes.reveals.len()), (0, 1), "{votes:?}");
         votes.reveals[0].clone()
     }
 
-    pub fn welcome_message(&self) -> Welcome {
+    pub(crate) fn welcome_message(&self) -> Welcome {
         Welcome {
             pool: POOL,
             domain: domain(),
@@ -201,16 +202,16 @@ impl Session {
         }
     }
 
-    pub async fn welcome(&mut self) {
+    pub(crate) async fn welcome(&mut self) {
         let welcome = self.welcome_message();
         self.say(&ToWorker::Welcome(welcome)).await;
     }
 
-    pub async fn describe(&mut self, deal: &DealInfo) {
+    pub(crate) async fn describe(&mut self, deal: &DealInfo) {
         self.say(&ToWorker::Deal(deal.clone())).await;
     }
 
-    pub async fn assign(&mut self, tasks: &[TaskKey]) {
+    pub(crate) async fn assign(&mut self, tasks: &[TaskKey]) {
         let now_s = self.clock.now().unix_s();
         let assign = |task: &TaskKey| AssignItem {
             task: *task,
@@ -222,20 +223,20 @@ impl Session {
         self.duties(Duties { assigns: tasks.iter().map(assign).collect(), ..nothing() }).await;
     }
 
-    pub async fn ack(&mut self, commit: &CommitItem) {
+    pub(crate) async fn ack(&mut self, commit: &CommitItem) {
         let CommitItem { task, attempt, commitment } = *commit;
         let ack = CommitAckItem { task, attempt, commitment, seq: 1 };
         self.duties(Duties { commit_acks: vec![ack], ..nothing() }).await;
     }
 
     /// Freezes the set of this commitment alone, and returns its root.
-    pub async fn freeze(&mut self, commit: &CommitItem) -> B256 {
+    pub(crate) async fn freeze(&mut self, commit: &CommitItem) -> B256 {
         let set = set_of_one(commit, self.clock.now().unix_s() + 60);
         self.duties(Duties { sets: vec![set], ..nothing() }).await;
         set.root
     }
 
-    pub async fn ack_reveal(&mut self, reveal: &RevealItem) {
+    pub(crate) async fn ack_reveal(&mut self, reveal: &RevealItem) {
         let task_id = deal_id(reveal.task.deal.0).task_id(reveal.task.idx);
         let vote_hash = reveal.message(POOL, task_id).struct_hash();
         let (task, attempt) = (reveal.task, reveal.attempt);
@@ -243,17 +244,17 @@ impl Session {
         self.duties(Duties { reveal_acks: vec![ack], ..nothing() }).await;
     }
 
-    pub async fn settle(&mut self, task: TaskKey, earned: u128) {
+    pub(crate) async fn settle(&mut self, task: TaskKey, earned: u128) {
         let item = SettledItem { task, outcome: 1, earned, slashed: 0, score: 1 };
         self.say(&ToWorker::Settled(vec![item])).await;
     }
 
-    pub async fn duties(&mut self, duties: Duties) {
+    pub(crate) async fn duties(&mut self, duties: Duties) {
         let signer = self.signer.clone();
         self.duties_by(&signer, duties).await;
     }
 
-    pub async fn duties_by(&mut self, signer: &VoteKey, mut duties: Duties) {
+    pub(crate) async fn duties_by(&mut self, signer: &VoteKey, mut duties: Duties) {
         let id = |task: TaskKey| Some(deal_id(task.deal.0));
         let hashes = duties.hashes(POOL, WORKER, id).unwrap();
         duties.signature = frame::sign(signer, &domain().separator(), &hashes);
@@ -261,7 +262,8 @@ impl Session {
     }
 
     /// Waits until the worker has ended the session, and returns what it said last.
-    pub async fn ended(self) -> String {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other end is shown as it is")]
+    pub(crate) async fn ended(self) -> String {
         let error = soon("the end of the session", self.connection.closed()).await;
         match error {
             quinn::ConnectionError::ApplicationClosed(close) => {
@@ -272,7 +274,7 @@ impl Session {
     }
 }
 
-pub fn nothing() -> Duties {
+pub(crate) fn nothing() -> Duties {
     let signature = Signature { r: B256::ZERO, vs: B256::ZERO };
     Duties {
         assigns: Vec::new(),
@@ -283,7 +285,7 @@ pub fn nothing() -> Duties {
     }
 }
 
-pub fn set_of_one(commit: &CommitItem, reveal_deadline: u64) -> CommitSetItem {
+pub(crate) fn set_of_one(commit: &CommitItem, reveal_deadline: u64) -> CommitSetItem {
     let leaf = keccak256([WORKER.word(), commit.commitment.0].as_flattened());
     let tree = Tree::new(SET_DEPTH, vec![leaf]);
     CommitSetItem {

@@ -24,24 +24,24 @@ use std::{
     fmt::Write as _,
 };
 
-pub const POOL: PoolId = PoolId(1);
-pub const ME: WorkerIdx = WorkerIdx(7);
+pub(crate) const POOL: PoolId = PoolId(1);
+pub(crate) const ME: WorkerIdx = WorkerIdx(7);
 /// Unix second at which every world begins.
-pub const START_S: u64 = 1_000_000;
+pub(crate) const START_S: u64 = 1_000_000;
 
-pub fn domain() -> Domain {
+pub(crate) fn domain() -> Domain {
     Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) }
 }
 
-pub fn key(n: u8) -> VoteKey {
+pub(crate) fn key(n: u8) -> VoteKey {
     VoteKey::from_bytes(&[n; 32]).expect("a valid key")
 }
 
-pub fn task(deal: u32, idx: u32) -> TaskKey {
+pub(crate) fn task(deal: u32, idx: u32) -> TaskKey {
     TaskKey { deal: DealSlot(deal), idx }
 }
 
-pub fn deal(slot: u32) -> DealInfo {
+pub(crate) fn deal(slot: u32) -> DealInfo {
     DealInfo {
         slot: DealSlot(slot),
         id: DealId(keccak256(slot.to_be_bytes())),
@@ -54,7 +54,7 @@ pub fn deal(slot: u32) -> DealInfo {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     pub agent: Agent,
     pub now: Now,
     pub trace: String,
@@ -77,7 +77,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(slots: u16) -> Self {
+    pub(crate) fn new(slots: u16) -> Self {
         let now = Now { mono_ms: 500, unix_ms: START_S * 1000 };
         Self {
             agent: Agent::new(config(slots), now),
@@ -98,32 +98,32 @@ impl World {
     }
 
     /// Connected and welcomed, with deals 0 to 2 described.
-    pub fn connected(slots: u16) -> Self {
+    pub(crate) fn connected(slots: u16) -> Self {
         let mut world = Self::new(slots);
         world.connect();
         world.trace.clear();
         world
     }
 
-    pub fn connect(&mut self) {
+    pub(crate) fn connect(&mut self) {
         self.input("link up", Input::LinkUp);
         self.welcome(0);
         (0..3).for_each(|slot| self.frame("", ToWorker::Deal(deal(slot))));
     }
 
-    pub fn later(&mut self, ms: u64) {
+    pub(crate) fn later(&mut self, ms: u64) {
         self.now = self.now.plus_ms(ms);
     }
 
     /// Turns the clock to the next deadline, and ticks.
-    pub fn next_tick(&mut self) {
+    pub(crate) fn next_tick(&mut self) {
         let due = self.agent.next_deadline().expect("nothing is due");
         self.now = self.now.plus_ms(due.saturating_sub(self.now.mono_ms));
         self.input("tick", Input::Tick);
         assert!(self.agent.next_deadline().is_none_or(|next| next > due), "a deadline stays due");
     }
 
-    pub fn welcome(&mut self, ahead_ms: u64) {
+    pub(crate) fn welcome(&mut self, ahead_ms: u64) {
         let welcome = Welcome {
             pool: POOL,
             domain: domain(),
@@ -136,11 +136,17 @@ impl World {
         self.frame("welcome", ToWorker::Welcome(welcome));
     }
 
-    pub fn assign(&mut self, task: TaskKey, attempt: u16) {
+    pub(crate) fn assign(&mut self, task: TaskKey, attempt: u16) {
         self.assign_until(task, attempt, 60, 120);
     }
 
-    pub fn assign_until(&mut self, task: TaskKey, attempt: u16, commit_s: u64, reveal_s: u64) {
+    pub(crate) fn assign_until(
+        &mut self,
+        task: TaskKey,
+        attempt: u16,
+        commit_s: u64,
+        reveal_s: u64,
+    ) {
         let now_s = self.now.unix_s();
         let item = AssignItem {
             task,
@@ -153,13 +159,13 @@ impl World {
         self.duties(&format!("assign {}", name(task, attempt)), duties);
     }
 
-    pub fn fetched(&mut self, task: TaskKey, outcome: Result<(), GiveUpReason>) {
+    pub(crate) fn fetched(&mut self, task: TaskKey, outcome: Result<(), GiveUpReason>) {
         let Some(&ticket) = self.tickets.get(&task) else { return };
         let label = format!("fetched {}", short(task));
         self.input(&label, Input::Fetched { ticket, task, outcome });
     }
 
-    pub fn finished(&mut self, task: TaskKey, outcome: Result<&[u8], GiveUpReason>) {
+    pub(crate) fn finished(&mut self, task: TaskKey, outcome: Result<&[u8], GiveUpReason>) {
         let Some(&ticket) = self.tickets.get(&task) else { return };
         self.salts += 1;
         let salt = keccak256(self.salts.to_be_bytes());
@@ -172,13 +178,13 @@ impl World {
     }
 
     /// From assignment to a sealed result.
-    pub fn work(&mut self, task: TaskKey) {
+    pub(crate) fn work(&mut self, task: TaskKey) {
         self.assign(task, 0);
         self.fetched(task, Ok(()));
         self.finished(task, Ok(b"result"));
     }
 
-    pub fn ack(&mut self, task: TaskKey) {
+    pub(crate) fn ack(&mut self, task: TaskKey) {
         let Some(commit) = self.commits.get(&task).copied() else { return };
         let CommitItem { attempt, commitment, .. } = commit;
         let item = CommitAckItem { task, attempt, commitment, seq: 1 };
@@ -187,7 +193,7 @@ impl World {
     }
 
     /// A set in which our commitment stands second, beside `others`; every `others` is another set.
-    pub fn set_item(&self, task: TaskKey, others: u8) -> Option<CommitSetItem> {
+    pub(crate) fn set_item(&self, task: TaskKey, others: u8) -> Option<CommitSetItem> {
         let commit = self.commits.get(&task)?;
         let leaf = |worker: WorkerIdx, commitment: B256| {
             keccak256([worker.word(), commitment.0].as_flattened())
@@ -206,18 +212,18 @@ impl World {
         })
     }
 
-    pub fn set(&mut self, task: TaskKey, others: u8) {
+    pub(crate) fn set(&mut self, task: TaskKey, others: u8) {
         let Some(item) = self.set_item(task, others) else { return };
         let commitment = self.commits[&task].commitment;
         self.proven.insert((task, commitment, item.root));
         self.send_set(item, &format!("set {}", short(task)));
     }
 
-    pub fn send_set(&mut self, item: CommitSetItem, label: &str) {
+    pub(crate) fn send_set(&mut self, item: CommitSetItem, label: &str) {
         self.duties(label, Duties { sets: vec![item], ..nothing() });
     }
 
-    pub fn reveal_ack(&mut self, task: TaskKey) {
+    pub(crate) fn reveal_ack(&mut self, task: TaskKey) {
         let Some(reveal) = self.reveals.get(&task).cloned() else { return };
         let vote_hash = self.reveal_hash(&reveal);
         let item = RevealAckItem { task, attempt: reveal.attempt, vote_hash, seq: 2 };
@@ -225,22 +231,22 @@ impl World {
         self.duties(&format!("reveal ack {}", short(task)), duties);
     }
 
-    pub fn settled(&mut self, task: TaskKey, earned: u128) {
+    pub(crate) fn settled(&mut self, task: TaskKey, earned: u128) {
         let item = SettledItem { task, outcome: 1, earned, slashed: 0, score: 4 };
         self.frame(&format!("settled {}", short(task)), ToWorker::Settled(vec![item]));
     }
 
-    pub fn cancel(&mut self, task: TaskKey, attempt: u16) {
+    pub(crate) fn cancel(&mut self, task: TaskKey, attempt: u16) {
         let label = format!("cancel {}", name(task, attempt));
         self.frame(&label, ToWorker::Cancel(vec![(task, attempt)]));
     }
 
-    pub fn fetch(&mut self, task: TaskKey, digest: Digest) {
+    pub(crate) fn fetch(&mut self, task: TaskKey, digest: Digest) {
         self.frame(&format!("fetch {}", short(task)), ToWorker::Fetch { task, digest });
     }
 
     /// Forgets everything that is not on disk.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let records: Vec<&Record> = self.disk.values().flatten().collect();
         // A new process begins its monotonic clock anew.
         self.now.mono_ms = 0;
@@ -251,24 +257,24 @@ impl World {
     }
 
     /// Signs duties as the pool and delivers them.
-    pub fn duties(&mut self, label: &str, duties: Duties) {
+    pub(crate) fn duties(&mut self, label: &str, duties: Duties) {
         let signer = self.signer.clone();
         self.duties_by(&signer, label, duties);
     }
 
-    pub fn duties_by(&mut self, signer: &VoteKey, label: &str, mut duties: Duties) {
+    pub(crate) fn duties_by(&mut self, signer: &VoteKey, label: &str, mut duties: Duties) {
         let id = |task: TaskKey| Some(deal(task.deal.0).id);
         let hashes = duties.hashes(POOL, ME, id).expect("all deals are known");
         duties.signature = frame::sign(signer, &separator(), &hashes);
         self.frame(label, ToWorker::Duties(duties));
     }
 
-    pub fn frame(&mut self, label: &str, frame: ToWorker) {
+    pub(crate) fn frame(&mut self, label: &str, frame: ToWorker) {
         self.input(label, Input::Frame(Box::new(frame)));
     }
 
     /// One input, one drain, every check.
-    pub fn input(&mut self, label: &str, input: Input) {
+    pub(crate) fn input(&mut self, label: &str, input: Input) {
         self.agent.handle(self.now, input);
         if self.checks_each_step {
             self.agent.check();
@@ -293,7 +299,7 @@ impl World {
         }
     }
 
-    pub fn link(&self) -> LinkView {
+    pub(crate) fn link(&self) -> LinkView {
         self.agent.view().link
     }
 
@@ -371,7 +377,7 @@ impl World {
     }
 }
 
-pub fn nothing() -> Duties {
+pub(crate) fn nothing() -> Duties {
     let signature = quorate_common::keys::Signature { r: B256::ZERO, vs: B256::ZERO };
     Duties {
         assigns: Vec::new(),
