@@ -37,13 +37,19 @@ enum How {
 
 /// One line of `--json`.
 #[derive(Serialize)]
-struct Line<'a, T> {
+struct Line<'a> {
     schema: &'static str,
-    #[serde(rename = "type")]
-    kind: &'static str,
     unix_ms: u64,
     #[serde(flatten)]
-    event: &'a T,
+    event: Event<'a>,
+}
+
+/// `{"type":"order","order":{…}}` or `{"type":"task","task":{…}}`.
+#[derive(Clone, Copy, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event<'a> {
+    Order { order: &'a OrderView },
+    Task { task: &'a TaskEvent },
 }
 
 impl Progress {
@@ -71,7 +77,7 @@ impl Progress {
         self.settled = self.settled.max(order.settled);
         self.failed = order.settled.saturating_sub(order.accepted);
         self.dissents = order.dissents;
-        self.tell("order", order)
+        self.tell(Event::Order { order })
     }
 
     /// A task is over.
@@ -82,7 +88,7 @@ impl Progress {
         self.settled = self.settled.max(task.settled);
         self.failed += u32::from(task.phase != TaskPhase::Consensus);
         self.dissents += u64::from(task.dissents);
-        self.tell("task", task)
+        self.tell(Event::Task { task })
     }
 
     /// The scheduler does not answer.
@@ -102,7 +108,7 @@ impl Progress {
         }
     }
 
-    fn tell(&mut self, kind: &'static str, event: &impl Serialize) -> Result<(), Failure> {
+    fn tell(&mut self, event: Event<'_>) -> Result<(), Failure> {
         let state = self.state();
         match &mut self.how {
             How::Bar(bar) => {
@@ -120,7 +126,7 @@ impl Progress {
             }
             How::Events => {
                 let unix_ms = self.clock.now().unix_ms;
-                let line = Line { schema: "quorate.event/v1", kind, unix_ms, event };
+                let line = Line { schema: "quorate.event/v1", unix_ms, event };
                 return self.output.document(&line);
             }
             How::Silent => {}

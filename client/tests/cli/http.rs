@@ -59,7 +59,7 @@ impl Server {
                     let Some(request) = read(&stream) else { return };
                     log.0.lock().unwrap().push(format!("{} {}", request.method, request.path));
                     log.1.notify_all();
-                    write(stream, answer(&request));
+                    write(stream, answer(&request), request.method == "HEAD");
                 });
             }
         });
@@ -104,7 +104,7 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(Request { method, path, body })
 }
 
-fn write(mut stream: TcpStream, answer: Answer) {
+fn write(mut stream: TcpStream, answer: Answer, head_only: bool) {
     let (head, body) = match answer {
         Answer::Whole(status, body) => {
             (format!("HTTP/1.1 {status} X\r\ncontent-length: {}", body.len()), body)
@@ -116,5 +116,7 @@ fn write(mut stream: TcpStream, answer: Answer) {
     };
     // A client that went away is what some tests are about.
     let _ = stream.write_all(format!("{head}\r\nconnection: close\r\n\r\n").as_bytes());
-    let _ = stream.write_all(&body);
+    if !head_only {
+        let _ = stream.write_all(&body);
+    }
 }

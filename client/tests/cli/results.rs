@@ -384,9 +384,9 @@ fn events_are_lines_of_json() {
     let ran = run(&home, &env, &["order", "watch", order.trim(), "--json"]).expect(0);
     let events: Vec<Value> =
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.last().unwrap()["phase"], "done");
+    assert_eq!(events.last().unwrap()["order"]["phase"], "done");
     assert!(
-        events.iter().any(|event| event["type"] == "task" && event["replicas"] == 3),
+        events.iter().any(|event| event["type"] == "task" && event["task"]["replicas"] == 3),
         "{events:?}"
     );
     assert!(events.iter().all(|event| event["schema"] == "quorate.event/v1"));

@@ -62,7 +62,7 @@ fn an_honest_folder_holds() {
     assert_eq!((report.order, report.domain), (Some(world.order()), Some(world.domain)));
     assert_eq!((report.tasks, report.receipts, report.accepted, report.failed), (3, 3, 2, 1));
     assert_eq!((report.votes, report.dissents, report.missing), (9, 2, 0));
-    assert_eq!(report.files, (2 + 4));
+    assert_eq!(report.files, 4 + 2);
     assert_eq!(report.batches.iter().map(|batch| batch.index).collect::<Vec<_>>(), [1, 2]);
 }
 
@@ -107,7 +107,7 @@ fn one_flipped_bit_anywhere_is_found() {
         "anchor",
         "result digest",
         "file digest",
-        "vote signature",
+        "votes hash",
         "header hash",
     ] {
         assert!(checks.contains(expected), "{expected} found nothing: {checks:?}");
