@@ -244,7 +244,10 @@ impl Layers {
     pub fn commented_file(&self) -> String {
         let mut text = String::new();
         let mut section = "";
-        for (key, value) in self.rows() {
+        let mut rows = self.rows();
+        // A key without a table must come before the first table, or it would be in it.
+        rows.sort_by_key(|(key, _)| key.name.contains('.'));
+        for (key, value) in rows {
             let (table, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
             if table != section {
                 text += &format!("\n[{table}]\n");
@@ -325,13 +328,14 @@ fn scalar(text: &str) -> Option<Value> {
     table.get("value").cloned()
 }
 
-/// A value from environment or command line: TOML where it is a number, a boolean or quoted, text otherwise.
+/// A value from environment or command line: TOML where it is a decimal number, a boolean, a list or
+/// quoted, text otherwise. (`0x…` is an address far more often than a number.)
 fn from_text(text: &str) -> Value {
+    let decimal = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'_'));
     match scalar(text) {
-        Some(
-            value @ (Value::Integer(_) | Value::Boolean(_) | Value::String(_) | Value::Array(_)),
-        ) => value,
-        _ => Value::String(text.into()),
+        Some(Value::Integer(number)) if decimal => Value::Integer(number),
+        Some(value) if value.is_bool() || value.is_str() || value.is_array() => value,
+        Some(_) | None => Value::String(text.into()),
     }
 }
 

@@ -346,7 +346,8 @@ impl Memory {
                 metrics.fsync_seconds.observe(durable.sync_took.as_secs_f64());
                 let grid = grid.get_or_insert_with(|| met.recv().expect("sent at start"));
                 grid.do_send(Durable { seq: durable.head.seq });
-                write_snapshots(&pending, &blobs, &snapshots, durable.head);
+                let (pending, blobs) = (Arc::clone(&pending), Arc::clone(&blobs));
+                write_snapshots(&pending, blobs, snapshots.clone(), durable.head);
             }
         };
         let writer = Writer::spawn(journal, shared.config.writer, on_durable, |error| {

@@ -1,3 +1,5 @@
+//! Configuration as people write it: layers, origins, refusals.
+
 use crate::program::{Home, Ran};
 use std::fs;
 

@@ -1,3 +1,5 @@
+//! `quorate poco`: the production arithmetic as a table and as JSON.
+
 use crate::program::Home;
 
 #[test]

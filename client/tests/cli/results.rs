@@ -1,3 +1,5 @@
+//! `quorate order results`: what is fetched, resumed and refused.
+
 use crate::{
     http::{Answer, Request, Server},
     program::{Home, ran},

@@ -1,3 +1,5 @@
+//! `quorate verify`: a folder that holds, and every way to spoil one.
+
 use crate::{
     program::Home,
     world::{Ballots::*, World, Wrote},
@@ -76,7 +78,7 @@ fn one_flipped_bit_anywhere_is_found() {
     world.close();
     let dir = tempfile::tempdir().unwrap();
     world.write(dir.path());
-    assert!(check(dir.path()).ok);
+    assert_eq!(check(dir.path()).faults, []);
     let (mut flips, mut checks) = (0, BTreeSet::new());
     for path in files(dir.path()) {
         let name = path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned();

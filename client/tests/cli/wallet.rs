@@ -1,3 +1,5 @@
+//! `quorate wallet`: key files, passwords, imports.
+
 use crate::program::Home;
 use std::{fs, os::unix::fs::PermissionsExt as _};
 

@@ -16,4 +16,4 @@ mod walk;
 pub use books::Books;
 pub use cut::{Receipts, receipt, receipts, seal_hashes};
 pub use fault::{Fault, Mismatch};
-pub use verify::{Anchor, Verified, VerifiedVote, verify};
+pub use verify::{Anchor, Verified, VerifiedVote, ancestors, verify};

@@ -93,20 +93,26 @@ impl Handler<Append> for JournalActor {
     }
 }
 
-/// Writes the snapshots whose record is durable. Called by the journal's thread after each group.
-pub fn write_snapshots(pending: &Pending, blobs: &Blobs, snapshots: &Snapshots, head: Head) {
+/// Writes the snapshot whose record is the last durable one, if there is one, on a thread of its own:
+/// the next group commit does not wait for tens of megabytes. Called by the journal's thread.
+pub fn write_snapshots(pending: &Pending, blobs: Arc<Blobs>, snapshots: Snapshots, head: Head) {
     let due = {
         let mut pending = lock(pending);
         let due = pending.front().is_some_and(|(seq, _)| *seq == head.seq);
         due.then(|| pending.pop_front()).flatten()
     };
     let Some((_, bytes)) = due else { return };
-    // Results up to the snapshot are no longer replayed from the journal.
-    if let Err(error) = blobs.sync_small() {
-        die("the blob store", &error);
-    }
-    if let Err(error) = snapshots.write(head, &bytes) {
-        tracing::warn!(error = %quorate_common::report::Chain(&error), "snapshot not written");
+    let write = move || {
+        // Results up to the snapshot are no longer replayed from the journal.
+        if let Err(error) = blobs.sync_small() {
+            die("the blob store", &error);
+        }
+        if let Err(error) = snapshots.write(head, &bytes) {
+            tracing::warn!(error = %quorate_common::report::Chain(&error), "snapshot not written");
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("snapshot".into()).spawn(write) {
+        tracing::warn!(%error, "snapshot not written");
     }
 }
 

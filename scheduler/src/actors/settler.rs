@@ -21,6 +21,7 @@ use quorate_chain::{
 use quorate_common::{
     B256,
     ids::WorkerIdx,
+    keys::Signature,
     messages::{Header, Message as _, ReqOrder},
     report::Chain as Report,
 };
@@ -272,6 +273,8 @@ async fn commit(parts: Parts, mut queue: mpsc::Receiver<SealBatch>) {
 
 async fn commit_one(parts: &Parts, seal: SealBatch) {
     let SealBatch { header, file } = seal;
+    // The fence comes first: a scheduler on an old disk must not sign a second history.
+    let there = until_known(parts, &header).await;
     if let Err(fault) = parts.finals.check(&parts.shared, &header, &file) {
         // The watcher's own code says the batch could be proven wrong: nothing may be signed.
         die("the check of our own batch", &fault);
@@ -279,30 +282,41 @@ async fn commit_one(parts: &Parts, seal: SealBatch) {
     let shared = &parts.shared;
     let sealed = parts.batches.seal(&shared.signer, &shared.separator, &header, &file);
     let sealed = sealed.unwrap_or_else(|error| die("sealing a batch", &error));
+    if !there {
+        send_batch(parts, &header, &sealed.seal.header).await;
+    }
+    parts.tell(Input::Committed { index: header.index });
+}
+
+/// Sends a batch until it is on chain.
+async fn send_batch(parts: &Parts, header: &Header, signature: &Signature) {
     loop {
-        match committed(parts, &header).await {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(error = %Report(&error), "chain not read");
-                tokio::time::sleep(RETRY).await;
-                continue;
-            }
-        }
-        let call = parts.settlement.commit_batch(&header, &sealed.seal.header);
+        let call = parts.settlement.commit_batch(header, signature);
         match parts.outbox.send(call).await {
-            Ok(receipt) => {
-                parts.count("commit", Ok(receipt.gas_used));
-                break;
-            }
+            Ok(receipt) => return parts.count("commit", Ok(receipt.gas_used)),
             Err(error) => {
                 parts.count("commit", Err(()));
                 tracing::warn!(index = header.index, error = %Report(&error), "batch not committed yet");
                 tokio::time::sleep(RETRY).await;
             }
         }
+        if until_known(parts, header).await {
+            return;
+        }
     }
-    parts.tell(Input::Committed { index: header.index });
+}
+
+/// Whether the batch is on chain, asked until the chain answers.
+async fn until_known(parts: &Parts, header: &Header) -> bool {
+    loop {
+        match committed(parts, header).await {
+            Ok(there) => return there,
+            Err(error) => {
+                tracing::warn!(error = %Report(&error), "chain not read");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
 }
 
 /// Whether the batch is on chain already. Another batch at its index would be our second history.

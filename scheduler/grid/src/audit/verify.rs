@@ -20,8 +20,9 @@ use quorate_common::{
     ids::{DealId, PoolId, WorkerIdx},
     keys::recover,
     merkle::{Partial, STATE_DEPTH, TASKS_DEPTH, proves, zero},
-    messages::{CommitSet, Domain, Message as _, Separator},
+    messages::{CommitSet, Domain, Header, Message as _, Separator},
 };
+use std::collections::BTreeMap;
 
 /// What a verifier must know from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,28 @@ pub fn verify(receipt: &Receipt, anchor: &Anchor) -> Result<Verified, Fault> {
     step.check_signatures()?;
     check_scheduler(receipt, anchor, &separator)?;
     Ok(verified(receipt, after))
+}
+
+/// The hashes of `headers`, oldest first and without gaps, by index, if they lead to the header whose
+/// hash is `head`: one finalized hash anchors the receipts of every batch before it.
+///
+/// # Errors
+/// A header of another pool or index than the one before it calls for, or that does not lead on.
+pub fn ancestors(head: B256, headers: &[Header]) -> Result<BTreeMap<u64, B256>, Fault> {
+    let mut hashes = BTreeMap::new();
+    for pair in headers.windows(2) {
+        let (parent, header) = (&pair[0], &pair[1]);
+        same(Fault::Pool, parent.pool, header.pool)?;
+        same(Fault::Index, parent.index.saturating_add(1), header.index)?;
+        let hash = parent.struct_hash();
+        same(Fault::Parent, hash, header.parent)?;
+        hashes.insert(parent.index, hash);
+    }
+    if let Some(last) = headers.last() {
+        same(Fault::HeaderHash, head, last.struct_hash())?;
+        hashes.insert(last.index, head);
+    }
+    Ok(hashes)
 }
 
 /// The task stands where the receipt says, and the last task's sums are the header's.

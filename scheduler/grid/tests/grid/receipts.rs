@@ -8,10 +8,10 @@ use crate::{
     world::{Asks, World},
 };
 use alloy_primitives::{Address, B256};
-use quorate_common::messages::Message as _;
+use quorate_common::messages::{Header, Message as _};
 use quorate_grid::{
     Input,
-    audit::{Anchor, verify},
+    audit::{Anchor, ancestors, verify},
     evidence::{BadReceipt, Before, Receipt},
     poco::Outcome,
     policy::Policy,
@@ -163,6 +163,25 @@ fn another_anchor_refuses() {
     assert_eq!(name(Anchor { header_hash: B256::ZERO, ..anchor }), "header hash");
     let stranger = Some(Address::repeat_byte(3));
     assert_eq!(name(Anchor { signer: stranger, ..anchor }), "header signature");
+}
+
+#[test]
+fn one_hash_anchors_every_batch_before_it() {
+    let world = &*EVENTFUL;
+    let headers: Vec<Header> = world.batches.values().map(|batch| batch.header.clone()).collect();
+    let head = headers.last().unwrap().struct_hash();
+    let hashes = ancestors(head, &headers).unwrap();
+    for (index, batch) in &world.batches {
+        assert_eq!(hashes[index], batch.header.struct_hash());
+    }
+    let name = |head, headers: &[Header]| ancestors(head, headers).unwrap_err().name();
+    assert_eq!(name(B256::ZERO, &headers), "header hash");
+    let gap = [headers[0].clone(), headers[2].clone()];
+    assert_eq!(name(head, &gap), "batch index");
+    let mut forged = headers.clone();
+    forged[0].payout += 1;
+    assert_eq!(name(head, &forged), "parent header");
+    assert!(ancestors(head, &[]).unwrap().is_empty());
 }
 
 #[test]
