@@ -80,7 +80,7 @@ fn bad_values_are_named_before_anything_happens() {
         ("order.replicas=16", "`order.replicas` is 16; expected a whole number from 1 to 15"),
         ("order.deadline=soon", "`order.deadline` is \"soon\"; expected a time as `10m`"),
         ("order.max_price=1e18", "`order.max_price` is \"1e18\"; expected token units"),
-        ("chain.contract=0x12", "`chain.contract` is \"0x12\"; expected 0x and 40 hex digits"),
+        ("chain.contract=0xzz", "`chain.contract` is \"0xzz\"; expected 0x and 40 hex digits"),
         ("chain.id=x", "`chain.id` is \"x\"; expected a whole number"),
         ("chain.finality=never", "`chain.finality` is \"never\"; expected `latest`"),
         ("order.trust", "--set order.trust: expected KEY=VALUE"),

@@ -73,7 +73,7 @@ fn an_honest_folder_holds() {
 #[test]
 fn one_flipped_bit_anywhere_is_found() {
     let mut world =
-        World::new(vec![Wrote { stdout: "7\n", files: vec![("f", "x"), ("empty", "")] }]);
+        World::new(vec![Wrote { stdout: "7\n", files: vec![("empty", ""), ("f", "x")] }]);
     world.settle(0, &[Honest, Liar, Honest, Honest]);
     world.close();
     let dir = tempfile::tempdir().unwrap();
