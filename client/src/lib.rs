@@ -1,8 +1,8 @@
-//! The requester's program, as a library: `quorate` is a thin `main` around [`run`], and the demo
+//! The requester's program, as a library: `quorate` is a thin `main` around `run`, and the demo
 //! reuses the parts.
 //!
 //! Read in this order: [`cli`] (what can be said), [`config`] and [`context`] (with what), [`plan`],
-//! [`place`], [`upload`] and [`run`](mod@run) (from lines to an order), [`api`] and [`follow`] (the
+//! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`api`] and [`follow`] (the
 //! scheduler), [`directory`], [`results`] and [`verify`] (what comes back, and whether it holds),
 //! [`wallet`] and [`chain`] (money), [`poco`] (the arithmetic of trust).
 //!

@@ -132,7 +132,7 @@ messages! {
         task_id "taskId": B256 = "bytes32",
         /// Which round of the task.
         attempt "attempt": u16 = "uint16",
-        /// See [`commitment`].
+        /// See [`Separator::commitment`].
         commitment "commitment": B256 = "bytes32",
     }
     /// The scheduler has the commit on disk.

@@ -10,7 +10,7 @@
 //! snapshot's head, [`Journal::replay`] from the record behind it, [`writer::Writer::spawn`].
 //!
 //! Records are opaque here; what they mean is for the grid. One thread owns a journal, usually
-//! [`writer::Writer`]'s. Read [`block`] and [`segment`] for the bytes, [`recovery`] for what is cut
+//! [`writer::Writer`]'s. Read `block` and `segment` for the bytes, `recovery` for what is cut
 //! and what is refused, [`snapshot`] for what lets old segments go.
 
 mod block;

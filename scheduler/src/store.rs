@@ -5,7 +5,7 @@
 //! batch carries the number of the journal record it reflects, and a store that is missing, behind
 //! what the journal still has, ahead of it, unreadable, or that lived through a power cut is set
 //! aside and filled anew by the caller, from snapshot and journal. A plain restart or a killed
-//! process keeps it. See [`standing`] for how those are told apart.
+//! process keeps it. See `standing` for how those are told apart.
 //!
 //! All keyspaces share one tree, told apart by a prefix, so that one `sled::Batch` with the
 //! record's number in it is atomic without a multi-tree transaction. sled's `flush` and

@@ -462,12 +462,20 @@ fn a_scheduler_that_restarts_finds_its_worker_again() {
         soon("the end", scheduler.endpoint.wait_idle()).await;
         drop((scheduler, session));
         until(&worker, "a note", |status| status.view.link == LinkView::Down).await;
+        soon("a free port", released(address)).await;
         let mut scheduler = Scheduler::start_at(address, shelf);
         let mut session = scheduler.session().await;
         session.welcome().await;
         assert_eq!(session.one_commit().await, commit);
         worker.stop().await;
     });
+}
+
+/// Until the last endpoint let its port go: it does so on a task of its own.
+async fn released(address: std::net::SocketAddr) {
+    while std::net::UdpSocket::bind(address).is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Answers every task with the real result, but for one byte.
