@@ -137,7 +137,9 @@ impl WorkerHandle {
         let _ = self.agent.send(Wish::Leave).await;
         let is_done = |status: &Status| {
             let is_over = status.ended.is_some() || status.broken.is_some();
-            is_over || status.view.link == LinkView::Down || status.view.unacked == 0
+            let is_clear = status.view.link == LinkView::Down || status.view.unacked == 0;
+            // The agent shows that it leaves after its last words went to the link, not before.
+            is_over || (status.view.leaving && is_clear)
         };
         drop(tokio::time::timeout(ACKS, self.status.wait_for(is_done)).await);
         let _ = self.link.send(Leave).await;

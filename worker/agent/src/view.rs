@@ -17,6 +17,8 @@ pub struct View {
     pub score: u32,
     /// Replicas offered.
     pub slots: u16,
+    /// Nothing new is taken: the program was told to leave.
+    pub leaving: bool,
     /// Runs that hold a slot.
     pub running: usize,
     /// Every job, by task.
@@ -83,6 +85,7 @@ impl Agent {
             stake: self.stake,
             score: self.score,
             slots: self.offered(),
+            leaving: self.leaving,
             running: self.running.len(),
             jobs: self.job_views(),
             unacked: self.kept.values().filter(|job| job.vote_until().is_some()).count(),

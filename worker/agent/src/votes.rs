@@ -76,18 +76,19 @@ impl Agent {
         }
     }
 
-    /// Sends the commit or reveal that is due for `task`, if one is and it can still count.
+    /// Sends the commit or reveal that is due for `task`, if one is and it can still count. One that
+    /// cannot is not due again, or the next deadline would stay in the past.
     pub(crate) fn send_vote(&mut self, now: Now, task: TaskKey) {
         let Some(job) = self.kept.get(&task) else { return };
         let is_ours = self.worker() == Some(job.seal.worker);
         let is_in_time = job.vote_until().is_some_and(|until| !self.is_over(now, until));
-        if !is_ours || !is_in_time {
-            return;
+        let vote = (is_ours && is_in_time).then(|| self.vote(task, job));
+        let sent = vote.is_some().then_some(now.mono_ms);
+        if let Some(vote) = vote {
+            self.effect(vote);
         }
-        let effect = self.vote(task, job);
-        self.effect(effect);
         if let Some(job) = self.kept.get_mut(&task) {
-            job.sent = Some(now.mono_ms);
+            job.sent = sent;
         }
     }
 
