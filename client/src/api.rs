@@ -10,7 +10,8 @@ pub use events::{Events, ServerEvent};
 use quorate_common::{
     B256,
     api::{
-        BatchList, DealProof, ErrorBody, OrderView, PlaceOrder, PoolInfo, TaskPage, WorkerProof,
+        BatchList, DealProof, ErrorBody, OrderView, PlaceOrder, PoolInfo, TaskPage, WorkerList,
+        WorkerProof, WorkerRow,
     },
     backoff::Backoff,
     digest::Digest,
@@ -71,6 +72,11 @@ impl Api {
     /// Where it is.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// `GET /healthz`, asked once: whether the scheduler serves now.
+    pub async fn is_healthy(&self) -> bool {
+        self.sent(self.request(Method::GET, "/healthz")).await.is_ok()
     }
 
     /// `GET /v1/pool`.
@@ -146,6 +152,17 @@ impl Api {
     /// `GET /v1/batches`.
     pub async fn batches(&self) -> Result<BatchList, Failure> {
         self.get_json("/v1/batches").await
+    }
+
+    /// `GET /v1/workers`.
+    pub async fn workers(&self) -> Result<Vec<WorkerRow>, Failure> {
+        Ok(self.get_json::<WorkerList>("/v1/workers").await?.workers)
+    }
+
+    /// `GET /metrics`: Prometheus' text.
+    pub async fn metrics(&self) -> Result<String, Failure> {
+        let bytes = self.get_bytes("/metrics", JSON_BYTES_MAX).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// `GET /v1/workers/{worker}/proof`: its account in the newest final batch; `None` if it has none.

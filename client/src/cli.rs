@@ -17,6 +17,13 @@ Examples:
 
 Exit codes: quorate help exit-codes";
 
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  quorate bench                                          everything: about three minutes
+  quorate bench --only load --replication 3 --json       one figure, for scripts
+
+Takes a release build to mean anything: cargo build --release --workspace";
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   quorate run app.wasm -- 607                            one task; its output is printed
@@ -132,6 +139,9 @@ pub enum Command {
     /// Weigh votes as the scheduler and the contract do
     #[command(after_help = POCO_EXAMPLES)]
     Poco(PocoArgs),
+    /// Measure the real scheduler program under load, with simulated workers
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(BenchArgs),
     /// Show or write the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -414,4 +424,65 @@ pub struct DemoArgs {
     /// Keep journal, index and blobs here instead of in a temporary folder
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// The scheduler's program; default: the one beside this one
+    #[arg(long, value_name = "FILE")]
+    pub scheduler: Option<PathBuf>,
+    /// Simulated workers
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(15..=10_000))]
+    pub workers: u32,
+    /// Replicas each takes at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub slots: u16,
+    /// Requesters that place orders
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub requesters: u32,
+    /// Tasks of each measurement of throughput
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub tasks: u32,
+    /// Replicas per task, one measurement each
+    #[arg(long, default_values_t = [1, 3, 5], value_delimiter = ',', value_name = "K,..",
+        value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub replication: Vec<u8>,
+    /// Workers that only connect
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub idle: u32,
+    /// Tasks that are open when the scheduler is killed
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub open: u32,
+    /// Measure only these
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,..")]
+    pub only: Vec<BenchPart>,
+    /// Keep the scheduler's folders here instead of in a temporary folder
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A setting of the scheduler, as `batch.tasks=512`; may be repeated
+    #[arg(long = "with", value_name = "KEY=VALUE", action = ArgAction::Append)]
+    pub set: Vec<String>,
+}
+
+/// What `bench` can measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchPart {
+    /// Throughput and latency
+    Load,
+    /// Memory of connections
+    Idle,
+    /// Recovery after kill -9
+    Restart,
+}
+
+impl Default for BenchArgs {
+    fn default() -> Self {
+        let Ok(Cli { command: Command::Bench(args), .. }) =
+            Cli::try_parse_from(["quorate", "bench"])
+        else {
+            unreachable!("every argument has a default")
+        };
+        args
+    }
 }

@@ -11,6 +11,7 @@
 
 pub mod amount;
 pub mod api;
+mod bench;
 pub mod chain;
 pub mod cli;
 pub mod config;
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     match command {
         // What needs neither configuration nor network.
         Command::Demo(args) => demo::run(&args, output),
+        Command::Bench(args) => bench::run(&args, output),
         Command::Poco(args) => poco::run(&args, output).map(|()| 0),
         Command::Help { topic } => help::run(&topic, output).map(|()| 0),
         Command::Verify(args) => on_runtime(verify_command::run(&args, output)).map(|()| 0),

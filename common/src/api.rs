@@ -274,3 +274,39 @@ pub struct ErrorInfo {
     #[serde(default)]
     pub retryable: bool,
 }
+
+/// `quorate.workers/v1`: everybody the contract knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerList {
+    /// Names the format.
+    pub schema: String,
+    /// By index.
+    pub workers: Vec<WorkerRow>,
+}
+
+/// One worker, as the pool sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRow {
+    /// Its index.
+    pub worker: WorkerIdx,
+    /// Who owns it.
+    pub owner: Address,
+    /// Whether it has a session.
+    pub connected: bool,
+    /// Replicas it takes at once.
+    pub slots: u16,
+    /// Replicas it runs.
+    pub busy: u16,
+    /// Its score.
+    pub score: u32,
+    /// The weight of its vote.
+    pub weight: u32,
+    /// Token units earned in all.
+    pub earned: Amount,
+    /// Token units lost in all.
+    pub slashed: Amount,
+    /// Token units at stake, less what was lost.
+    pub stake: Amount,
+    /// Token units held by open replicas.
+    pub held: Amount,
+}

@@ -9,6 +9,8 @@ use quinn::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// The name given to TLS, which checks the key and not the name.
+pub const SERVER_NAME: &str = "quorate";
 /// Streams a worker may have open at once: its control stream, and one transfer per core of a big
 /// desktop. quinn keeps state per allowed stream: 2,048 cost 197 KB an idle
 /// connection, measured.

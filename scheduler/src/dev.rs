@@ -13,8 +13,9 @@ use quorate_chain::{
 use quorate_common::{
     Address, B256, U256,
     exit::{Code, Failure},
-    ids::PoolId,
-    messages::Domain,
+    ids::{PoolId, WorkerIdx},
+    keys::{NodeKey, VoteKey},
+    messages::{BindWorker, Domain, Message as _},
     report::Chain as Report,
 };
 use std::{path::Path, time::Duration};
@@ -106,6 +107,46 @@ impl DevChain {
             outbox.send(call).await.map_err(failure)?;
         }
         Ok(())
+    }
+
+    /// Registers a worker of `owner`, which has coins.
+    ///
+    /// # Errors
+    /// What the node or the contracts say.
+    pub async fn register_worker(
+        &self,
+        owner: &Signer,
+        node_key: &NodeKey,
+        vote_key: &VoteKey,
+    ) -> Result<WorkerIdx, Failure> {
+        let settlement = &self.settlement;
+        let now = settlement.chain().head().await.map_err(failure)?.timestamp;
+        let binding = BindWorker {
+            owner: owner.address(),
+            node_key: node_key.public(),
+            vote_key: vote_key.address(),
+            deadline: now + 3600,
+        };
+        let signature = vote_key.sign(settlement.separator().digest(binding.struct_hash()));
+        let call = settlement.register_worker(&binding, &signature);
+        self.outbox(owner.clone()).send(call).await.map_err(failure)?;
+        let worker = settlement.worker_of_vote_key(vote_key.address()).await.map_err(failure)?;
+        worker.ok_or_else(|| Failure::new(Code::Chain, "a worker was not registered"))
+    }
+
+    /// Stakes token units of `owner`'s free balance for its worker.
+    ///
+    /// # Errors
+    /// What the node or the contracts say.
+    pub async fn stake(
+        &self,
+        owner: &Signer,
+        pool: PoolId,
+        worker: WorkerIdx,
+        stake: u128,
+    ) -> Result<(), Failure> {
+        let call = self.settlement.stake(pool, worker, stake);
+        self.outbox(owner.clone()).send(call).await.map_err(failure).map(drop)
     }
 
     /// The pool of the bank with this signer and node key, registered with [`BOND`] if it is not.

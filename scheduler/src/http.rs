@@ -6,6 +6,7 @@ pub mod error;
 pub mod events;
 pub mod orders;
 pub mod pool;
+pub mod rpc;
 
 use crate::{
     actors::grid::{GridActor, Query},
@@ -107,7 +108,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(pool::deal_proof)
         .service(pool::batch_list)
         .service(pool::openapi)
-        .service(pool::rpc)
+        .service(rpc::rpc)
         .service(orders::place_order)
         .service(orders::list_orders)
         .service(orders::show_order)

@@ -143,6 +143,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         outbox,
         batches: batches.clone(),
         finals: finals.clone(),
+        news: Arc::default(),
     };
     let settler = SettlerActor::new(settler, follower).start();
     grid.do_send(MeetSettler(settler));
@@ -280,6 +281,8 @@ impl Memory {
         let policy = shared.config.policy;
         let (mut grid, from) = match latest.snapshot {
             Some(snapshot) => {
+                let known = self.journal.check_head(snapshot.head);
+                known.map_err(|error| broken("snapshot", &error))?;
                 let durable =
                     decode(&snapshot.bytes).map_err(|error| broken("snapshot", &error))?;
                 (Grid::with(durable, policy, seed), snapshot.head.seq)

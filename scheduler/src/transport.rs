@@ -143,6 +143,7 @@ impl Transport {
             vote_key: hello.vote_key,
             slots: hello.slots,
             net: network(connection.remote_address()),
+            engine: hello.engine.hash,
             holding: hello.holding.clone(),
         };
         let end = match self.tell(connected).await {

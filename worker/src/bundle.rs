@@ -20,22 +20,24 @@ const VOTES_BYTES_MAX: usize = FRAME_BYTES_MAX - 256;
 
 /// Votes that wait to be signed.
 #[derive(Debug, Default)]
-pub(crate) struct Bundle {
+pub struct Bundle {
     commits: Vec<(CommitItem, B256)>,
     reveals: Vec<(RevealItem, B256)>,
 }
 
 impl Bundle {
-    pub(crate) fn commit(&mut self, item: CommitItem, hash: B256) {
+    /// A commit, and its struct hash.
+    pub fn commit(&mut self, item: CommitItem, hash: B256) {
         self.commits.push((item, hash));
     }
 
-    pub(crate) fn reveal(&mut self, item: RevealItem, hash: B256) {
+    /// A reveal, and its struct hash.
+    pub fn reveal(&mut self, item: RevealItem, hash: B256) {
         self.reveals.push((item, hash));
     }
 
     /// All of them, in as few frames as fit, each signed once.
-    pub(crate) fn take(&mut self, key: &VoteKey, separator: &Separator) -> Vec<Votes> {
+    pub fn take(&mut self, key: &VoteKey, separator: &Separator) -> Vec<Votes> {
         let mut commits = std::mem::take(&mut self.commits).into_iter().peekable();
         let mut reveals = std::mem::take(&mut self.reveals).into_iter().peekable();
         let mut frames = Vec::new();

@@ -1,7 +1,10 @@
 //! Opens a connection with its control stream, and reads frames from it.
 
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
-use quorate_common::wire::{self, FRAME_BYTES_MAX, FrameError};
+use quorate_common::{
+    quic::SERVER_NAME,
+    wire::{self, FRAME_BYTES_MAX, FrameError},
+};
 use serde::de::DeserializeOwned;
 use std::{
     io,
@@ -11,8 +14,6 @@ use std::{
 
 /// How long a connection may take to stand: ten round trips on a bad line.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The name given to TLS, which checks the key and not the name.
-const SERVER_NAME: &str = "quorate";
 
 /// A connection that stands.
 #[derive(Debug)]

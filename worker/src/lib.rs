@@ -17,7 +17,7 @@
 
 pub mod actors;
 pub mod blobs;
-mod bundle;
+pub mod bundle;
 #[doc(hidden)]
 pub mod cli;
 pub mod deals;

@@ -9,7 +9,6 @@ use quorate_common::{
     ids::{PoolId, WorkerIdx},
     keys::{NodeKey, VoteKey, random32},
     manifest::Entry,
-    messages::{BindWorker, Message as _},
 };
 use quorate_grid::WorkerView;
 use quorate_scheduler::{
@@ -191,7 +190,8 @@ impl Part {
         let node_key = NodeKey::from_bytes(&secret()?);
         let vote_key = VoteKey::from_bytes(&secret()?)
             .ok_or_else(|| Failure::new(Code::Internal, "a random key was none; run it again"))?;
-        let worker = register(chain, pool, &owner, &node_key, &vote_key).await?;
+        let worker = chain.register_worker(&owner, &node_key, &vote_key).await?;
+        chain.stake(&owner, pool, worker, STAKE).await?;
         Ok(Self { role, n, owner, node_key, vote_key, worker })
     }
 
@@ -266,30 +266,6 @@ fn watch_peak(handle: &WorkerHandle) -> Arc<AtomicU32> {
         }
     });
     peak
-}
-
-async fn register(
-    chain: &DevChain,
-    pool: PoolId,
-    owner: &Signer,
-    node_key: &NodeKey,
-    vote_key: &VoteKey,
-) -> Result<WorkerIdx, Failure> {
-    let settlement = &chain.settlement;
-    let now = settlement.chain().head().await.map_err(chain_failure)?.timestamp;
-    let binding = BindWorker {
-        owner: owner.address(),
-        node_key: node_key.public(),
-        vote_key: vote_key.address(),
-        deadline: now + 3600,
-    };
-    let signature = vote_key.sign(settlement.separator().digest(binding.struct_hash()));
-    let outbox = chain.outbox(owner.clone());
-    outbox.send(settlement.register_worker(&binding, &signature)).await.map_err(chain_failure)?;
-    let worker = settlement.worker_of_vote_key(vote_key.address()).await.map_err(chain_failure)?;
-    let worker = worker.ok_or_else(|| Failure::new(Code::Chain, "a worker was not registered"))?;
-    outbox.send(settlement.stake(pool, worker, STAKE)).await.map_err(chain_failure)?;
-    Ok(worker)
 }
 
 async fn balance(settlement: &Settlement, who: &Signer) -> Result<u128, Failure> {

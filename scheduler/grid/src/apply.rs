@@ -53,9 +53,7 @@ impl Grid {
             Record::Deal { terms, ready, at_unix_ms } => {
                 self.apply_deal(Deal::new(terms.clone(), *ready, *at_unix_ms));
             }
-            Record::Assigned { task, worker, commit_deadline, reveal_deadline } => {
-                self.apply_assigned(*task, *worker, *commit_deadline, *reveal_deadline);
-            }
+            Record::Assigned { .. } => self.apply_assigned(record),
             Record::Lost { task, worker } => {
                 self.change(*task, *worker, |_| ReplicaState::Lost);
                 self.release(*task, *worker);
@@ -120,13 +118,12 @@ impl Grid {
         }
     }
 
-    fn apply_assigned(
-        &mut self,
-        key: TaskKey,
-        worker: WorkerIdx,
-        commit_deadline: u64,
-        reveal_deadline: u64,
-    ) {
+    fn apply_assigned(&mut self, record: &Record) {
+        let &Record::Assigned { task: key, worker, engine, commit_deadline, reveal_deadline } =
+            record
+        else {
+            return;
+        };
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal comes before its tasks");
         deal.replicas += 1;
         deal.next = deal.next.max(key.idx + 1);
@@ -139,7 +136,14 @@ impl Grid {
         }
         let open = task.open_mut().expect("a settled task gets no replicas");
         let (attempt, state) = (open.attempt(), ReplicaState::Assigned);
-        open.replicas.push(Replica { worker, attempt, commit_deadline, reveal_deadline, state });
+        open.replicas.push(Replica {
+            worker,
+            attempt,
+            engine,
+            commit_deadline,
+            reveal_deadline,
+            state,
+        });
         self.hold(key, worker);
     }
 

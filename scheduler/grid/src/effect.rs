@@ -14,7 +14,7 @@ use quorate_common::{
     ids::{DealSlot, TaskKey, WorkerIdx},
     messages::{Header, ReqOrder},
     wire::{
-        AssignItem, CommitAckItem, CommitSetItem, DealInfo, Goodbye, Inline, RevealAckItem,
+        AssignItem, CommitAckItem, CommitSetItem, DealInfo, Goodbye, RevealAckItem,
         SettledItem,
     },
 };
@@ -44,8 +44,6 @@ pub enum Effect {
         /// The requester's signature.
         signature: Vec<u8>,
     },
-    /// Keep a small result that came with a reveal.
-    Keep(Inline),
     /// A deal is known: frames may name it from now on.
     DealKnown(DealTerms),
     /// Sign the batch, write its evidence, bring it on chain.

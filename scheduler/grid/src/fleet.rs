@@ -3,7 +3,10 @@
 
 use crate::input::SessionId;
 use alloy_primitives::{Address, B256, keccak256};
-use quorate_common::ids::{DealSlot, TaskKey, WorkerIdx};
+use quorate_common::{
+    digest::Digest,
+    ids::{DealSlot, TaskKey, WorkerIdx},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +48,8 @@ pub struct Link {
     pub busy: u16,
     /// The network it comes from.
     pub net: Option<u64>,
+    /// Hash of the engine it runs tasks with.
+    pub engine: Digest,
     /// Deals it was told of in this session.
     pub told: BTreeSet<DealSlot>,
     /// Place in the list of free workers.
@@ -64,10 +69,17 @@ pub struct Fleet {
     free: Vec<WorkerIdx>,
 }
 
+impl Member {
+    /// What it runs tasks with, while it is connected.
+    pub fn engine(&self) -> Option<Digest> {
+        self.link.as_ref().map(|link| link.engine)
+    }
+}
+
 impl Link {
     /// A fresh connection.
-    pub fn new(session: SessionId, slots: u16, net: Option<u64>) -> Self {
-        Self { session, slots, busy: 0, net, told: BTreeSet::new(), place: None }
+    pub fn new(session: SessionId, slots: u16, net: Option<u64>, engine: Digest) -> Self {
+        Self { session, slots, busy: 0, net, engine, told: BTreeSet::new(), place: None }
     }
 }
 

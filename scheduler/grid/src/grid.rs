@@ -4,7 +4,7 @@ use crate::{
     deadline::{Deadline, Deadlines},
     deal::{Deal, Order, OrderState},
     effect::{Effect, Ready, Reply},
-    fleet::{Draws, Fleet},
+    fleet::{Draws, Fleet, Link},
     input::{ChainInput, Input, Ticket},
     ledger::{BatchState, Ledger},
     poco::Outcome,
@@ -123,8 +123,9 @@ impl Grid {
             Input::Order { ticket, req, signature } => self.on_order(now, ticket, req, signature),
             Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),
             Input::Chain(input) => self.on_chain(now, input),
-            Input::Connected { session, node_key, vote_key, slots, net, holding } => {
-                self.on_connected(now, session, node_key, vote_key, slots, net, &holding);
+            Input::Connected { session, node_key, vote_key, slots, net, engine, holding } => {
+                let link = Link::new(session, slots, net, engine);
+                self.on_connected(now, node_key, vote_key, link, &holding);
             }
             Input::Disconnected(session) => self.on_disconnected(now, session),
             Input::Slots(session, slots) => self.on_slots(session, slots),

@@ -52,6 +52,8 @@ pub enum Input {
         slots: u16,
         /// The network it comes from (/24, /48), where that means something.
         net: Option<u64>,
+        /// Hash of the engine it runs tasks with.
+        engine: Digest,
         /// Replicas it still has.
         holding: Vec<(TaskKey, u16)>,
     },

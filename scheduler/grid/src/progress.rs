@@ -371,7 +371,9 @@ impl Grid {
         }
     }
 
-    /// A worker that may take a replica: free, staked, and of an owner and a network that has none.
+    /// A worker that may take a replica: free, staked, of an owner and a network that has none, and
+    /// with the engine of the replicas there are, because engines may differ in honest results. A task
+    /// whose every replica was lost is free to begin anew with another engine.
     fn draw(&mut self, key: TaskKey) -> Option<WorkerIdx> {
         let draw = self.draws.draw();
         let deal = &self.durable.deals[&key.deal];
@@ -381,8 +383,11 @@ impl Grid {
                 open.replicas.iter().filter_map(|r| self.durable.fleet.get(r.worker)).collect()
             })
             .unwrap_or_default();
+        let engine = open.and_then(Open::engine);
+        let may = |member: &Member| engine.is_none() || engine == member.engine();
         self.durable.fleet.draw(draw, |worker, member| {
-            self.has_stake(worker, member, deal.stake) && others.iter().all(|o| apart(o, member))
+            let apart = others.iter().all(|other| apart(other, member));
+            may(member) && apart && self.has_stake(worker, member, deal.stake)
         })
     }
 
@@ -397,7 +402,10 @@ impl Grid {
         let latest = req.deadline.saturating_sub(1);
         let commit_deadline = (now.unix_s() + req.max_task_time).min(latest);
         let reveal_deadline = (commit_deadline + self.policy.reveal_s).min(req.deadline);
-        self.record(Record::Assigned { task: key, worker, commit_deadline, reveal_deadline });
+        let member = self.durable.fleet.get(worker);
+        let engine = member.and_then(Member::engine).unwrap_or_default();
+        let task = key;
+        self.record(Record::Assigned { task, worker, engine, commit_deadline, reveal_deadline });
         self.durable.fleet.occupy(worker, 1);
         self.watch(key, now, commit_deadline, Deadline::Commit(key));
         let Some(session) = self.durable.fleet.session(worker) else { return };

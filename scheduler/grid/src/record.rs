@@ -68,6 +68,8 @@ pub enum Record {
         task: TaskKey,
         /// To whom.
         worker: WorkerIdx,
+        /// What it runs the task with.
+        engine: Digest,
         /// Unix seconds.
         commit_deadline: u64,
         /// Unix seconds.

@@ -18,17 +18,15 @@ use quorate_common::{
 };
 
 impl Grid {
-    #[expect(clippy::too_many_arguments, reason = "one argument per fact in the hello")]
     pub(crate) fn on_connected(
         &mut self,
         now: Now,
-        session: SessionId,
         node_key: B256,
         vote_key: Address,
-        slots: u16,
-        net: Option<u64>,
+        link: Link,
         holding: &[(TaskKey, u16)],
     ) {
+        let session = link.session;
         let Some(worker) = self.durable.fleet.by_node(node_key) else {
             self.welcome(session, None);
             return;
@@ -38,7 +36,7 @@ impl Grid {
             self.goodbye(session, "this vote key is not the one registered for the node", None);
             return;
         }
-        if let Some(older) = self.durable.fleet.connect(worker, Link::new(session, slots, net)) {
+        if let Some(older) = self.durable.fleet.connect(worker, link) {
             self.goodbye(older, "the same node connected again", None);
         }
         self.welcome(session, Some(worker));

@@ -47,6 +47,8 @@ pub struct Replica {
     pub worker: WorkerIdx,
     /// In which round.
     pub attempt: u16,
+    /// Hash of the engine it runs with.
+    pub engine: Digest,
     /// Unix seconds.
     pub commit_deadline: u64,
     /// Unix seconds.
@@ -159,6 +161,12 @@ impl Task {
 }
 
 impl Open {
+    /// The engine of its replicas; none before the first, and when all were lost.
+    pub fn engine(&self) -> Option<Digest> {
+        let live = |replica: &&Replica| !matches!(replica.state, ReplicaState::Lost);
+        self.replicas.iter().find(live).map(|replica| replica.engine)
+    }
+
     /// The worker's latest replica.
     pub fn replica(&self, worker: WorkerIdx) -> Option<&Replica> {
         self.replicas.iter().rev().find(|replica| replica.worker == worker)

@@ -112,9 +112,6 @@ impl Grid {
             Verdict::Accept => {
                 let seq = self.durable.seq + 1;
                 let inline = vote.inline.filter(|_| !self.has_bytes(task, vote.digest));
-                if let Some(inline) = &inline {
-                    self.effect(Effect::Keep(inline.clone()));
-                }
                 let RevealVote { digest, salt, proof, .. } = vote;
                 self.record(Record::Revealed {
                     task,

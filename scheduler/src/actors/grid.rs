@@ -205,8 +205,6 @@ impl GridActor {
                 }
             }
             Effect::Settled(settled) => self.settled(settled),
-            // The journal's thread keeps inline results as it writes the record.
-            Effect::Keep(_) => {}
         }
     }
 

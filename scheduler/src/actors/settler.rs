@@ -27,7 +27,7 @@ use quorate_common::{
 };
 use quorate_grid::{Input, deal::DealTerms, evidence::BatchFile, input::ChainInput};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Pause before a failed call is tried again: the node's own hiccups are shorter, and a second is
 /// nothing against a window of days.
@@ -73,6 +73,8 @@ pub struct Parts {
     pub batches: Batches,
     /// The state as of the newest final batch.
     pub finals: Finals,
+    /// Something of ours is final on the chain: its events can be read now.
+    pub news: Arc<Notify>,
 }
 
 /// See the module.
@@ -154,7 +156,10 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
         let call =
             parts.settlement.open_deal(&req, &signature, &offer.order, &offer.signature, req.tasks);
         match parts.outbox.send(call).await {
-            Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
+            Ok(receipt) => {
+                parts.news.notify_one();
+                return parts.count("open_deal", Ok(receipt.gas_used));
+            }
             Err(error @ SettleError::Reverted { .. }) => {
                 parts.count("open_deal", Err(()));
                 if already_open(&parts, order, &req).await {
@@ -191,7 +196,12 @@ async fn follow(parts: Parts, mut follower: Follower) {
                 if let Ok(head) = parts.settlement.chain().head().await {
                     parts.shared.chain_is_at(head.timestamp);
                 }
-                tokio::time::sleep(parts.shared.config.poll).await;
+                // A deal of our own is in a block by now: no need to wait for the next look.
+                let pause = tokio::time::sleep(parts.shared.config.poll);
+                tokio::select! {
+                    () = pause => {}
+                    () = parts.news.notified() => {}
+                }
             }
             Err(error) => {
                 tracing::warn!(error = %Report(&error), "chain not read");

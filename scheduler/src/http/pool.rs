@@ -1,15 +1,14 @@
 //! The pool itself: what it offers, who works in it, its batches and proofs, health and metrics.
 
 use super::{Description, State, error::ApiError};
-use actix_web::{HttpResponse, get, post, web};
+use actix_web::{HttpResponse, get, web};
 use quorate_common::{
-    api::{Amount, BatchList, BatchView, DealProof, PoolInfo, WorkerProof},
+    api::{Amount, BatchList, BatchView, DealProof, PoolInfo, WorkerList, WorkerProof, WorkerRow},
     exit::{Code, Failure},
     ids::{DealSlot, WorkerIdx},
     messages::Message as _,
 };
-use quorate_grid::{Grid, ledger::BatchState, task::Task};
-use serde_json::{Value, json};
+use quorate_grid::{Grid, WorkerView, ledger::BatchState, task::Task};
 use utoipa::OpenApi as _;
 
 /// What a requester and a worker must know.
@@ -70,9 +69,8 @@ fn gauge(grid: &Grid, metrics: &quorate_monitoring::SchedulerMetrics) {
     set(&metrics.tasks, "open", open);
     set(&metrics.tasks, "done", done);
     let workers = grid.workers();
-    let count = |keep: &dyn Fn(&quorate_grid::WorkerView) -> bool| {
-        workers.iter().filter(|worker| keep(worker)).count()
-    };
+    let count =
+        |keep: &dyn Fn(&WorkerView) -> bool| workers.iter().filter(|worker| keep(worker)).count();
     set(&metrics.workers, "offline", count(&|w| !w.connected));
     set(&metrics.workers, "idle", count(&|w| w.connected && w.busy == 0));
     set(&metrics.workers, "busy", count(&|w| w.connected && w.busy > 0));
@@ -92,20 +90,28 @@ fn gauge(grid: &Grid, metrics: &quorate_monitoring::SchedulerMetrics) {
 /// Every worker.
 #[utoipa::path(get, path = "/v1/workers", responses((status = 200, description = "quorate.workers/v1")))]
 #[get("/v1/workers")]
-pub(crate) async fn worker_list(state: web::Data<State>) -> Result<web::Json<Value>, ApiError> {
+pub(crate) async fn worker_list(
+    state: web::Data<State>,
+) -> Result<web::Json<WorkerList>, ApiError> {
     let workers = state.read(Grid::workers).await?;
-    let rows: Vec<Value> = workers
-        .iter()
-        .map(|w| {
-            json!({
-                "worker": w.worker, "owner": w.owner, "connected": w.connected, "slots": w.slots,
-                "busy": w.busy, "score": w.score, "weight": w.weight,
-                "earned": Amount(w.earned), "slashed": Amount(w.slashed),
-                "stake": Amount(w.stake), "held": Amount(w.held),
-            })
-        })
-        .collect();
-    Ok(web::Json(json!({ "schema": "quorate.workers/v1", "workers": rows })))
+    let workers = workers.iter().map(worker_row).collect();
+    Ok(web::Json(WorkerList { schema: "quorate.workers/v1".into(), workers }))
+}
+
+fn worker_row(view: &WorkerView) -> WorkerRow {
+    WorkerRow {
+        worker: view.worker,
+        owner: view.owner,
+        connected: view.connected,
+        slots: view.slots,
+        busy: view.busy,
+        score: view.score,
+        weight: view.weight,
+        earned: Amount(view.earned),
+        slashed: Amount(view.slashed),
+        stake: Amount(view.stake),
+        held: Amount(view.held),
+    }
 }
 
 /// A worker's account in the newest final batch.
@@ -169,36 +175,4 @@ fn list_batches(grid: &Grid) -> Vec<BatchView> {
 #[get("/openapi.json")]
 pub(crate) async fn openapi() -> web::Json<utoipa::openapi::OpenApi> {
     web::Json(Description::openapi())
-}
-
-/// The development chain's JSON-RPC, where the chain is in this process.
-#[post("/rpc")]
-pub(crate) async fn rpc(
-    state: web::Data<State>,
-    body: web::Json<Value>,
-) -> Result<web::Json<Value>, ApiError> {
-    let Some(node) = state.node.clone() else {
-        let message = "this scheduler keeps no chain; ask its chain node";
-        return Err(Failure::new(Code::NotFound, message).into());
-    };
-    let body = body.into_inner();
-    let answer = web::block(move || answer(&node, body)).await;
-    answer.map(web::Json).map_err(|_| ApiError(super::stopping()))
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "the node refuses what is no call")]
-fn answer(node: &quorate_chain::embedded::EmbeddedNode, body: Value) -> Value {
-    match body {
-        Value::Array(calls) => calls.into_iter().take(100).map(|call| answer(node, call)).collect(),
-        call => {
-            let id = call.get("id").cloned().unwrap_or(Value::Null);
-            let method = call.get("method").and_then(Value::as_str).unwrap_or_default();
-            let params = call.get("params").cloned().unwrap_or(Value::Array(Vec::new()));
-            match node.request(method, params) {
-                Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
-                Err(error) => json!({ "jsonrpc": "2.0", "id": id, "error": {
-                    "code": error.code, "message": error.message, "data": error.data } }),
-            }
-        }
-    }
 }

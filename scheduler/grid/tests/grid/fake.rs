@@ -58,6 +58,8 @@ pub(crate) struct Fake {
     pub(crate) habit: Habit,
     /// Whether results are small enough to come with the reveal.
     pub(crate) inline: bool,
+    /// What it runs tasks with.
+    pub(crate) engine: Digest,
     /// Whether it brings the bytes it is asked for.
     pub(crate) brings: bool,
     pub(crate) session: Option<SessionId>,
@@ -90,6 +92,7 @@ impl Fake {
             net: None,
             habit,
             inline: true,
+            engine: Digest::ZERO,
             brings: true,
             session: None,
             deals: BTreeMap::new(),

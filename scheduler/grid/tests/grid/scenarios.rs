@@ -4,12 +4,15 @@ use crate::{
     fake::{
         Fake,
         Habit::{Colluder, Honest, Liar, Mute, Quitter, Slow},
-        Held, Stage,
+        Held, Stage, digest_of,
     },
     world::{Asks, World, task},
 };
 use alloy_primitives::B256;
-use quorate_common::ids::{DealSlot, WorkerIdx};
+use quorate_common::{
+    digest::Digest,
+    ids::{DealSlot, WorkerIdx},
+};
 use quorate_grid::{
     Input,
     input::{ChainInput, Ticket},
@@ -35,7 +38,6 @@ fn one_replica_suffices_at_trust_one() {
         "worker-1 < assign deal-0/0 round 0
          worker-1 < ack commit deal-0/0 #1
          worker-1 < set deal-0/0 of 1
-         keep right
          worker-1 < ack reveal deal-0/0 #2
          worker-1 < settled deal-0/0: +990 -0 score 0
          deal-0/0 consensus on right: 1 replicas, 0 dissents",
@@ -57,7 +59,6 @@ fn three_newcomers_agree() {
          worker-1 < set deal-0/0 of 3
          worker-3 < set deal-0/0 of 3
          worker-2 < set deal-0/0 of 3
-         keep right
          worker-1 < ack reveal deal-0/0 #4
          worker-2 < ack reveal deal-0/0 #5
          worker-3 < ack reveal deal-0/0 #6
@@ -66,6 +67,45 @@ fn three_newcomers_agree() {
          worker-3 < settled deal-0/0: +330 -0 score 1
          deal-0/0 consensus on right: 3 replicas, 0 dissents",
     );
+}
+
+#[test]
+fn engines_that_may_differ_never_vote_together() {
+    let mut world = World::new();
+    let with = |idx: u32, engine: &str| Fake {
+        engine: digest_of(engine),
+        ..Fake::new(idx, u8::try_from(idx).unwrap(), Honest)
+    };
+    world.worker(with(1, "old"));
+    world.deal(Asks::default());
+    for idx in 2..5 {
+        world.worker(with(idx, "new"));
+    }
+    world.worker(with(5, "old"));
+    world.run();
+    assert!(matches!(world.grid.task(task(0, 0)), Some(Task::Open(open)) if open.replicas.len() == 2));
+    world.worker(with(6, "old"));
+    world.run();
+    let trace = world.take_trace();
+    assert!(trace.contains("deal-0/0 consensus on right: 3 replicas"), "{trace}");
+    assert!(trace.contains("worker-6 < settled"), "{trace}");
+}
+
+#[test]
+fn an_engine_that_left_before_it_voted_binds_nobody() {
+    let mut world = World::new();
+    let with = |idx: u32, engine: &str, habit| Fake {
+        engine: digest_of(engine),
+        ..Fake::new(idx, u8::try_from(idx).unwrap(), habit)
+    };
+    world.worker(with(1, "old", Quitter));
+    world.deal(Asks::default());
+    for idx in 2..5 {
+        world.worker(with(idx, "new", Honest));
+    }
+    world.run();
+    let trace = world.take_trace();
+    assert!(trace.contains("deal-0/0 consensus on right: 4 replicas"), "{trace}");
 }
 
 #[test]
@@ -83,9 +123,7 @@ fn one_liar_costs_two_replicas_more() {
          worker-1 < set deal-0/0 of 3
          worker-3 < set deal-0/0 of 3
          worker-2 < set deal-0/0 of 3
-         keep right
          worker-1 < ack reveal deal-0/0 #4
-         keep lie of worker-2
          worker-2 < ack reveal deal-0/0 #5
          worker-3 < ack reveal deal-0/0 #6",
     );
@@ -138,9 +176,7 @@ fn a_majority_of_newcomers_loses_against_one_with_a_name() {
          worker-7 < set deal-1/0 of 3
          worker-6 < set deal-1/0 of 3
          worker-2 < set deal-1/0 of 3
-         keep right
          worker-2 < ack reveal deal-1/0 #718
-         keep wrong
          worker-6 < ack reveal deal-1/0 #719
          worker-7 < ack reveal deal-1/0 #720
          worker-6 < settled deal-1/0: +0 -300 score 0
@@ -169,7 +205,6 @@ fn a_lost_worker_is_replaced_at_once() {
         "worker-2 < assign deal-0/0 round 0
          worker-2 < ack commit deal-0/0 #1
          worker-2 < set deal-0/0 of 1
-         keep right
          worker-2 < ack reveal deal-0/0 #2
          worker-2 < settled deal-0/0: +990 -0 score 0
          deal-0/0 consensus on right: 2 replicas, 0 dissents",
@@ -189,11 +224,9 @@ fn a_replica_given_back_goes_to_another() {
          worker-2 < assign deal-0/1 round 0
          worker-2 < ack commit deal-0/1 #2
          worker-2 < set deal-0/1 of 1
-         keep right
          worker-2 < ack reveal deal-0/0 #3
          worker-2 < settled deal-0/0: +990 -0 score 0
          deal-0/0 consensus on right: 1 replicas, 0 dissents
-         keep right
          worker-2 < ack reveal deal-0/1 #4
          worker-2 < settled deal-0/1: +990 -0 score 0
          deal-0/1 consensus on right: 2 replicas, 0 dissents",
@@ -215,7 +248,6 @@ fn a_commit_after_the_lease_still_counts() {
          worker-1 < welcome worker-1, stake 1000000, score 0
          worker-1 < ack commit deal-0/0 #1
          worker-1 < set deal-0/0 of 1
-         keep right
          worker-1 < ack reveal deal-0/0 #2
          worker-1 < settled deal-0/0: +990 -0 score 0
          deal-0/0 consensus on right: 1 replicas, 0 dissents",
@@ -242,7 +274,6 @@ fn a_second_absence_has_a_lease_of_its_own() {
         "worker-2 < assign deal-0/0 round 0
          worker-2 < ack commit deal-0/0 #1
          worker-2 < set deal-0/0 of 1
-         keep right
          worker-2 < ack reveal deal-0/0 #2
          worker-2 < settled deal-0/0: +990 -0 score 0
          deal-0/0 consensus on right: 2 replicas, 0 dissents",
@@ -271,7 +302,6 @@ fn no_owner_has_two_replicas_of_a_task() {
          worker-1 < set deal-0/0 of 3
          worker-3 < set deal-0/0 of 3
          worker-4 < set deal-0/0 of 3
-         keep right
          worker-1 < ack reveal deal-0/0 #4
          worker-3 < ack reveal deal-0/0 #5
          worker-4 < ack reveal deal-0/0 #6
@@ -339,9 +369,7 @@ fn no_quorum_with_all_replicas_there_may_be() {
          worker-1 < set deal-0/0 of 3
          worker-3 < set deal-0/0 of 3
          worker-2 < set deal-0/0 of 3
-         keep right
          worker-1 < ack reveal deal-0/0 #4
-         keep lie of worker-2
          worker-2 < ack reveal deal-0/0 #5
          worker-3 < ack reveal deal-0/0 #6
          worker-1 < settled deal-0/0: +0 -0 score 0
@@ -408,7 +436,6 @@ fn a_deal_nobody_can_afford_does_not_hold_up_the_next() {
         "worker-1 < assign deal-1/0 round 0
          worker-1 < ack commit deal-1/0 #1
          worker-1 < set deal-1/0 of 1
-         keep right
          worker-1 < ack reveal deal-1/0 #2
          worker-1 < settled deal-1/0: +990 -0 score 0
          deal-1/0 consensus on right: 1 replicas, 0 dissents",
@@ -556,7 +583,6 @@ fn a_second_commit_does_not_replace_the_first() {
         "worker-2 < ack commit deal-0/0 #2
          worker-2 < set deal-0/0 of 2
          worker-1 < set deal-0/0 of 2
-         keep right
          worker-1 < ack reveal deal-0/0 #3
          worker-2 < ack reveal deal-0/0 #4
          worker-1 < settled deal-0/0: +495 -0 score 1
@@ -706,6 +732,7 @@ fn strangers_and_double_connections_are_shown_the_door() {
         vote_key,
         slots,
         net: None,
+        engine: Digest::ZERO,
         holding: Vec::new(),
     };
     world.input(hello(node_key, vote_key));

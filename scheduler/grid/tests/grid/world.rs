@@ -207,9 +207,9 @@ impl World {
         fake.session = Some(session);
         (fake.commits, fake.reveals) = (Vec::new(), Vec::new());
         let (node_key, vote_key) = (fake.node_key, fake.key.address());
-        let (slots, net, holding) = (fake.slots, fake.net, fake.holding());
+        let (slots, net, engine, holding) = (fake.slots, fake.net, fake.engine, fake.holding());
         fake.repeat(&self.separator);
-        self.input(Input::Connected { session, node_key, vote_key, slots, net, holding });
+        self.input(Input::Connected { session, node_key, vote_key, slots, net, engine, holding });
         session
     }
 
@@ -260,10 +260,6 @@ impl World {
                 self.say(&format!(
                     "{task} {outcome}{result}: {replicas} replicas, {dissents} dissents"
                 ));
-            }
-            Effect::Keep(inline) => {
-                let result = String::from_utf8(inline.blobs[0].clone()).unwrap();
-                self.say(&format!("keep {result}"));
             }
             Effect::OpenDeal { order, .. } => {
                 self.say(&format!("open deal of {}", &order.to_string()[..10]))
