@@ -72,12 +72,24 @@ pub fn signer_of_one(
     path: &[B256],
     signature: &Signature,
 ) -> Option<Address> {
+    recover(digest_by_one(separator, hash, index, count, path)?, signature)
+}
+
+/// What was signed for the frame that holds `hash` at `index`, by its path alone; `None` if no frame
+/// has such a place. Every message of a frame gives the same.
+pub fn digest_by_one(
+    separator: &Separator,
+    hash: B256,
+    index: u32,
+    count: u32,
+    path: &[B256],
+) -> Option<B256> {
     let whole = count as usize;
     if index >= count || whole > FRAME_MESSAGES_MAX || path.len() != depth(count) {
         return None;
     }
     let root = merkle::root_of(leaf(hash), u64::from(index), path);
-    recover(separator.digest(Frame { root, count }.struct_hash()), signature)
+    Some(separator.digest(Frame { root, count }.struct_hash()))
 }
 
 /// The leaf of a struct hash: hashed once more, so that a leaf's preimage has 32 bytes and a node's 64.

@@ -449,6 +449,8 @@ fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
     let server =
         HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
             .workers(2)
+            // An event of an order is a small packet, and must not wait for the one before it.
+            .tcp_nodelay(true)
             .max_connections(http::CONNECTIONS_MAX)
             .client_request_timeout(Duration::from_secs(10))
             .shutdown_timeout(5)

@@ -5,7 +5,7 @@
 #[path = "support/pool.rs"]
 mod pool;
 
-use pool::{Line, MODULE, Pool, PURSE, Worker, on_system};
+use pool::{Line, MODULE, PURSE, Pool, Worker, on_system};
 use quorate_common::{
     Address, B256,
     api::PlaceOrder,
@@ -37,22 +37,84 @@ fn field_cases(pool: &Pool, req: &ReqOrder, unix_s: u64) -> Vec<Case> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let price = req.max_unit_price;
     vec![
-        ("another pool", changed(pool, req, |r| r.pool = PoolId(99)), 400, words(&["`poolId` is 99", "expected 0 (any) or 1"])),
-        ("too cheap", changed(pool, req, |r| r.max_unit_price -= 1), 402,
-            vec!["`maxUnitPrice`".into(), (price - 1).to_string(), price.to_string()]),
-        ("no tasks", changed(pool, req, |r| r.tasks = 0), 400, words(&["`tasks` is 0", "1 to 65536"])),
-        ("too many tasks", changed(pool, req, |r| r.tasks = 65_537), 400, words(&["`tasks` is 65537", "1 to 65536"])),
-        ("not the bag's", changed(pool, req, |r| r.tasks = 2), 400, words(&["`tasks` is 2", "the bag's 3 tasks"])),
-        ("no trust", changed(pool, req, |r| r.trust = 0), 400, words(&["`trust` is 0", "1 to 1000000"])),
-        ("too much trust", changed(pool, req, |r| r.trust = 1_000_001), 400, words(&["`trust` is 1000001"])),
-        ("no replicas", changed(pool, req, |r| r.replicas = 0), 400, words(&["`replicas` is 0", "1 to 15"])),
-        ("too many replicas", changed(pool, req, |r| r.replicas = 16), 400, words(&["`replicas` is 16", "1 to 15"])),
-        ("no time", changed(pool, req, |r| r.max_task_time = 0), 400, words(&["`maxTaskTime` is 0", "1 to 86400 s"])),
-        ("too much time", changed(pool, req, |r| r.max_task_time = 86_401), 400, words(&["`maxTaskTime` is 86401"])),
-        ("expired", changed(pool, req, |r| r.expiry = unix_s - 1), 400,
-            vec!["`expiry`".into(), (unix_s - 1).to_string(), "later than now".into()]),
-        ("over", changed(pool, req, |r| r.deadline = unix_s - 1), 400,
-            vec!["`deadline`".into(), (unix_s - 1).to_string(), "later than now".into()]),
+        (
+            "another pool",
+            changed(pool, req, |r| r.pool = PoolId(99)),
+            400,
+            words(&["`poolId` is 99", "expected 0 (any) or 1"]),
+        ),
+        (
+            "too cheap",
+            changed(pool, req, |r| r.max_unit_price -= 1),
+            402,
+            vec!["`maxUnitPrice`".into(), (price - 1).to_string(), price.to_string()],
+        ),
+        (
+            "no tasks",
+            changed(pool, req, |r| r.tasks = 0),
+            400,
+            words(&["`tasks` is 0", "1 to 65536"]),
+        ),
+        (
+            "too many tasks",
+            changed(pool, req, |r| r.tasks = 65_537),
+            400,
+            words(&["`tasks` is 65537", "1 to 65536"]),
+        ),
+        (
+            "not the bag's",
+            changed(pool, req, |r| r.tasks = 2),
+            400,
+            words(&["`tasks` is 2", "the bag's 3 tasks"]),
+        ),
+        (
+            "no trust",
+            changed(pool, req, |r| r.trust = 0),
+            400,
+            words(&["`trust` is 0", "1 to 1000000"]),
+        ),
+        (
+            "too much trust",
+            changed(pool, req, |r| r.trust = 1_000_001),
+            400,
+            words(&["`trust` is 1000001"]),
+        ),
+        (
+            "no replicas",
+            changed(pool, req, |r| r.replicas = 0),
+            400,
+            words(&["`replicas` is 0", "1 to 15"]),
+        ),
+        (
+            "too many replicas",
+            changed(pool, req, |r| r.replicas = 16),
+            400,
+            words(&["`replicas` is 16", "1 to 15"]),
+        ),
+        (
+            "no time",
+            changed(pool, req, |r| r.max_task_time = 0),
+            400,
+            words(&["`maxTaskTime` is 0", "1 to 86400 s"]),
+        ),
+        (
+            "too much time",
+            changed(pool, req, |r| r.max_task_time = 86_401),
+            400,
+            words(&["`maxTaskTime` is 86401"]),
+        ),
+        (
+            "expired",
+            changed(pool, req, |r| r.expiry = unix_s - 1),
+            400,
+            vec!["`expiry`".into(), (unix_s - 1).to_string(), "later than now".into()],
+        ),
+        (
+            "over",
+            changed(pool, req, |r| r.deadline = unix_s - 1),
+            400,
+            vec!["`deadline`".into(), (unix_s - 1).to_string(), "later than now".into()],
+        ),
     ]
 }
 
@@ -71,15 +133,45 @@ async fn other_cases(pool: &Pool, req: &ReqOrder) -> Vec<Case> {
     let rich = pool.order(60_000).await;
     let cost = rich.max_unit_price * 60_000;
     vec![
-        ("another chain", pool.sign_for(req.clone(), chain), 403, vec![says.clone(), requester.clone()]),
-        ("another contract", pool.sign_for(req.clone(), contract), 403, vec![says, requester.clone()]),
+        (
+            "another chain",
+            pool.sign_for(req.clone(), chain),
+            403,
+            vec![says.clone(), requester.clone()],
+        ),
+        (
+            "another contract",
+            pool.sign_for(req.clone(), contract),
+            403,
+            vec![says, requester.clone()],
+        ),
         ("changed after signing", forged, 403, vec!["signature".into(), requester]),
-        ("no signature", garbage, 400, vec!["`signature`".into(), "0xnot hex".into(), "128 hex digits".into()]),
+        (
+            "no signature",
+            garbage,
+            400,
+            vec!["`signature`".into(), "0xnot hex".into(), "128 hex digits".into()],
+        ),
         ("half a signature", short, 400, vec!["`signature`".into(), "128 hex digits".into()]),
-        ("no app", changed(pool, req, |r| r.app = missing), 404, vec!["app".into(), Digest::from(missing).to_string(), "PUT /v1/blobs".into()]),
-        ("no bag", changed(pool, req, |r| r.params = missing), 404, vec!["bag".into(), Digest::from(missing).to_string()]),
+        (
+            "no app",
+            changed(pool, req, |r| r.app = missing),
+            404,
+            vec!["app".into(), Digest::from(missing).to_string(), "PUT /v1/blobs".into()],
+        ),
+        (
+            "no bag",
+            changed(pool, req, |r| r.params = missing),
+            404,
+            vec!["bag".into(), Digest::from(missing).to_string()],
+        ),
         ("a bag that is none", changed(pool, req, |r| r.params = junk), 400, vec!["bag".into()]),
-        ("no money", pool.sign(rich), 402, vec![PURSE.to_string(), cost.to_string(), "deposit".into()]),
+        (
+            "no money",
+            pool.sign(rich),
+            402,
+            vec![PURSE.to_string(), cost.to_string(), "deposit".into()],
+        ),
     ]
 }
 
@@ -306,8 +398,7 @@ fn a_torn_tail_is_cut_and_said_and_a_broken_middle_stops_the_start() {
     assert!(Program::start(data.path()).serves);
     on_system(async {
         let pool = Pool::start(data.path()).await;
-        let list: Value =
-            reqwest::get(pool.url("/v1/orders")).await.unwrap().json().await.unwrap();
+        let list: Value = reqwest::get(pool.url("/v1/orders")).await.unwrap().json().await.unwrap();
         assert_eq!(list["orders"].as_array().unwrap().len(), 3, "{list}");
         assert!(!MODULE.is_empty());
         pool.running.stop().await;

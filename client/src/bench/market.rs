@@ -61,6 +61,7 @@ impl LocalChain {
         // The scheduler is the only caller, and may be busy for a while: nobody hangs up on it.
         let server = HttpServer::new(app)
             .workers(1)
+            .tcp_nodelay(true)
             .keep_alive(actix_web::http::KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
             .disable_signals()

@@ -152,6 +152,7 @@ impl Grid {
         let tree = open.set_tree();
         let n = u8::try_from(open.commitments().len()).expect("at most fifteen replicas");
         open.sets.push(SetRec { root: tree.root(), n, reveal_deadline });
+        open.trees.push(tree);
     }
 
     fn apply_revealed(&mut self, record: &Record) {

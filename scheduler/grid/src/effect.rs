@@ -14,8 +14,7 @@ use quorate_common::{
     ids::{DealSlot, TaskKey, WorkerIdx},
     messages::{Header, ReqOrder},
     wire::{
-        AssignItem, CommitAckItem, CommitSetItem, DealInfo, Goodbye, RevealAckItem,
-        SettledItem,
+        AssignItem, CommitAckItem, CommitSetItem, DealInfo, Goodbye, RevealAckItem, SettledItem,
     },
 };
 

@@ -14,6 +14,7 @@ use alloy_primitives::{Address, B256};
 use quorate_common::{
     clock::Now,
     ids::{TaskKey, WorkerIdx},
+    merkle::{SET_DEPTH, Tree},
     wire::{AssignItem, CommitSetItem, GaveUp, Goodbye},
 };
 
@@ -133,10 +134,18 @@ impl Grid {
         let set = open.sets.get(usize::from(replica.attempt))?;
         let members = open.commitments();
         let position = members.iter().position(|(_, member, _)| *member == worker)?;
-        let leaves = members[..usize::from(set.n)].iter();
-        let leaves = leaves.map(|(_, w, c)| crate::apply::set_leaf(*w, *c)).collect();
-        let tree = quorate_common::merkle::Tree::new(quorate_common::merkle::SET_DEPTH, leaves);
-        let path = tree.path(position as u64).try_into().ok()?;
+        // A snapshot has no trees; those frozen after it come behind those it had.
+        let first = open.sets.len() - open.trees.len();
+        let tree = usize::from(replica.attempt).checked_sub(first).map(|at| &open.trees[at]);
+        let path = match tree {
+            Some(tree) => tree.path(position as u64),
+            None => {
+                let leaves = members[..usize::from(set.n)].iter();
+                let leaves = leaves.map(|(_, w, c)| crate::apply::set_leaf(*w, *c)).collect();
+                Tree::new(SET_DEPTH, leaves).path(position as u64)
+            }
+        };
+        let path = path.try_into().ok()?;
         Some(CommitSetItem {
             task: key,
             attempt: replica.attempt,

@@ -5,7 +5,9 @@ use crate::{
     poco::{Ballot, Outcome, Tally, weight},
 };
 use alloy_primitives::B256;
-use quorate_common::{accounts::Vote, digest::Digest, ids::WorkerIdx, keys::Signature};
+use quorate_common::{
+    accounts::Vote, digest::Digest, ids::WorkerIdx, keys::Signature, merkle::Tree,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -29,6 +31,9 @@ pub struct Open {
     pub sets: Vec<SetRec>,
     /// Digests whose bytes are here.
     pub stored: BTreeSet<Digest>,
+    /// The trees of the frozen sets, while they are at hand: each member is shown its path. Derived.
+    #[serde(skip)]
+    pub trees: Vec<Tree>,
     /// Who was asked for the winning bytes, in turn. Volatile: after a restart all are asked again.
     #[serde(skip)]
     pub asked: Vec<WorkerIdx>,

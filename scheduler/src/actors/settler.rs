@@ -15,7 +15,7 @@ use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use quorate_chain::{
     error::SettleError,
     events::{ChainEvent, DealOpened, Follower},
-    outbox::Outbox,
+    outbox::{Call, Outbox, Receipt},
     settlement::Settlement,
 };
 use quorate_common::{
@@ -150,16 +150,11 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
     let OpenDeal { order, req, signature } = open;
     let offer = parts.shared.offer.clone();
     loop {
-        if already_open(&parts, order, &req).await {
-            return;
-        }
+        // After a restart it may be open already: the contract refuses it then, at no cost.
         let call =
             parts.settlement.open_deal(&req, &signature, &offer.order, &offer.signature, req.tasks);
-        match parts.outbox.send(call).await {
-            Ok(receipt) => {
-                parts.news.notify_one();
-                return parts.count("open_deal", Ok(receipt.gas_used));
-            }
+        match send_and_tell(&parts, call).await {
+            Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
             Err(error @ SettleError::Reverted { .. }) => {
                 parts.count("open_deal", Err(()));
                 if already_open(&parts, order, &req).await {
@@ -175,6 +170,13 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
             }
         }
     }
+}
+
+/// Sends a transaction whose events somebody waits for: they are read as soon as it is mined.
+async fn send_and_tell(parts: &Parts, call: Call) -> Result<Receipt, SettleError> {
+    let (prepared, mined) = parts.outbox.mine(call).await?;
+    parts.news.notify_one();
+    parts.outbox.finish(&prepared, mined).await
 }
 
 async fn already_open(parts: &Parts, order: B256, req: &ReqOrder) -> bool {
@@ -282,20 +284,29 @@ async fn commit(parts: Parts, mut queue: mpsc::Receiver<SealBatch>) {
 }
 
 async fn commit_one(parts: &Parts, seal: SealBatch) {
-    let SealBatch { header, file } = seal;
     // The fence comes first: a scheduler on an old disk must not sign a second history.
-    let there = until_known(parts, &header).await;
-    if let Err(fault) = parts.finals.check(&parts.shared, &header, &file) {
-        // The watcher's own code says the batch could be proven wrong: nothing may be signed.
-        die("the check of our own batch", &fault);
-    }
-    let shared = &parts.shared;
-    let sealed = parts.batches.seal(&shared.signer, &shared.separator, &header, &file);
-    let sealed = sealed.unwrap_or_else(|error| die("sealing a batch", &error));
+    let there = until_known(parts, &seal.header).await;
+    let header = seal.header.clone();
+    let own = parts.clone();
+    // A large batch takes a second, and orders must not wait for it.
+    let sealed = tokio::task::spawn_blocking(move || check_and_seal(&own, seal)).await;
+    let signature = sealed.unwrap_or_else(|error| die("sealing a batch", &error));
     if !there {
-        send_batch(parts, &header, &sealed.seal.header).await;
+        send_batch(parts, &header, &signature).await;
     }
     parts.tell(Input::Committed { index: header.index });
+}
+
+/// Signs a batch and keeps its evidence, if the watcher's own code finds nothing wrong with it.
+fn check_and_seal(parts: &Parts, seal: SealBatch) -> Signature {
+    let SealBatch { header, file } = seal;
+    let shared = &parts.shared;
+    if let Err(fault) = parts.finals.check(shared, &header, &file) {
+        // It could be proven wrong: nothing may be signed.
+        die("the check of our own batch", &fault);
+    }
+    let sealed = parts.batches.seal(&shared.signer, &shared.separator, &header, &file);
+    sealed.unwrap_or_else(|error| die("sealing a batch", &error)).seal.header
 }
 
 /// Sends a batch until it is on chain.

@@ -19,11 +19,7 @@ use quorate_scheduler::{
     system::{self, Boot, Running, key_paths},
 };
 use serde_json::Value;
-use std::{
-    net::Ipv4Addr,
-    path::Path,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 /// What must come at all comes within this time.
 const PATIENCE: Duration = Duration::from_secs(20);

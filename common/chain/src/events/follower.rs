@@ -95,7 +95,6 @@ impl Follower {
         let Some(boundary) = boundary.filter(|number| *number > self.cursor.number) else {
             return Ok(None);
         };
-        self.check_continuity().await?;
         let from = self.cursor.number + 1;
         let (to, logs) = self.read_range(from, boundary).await?;
         let Some(block) = self.chain.block(BlockRef::Number(to)).await? else {

@@ -23,9 +23,8 @@ impl Fees {
     /// What the chain asks now: twice the base fee, which can grow by an eighth a block, so that
     /// six full blocks in a row do not price the transaction out.
     pub(super) async fn now(chain: &Chain) -> Result<Self, SettleError> {
-        let base = chain.head().await?.base_fee;
-        let tip = chain.priority_fee().await?;
-        Ok(Self::from_base(base, tip))
+        let (head, tip) = tokio::join!(chain.head(), chain.priority_fee());
+        Ok(Self::from_base(head?.base_fee, tip?))
     }
 
     fn from_base(base: u64, tip: u128) -> Self {

@@ -9,15 +9,16 @@ use crate::{
     poco::{Ballot, Judgement, Outcome, Terms, judge, tally},
     task::SetRec,
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use quorate_common::{
     accounts::{DealAccount, TaskRec, Vote, WorkerAccount, votes_hash},
     frame,
     ids::{DEALS_MAX, DealId, DealSlot, PoolId, REPLICAS_MAX, TASKS_MAX, WORKERS_MAX, WorkerIdx},
-    keys::Signature,
+    keys::{Signature, recover},
     merkle::{BITMAP_DEPTH, Partial, SET_DEPTH, Tree, proves, root_of},
     messages::{Commit, Message as _, Reveal, Separator},
 };
+use std::collections::BTreeMap;
 
 /// Running totals of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +87,18 @@ pub(super) fn check_terms(pool: PoolId, terms: &DealTerms) -> Result<(), Fault> 
     ensure(open, Fault::Terms, format_args!("an order for {pool}"), req.pool)
 }
 
+/// Who signed the frames that were looked at already: a frame's votes are spread over a batch, and to
+/// recover a signer costs as much as two hundred hashes.
+#[derive(Debug, Default)]
+pub(super) struct Signers(BTreeMap<(B256, B256, B256), Option<Address>>);
+
+impl Signers {
+    fn of(&mut self, digest: B256, signature: Signature) -> Option<Address> {
+        let known = self.0.entry((digest, signature.r, signature.vs));
+        *known.or_insert_with(|| recover(digest, &signature))
+    }
+}
+
 impl Step<'_> {
     /// Repeats the step, all but signatures and the state tree.
     ///
@@ -103,16 +116,16 @@ impl Step<'_> {
     }
 
     /// Checks every vote's signature: one recovery each, by far the dearest part of a step.
-    pub(super) fn check_signatures(&self) -> Result<(), Fault> {
+    pub(super) fn check_signatures(&self, signers: &mut Signers) -> Result<(), Fault> {
         for (vote, voter) in self.votes.iter().zip(self.voters) {
             let expected = Some(voter.identity.vote_key);
-            let found = self.signer(vote);
+            let found = self.signer(vote, signers);
             ensure(found == expected, Fault::VoteSignature, who(expected), who(found))?;
         }
         Ok(())
     }
 
-    fn signer(&self, vote: &Vote) -> Option<alloy_primitives::Address> {
+    fn signer(&self, vote: &Vote, signers: &mut Signers) -> Option<Address> {
         let set = self.sets.get(usize::from(vote.attempt))?;
         let (pool, task_id, attempt) = (self.pool, self.task_id(), vote.attempt);
         let hash = if vote.digest.is_zero() {
@@ -121,9 +134,9 @@ impl Step<'_> {
             let (set_root, digest, salt) = (set.root, vote.digest, vote.salt);
             Reveal { pool, task_id, attempt, set_root, digest, salt }.struct_hash()
         };
-        let signature = Signature { r: vote.r, vs: vote.vs };
         let (index, count) = (vote.frame_index, vote.frame_count);
-        frame::signer_of_one(self.separator, hash, index, count, &vote.path, &signature)
+        let digest = frame::digest_by_one(self.separator, hash, index, count, &vote.path)?;
+        signers.of(digest, Signature { r: vote.r, vs: vote.vs })
     }
 
     fn task_id(&self) -> B256 {

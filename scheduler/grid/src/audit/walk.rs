@@ -3,7 +3,7 @@
 
 use super::{
     fault::{Fault, ensure, fault, same},
-    step::{After, Step, Totals, VoterBefore, check_terms},
+    step::{After, Signers, Step, Totals, VoterBefore, check_terms},
 };
 use crate::{
     deal::DealTerms,
@@ -28,6 +28,7 @@ pub(super) struct Walk<'a> {
     workers: BTreeMap<u32, Option<WorkerAccount>>,
     tree: Partial,
     totals: Totals,
+    signers: Signers,
     done: u32,
 }
 
@@ -59,8 +60,8 @@ impl<'a> Walk<'a> {
         let mut tree = Partial::new(STATE_DEPTH, file.pre_state_root);
         let workers = learn_workers(file, &mut tree)?;
         let deals = learn_deals(file, &mut tree)?;
-        let (totals, done) = (Totals::default(), 0);
-        Ok(Self { separator, file, deals, workers, tree, totals, done })
+        let (totals, signers, done) = (Totals::default(), Signers::default(), 0);
+        Ok(Self { separator, file, deals, workers, tree, totals, signers, done })
     }
 
     /// The next task's place.
@@ -95,6 +96,8 @@ impl<'a> Walk<'a> {
     }
 
     fn repeat(&mut self, task: &TaskEvidence, signatures: bool) -> Result<After, Fault> {
+        // Out of `self` for as long as the step borrows from it.
+        let mut signers = std::mem::take(&mut self.signers);
         let voters = self.voters(task)?;
         let deal = self.deal(task)?;
         let (word, word_path) = deal.word(task.rec.task_idx);
@@ -115,8 +118,9 @@ impl<'a> Walk<'a> {
         };
         let after = step.take()?;
         if signatures {
-            step.check_signatures()?;
+            step.check_signatures(&mut signers)?;
         }
+        self.signers = signers;
         after.apply(&mut self.tree, task.slot, &task.rec)?;
         Ok(after)
     }

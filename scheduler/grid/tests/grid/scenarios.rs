@@ -83,7 +83,9 @@ fn engines_that_may_differ_never_vote_together() {
     }
     world.worker(with(5, "old"));
     world.run();
-    assert!(matches!(world.grid.task(task(0, 0)), Some(Task::Open(open)) if open.replicas.len() == 2));
+    assert!(
+        matches!(world.grid.task(task(0, 0)), Some(Task::Open(open)) if open.replicas.len() == 2)
+    );
     world.worker(with(6, "old"));
     world.run();
     let trace = world.take_trace();
