@@ -5,7 +5,11 @@ use quorate_chain::{outbox::Finality, presets::preset};
 use quorate_common::config::{ConfigError, Key, Layers};
 use quorate_common::{Address, ids::PoolId};
 use quorate_grid::policy::Policy;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// Every key.
 pub const KEYS: &[Key] = &[
@@ -118,6 +122,16 @@ pub enum ChainAt {
     Embedded,
     /// A JSON-RPC node.
     Url(String),
+}
+
+/// Where somebody on this machine finds a door that listens on every address.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// The settings, checked.

@@ -54,6 +54,11 @@ pub fn bank() -> Signer {
     account(0)
 }
 
+/// The contract of every development chain.
+pub fn contract() -> Address {
+    bank().address().create(1)
+}
+
 impl DevChain {
     /// Starts the chain, in memory or kept at `path`, and puts the contracts on it if they are not.
     ///
@@ -71,7 +76,7 @@ impl DevChain {
         let chain = Chain::connect(&ChainUrl::Embedded(node.clone())).map_err(failure)?;
         // The first two transactions of the bank are the deployments, so their addresses are known.
         let token = bank.address().create(0);
-        let contract = bank.address().create(1);
+        let contract = contract();
         let outbox = Outbox::new(chain.clone(), bank.clone(), outbox_config());
         if chain.code(token).await.map_err(failure)?.is_empty() {
             deploy_token(&outbox, bank.address()).await.map_err(failure)?;

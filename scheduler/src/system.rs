@@ -18,11 +18,13 @@ use crate::{
         settler::{Parts as SettlerParts, SettlerActor},
     },
     blobs::Blobs,
-    config::Config,
+    config::{Config, reachable},
+    failure,
     finals::Finals,
     http::{self, State},
     index,
     journal::{Journal, Options, snapshot::Snapshots, writer::Writer},
+    reset,
     sealed::Batches,
     shared::{Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
@@ -30,7 +32,7 @@ use crate::{
 };
 use actix::{Actor as _, Addr, Arbiter};
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
-use quinn::{Endpoint, EndpointConfig};
+use quinn::Endpoint;
 use quorate_chain::{
     embedded::EmbeddedNode,
     events::{Cursor, Follower},
@@ -129,9 +131,9 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         final_within: Duration::from_secs(3600),
     };
     let chain = settlement.chain().clone();
-    chain.expect_chain(domain.chain_id).await.map_err(chain_failure)?;
+    chain.expect_chain(domain.chain_id).await.map_err(failure::chain)?;
     let follower = follower(&shared, &settlement, grid.cursor()).await?;
-    let finalized = settlement.pool(pool).await.map_err(chain_failure)?.finalized;
+    let finalized = settlement.pool(pool).await.map_err(failure::chain)?.finalized;
     let batches = memory.batches.clone();
     let finals = Finals::open(&shared, &batches, finalized);
     let grid = memory.start(grid, seq, &shared)?;
@@ -149,7 +151,8 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     grid.do_send(MeetSettler(settler));
     let (endpoint, quic_runtime) = quic(&shared, &grid)?;
     let quic = endpoint.local_addr().map_err(|error| Failure::new(Code::Internal, error))?;
-    let public = shared.config.quic_public.clone().unwrap_or_else(|| quic.to_string());
+    let public = shared.config.quic_public.clone();
+    let public = public.unwrap_or_else(|| reachable(quic).to_string());
     let state = State {
         shared: Arc::clone(&shared),
         grid: grid.clone(),
@@ -175,7 +178,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
 
 fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
     let config = &shared.config;
-    let api = config.http_public.clone().unwrap_or_else(|| format!("http://{http}"));
+    let api = config.http_public.clone().unwrap_or_else(|| format!("http://{}", reachable(http)));
     let rpc = match &config.chain {
         crate::config::ChainAt::Embedded => Some(format!("{api}/rpc")),
         crate::config::ChainAt::Url(url) => Some(url.clone()),
@@ -382,11 +385,6 @@ fn broken(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(Code::Internal, format!("{what}: {}", Report(error)))
 }
 
-fn chain_failure(error: quorate_chain::error::SettleError) -> Failure {
-    Failure::new(Code::Chain, Report(&error))
-        .hint("check chain.url, chain.preset and chain.contract")
-}
-
 async fn follower(
     shared: &Shared,
     settlement: &Settlement,
@@ -400,7 +398,7 @@ async fn follower(
         }
         None => {
             let first = shared.config.first_block;
-            Follower::start(chain, contract, finality, first).await.map_err(chain_failure)
+            Follower::start(chain, contract, finality, first).await.map_err(failure::chain)
         }
     }
 }
@@ -425,7 +423,7 @@ fn quic(
     let endpoint = {
         let _inside = runtime.enter();
         let tokio = Arc::new(quinn::TokioRuntime);
-        Endpoint::new(EndpointConfig::default(), Some(config), socket, tokio)
+        Endpoint::new(reset::endpoint_config(&shared.node_key), Some(config), socket, tokio)
             .map_err(|error| internal(&error))?
     };
     let transport = Transport {

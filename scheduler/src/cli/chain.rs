@@ -1,0 +1,108 @@
+//! The keys of a data folder and the chain they are for.
+
+use crate::{
+    config::{ChainAt, Config},
+    dev::{self, DevChain},
+    failure,
+    system::key_paths,
+};
+use quorate_chain::{
+    embedded::EmbeddedNode,
+    keystore::{KeystoreError, Signer},
+    outbox::OutboxConfig,
+    settlement::Settlement,
+    transport::{Chain, ChainUrl},
+};
+use quorate_common::{
+    exit::{Code, Failure},
+    keys::{KeyError, NodeKey, VoteKey, node_key_at, vote_key_at},
+    messages::Domain,
+    report::Chain as Report,
+};
+use std::{io, path::Path, time::Duration};
+use zeroize::Zeroizing;
+
+/// Where the gas account's key is kept, in the data folder.
+pub(super) const GAS_KEY: &str = "keys/gas.key";
+
+/// Node and vote key of a data folder; made if they are missing.
+pub(super) fn keys(config: &Config) -> Result<(NodeKey, VoteKey), Failure> {
+    let (node, signer) = key_paths(&config.data);
+    let node = node_key_at(&node).map_err(key_failure)?;
+    Ok((node, vote_key_at(&signer).map_err(key_failure)?))
+}
+
+/// The account that pays for gas: in `file`, or the development chain's.
+pub(super) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failure> {
+    match (file, &config.chain) {
+        (Some(path), _) => gas_key(path),
+        (None, ChainAt::Embedded) => Ok(dev::bank()),
+        (None, ChainAt::Url(_)) => gas_key(&config.data.join(GAS_KEY)),
+    }
+}
+
+fn gas_key(path: &Path) -> Result<Signer, Failure> {
+    let text = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::NotFound => Code::NotFound,
+            io::ErrorKind::PermissionDenied => Code::Denied,
+            _ => Code::Internal,
+        };
+        Failure::new(code, format!("gas key {}: {error}", path.display()))
+            .hint("quorate-scheduler init --gas-key FILE, with a file of 64 hex digits")
+    })?;
+    let text = Zeroizing::new(String::from_utf8_lossy(&text).into_owned());
+    Signer::from_hex(text.trim()).map_err(|error| {
+        let code = match error {
+            KeystoreError::BadKey => Code::Usage,
+            _ => Code::Denied,
+        };
+        Failure::new(code, format!("gas key {}: {}", path.display(), Report(&error)))
+    })
+}
+
+/// The contract, and the embedded node if there is one.
+pub(super) async fn connect(
+    config: &Config,
+) -> Result<(Settlement, Option<EmbeddedNode>), Failure> {
+    let ChainAt::Url(url) = &config.chain else {
+        let dev = DevChain::start(Some(&config.data.join("chain.log"))).await?;
+        return Ok((dev.settlement, Some(dev.node)));
+    };
+    let contract = config.contract.ok_or_else(|| {
+        Failure::new(Code::Usage, "`chain.contract` is not set").hint(
+            "set it to the settlement contract's address, or, on a development chain, \
+             run quorate-scheduler init --deploy",
+        )
+    })?;
+    let domain = Domain { chain_id: config.chain_id, contract };
+    let settlement = Settlement::connect(chain(url)?, domain).await.map_err(failure::chain)?;
+    Ok((settlement, None))
+}
+
+/// A node.
+pub(super) fn chain(url: &str) -> Result<Chain, Failure> {
+    ChainUrl::parse(url).and_then(|url| Chain::connect(&url)).map_err(failure::chain)
+}
+
+/// How transactions are sent.
+pub(super) fn outbox_config(config: &Config) -> OutboxConfig {
+    OutboxConfig {
+        chain_id: config.chain_id,
+        finality: config.finality,
+        poll: config.poll,
+        mined_within: Duration::from_secs(60),
+        final_within: Duration::from_secs(3600),
+    }
+}
+
+/// Makes the data folder.
+pub(super) fn make_dir(config: &Config) -> Result<(), Failure> {
+    std::fs::create_dir_all(&config.data).map_err(|error| {
+        Failure::new(Code::Internal, format!("data {}: {error}", config.data.display()))
+    })
+}
+
+fn key_failure(error: KeyError) -> Failure {
+    Failure::new(Code::Denied, Report(&error))
+}

@@ -1,0 +1,109 @@
+//! `serve`: the pool, until somebody ends it.
+
+use super::{
+    chain::{connect, gas, keys, make_dir},
+    output::Output,
+};
+use crate::{
+    config::{ChainAt, Config},
+    dev::{self, DevChain},
+    failure,
+    system::{self, Boot, Running},
+};
+use quorate_common::{
+    exit::{Code, Failure},
+    ids::PoolId,
+};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// `serve`.
+pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
+    // From here on a signal ends the program in good order, however early it comes.
+    let mut signals = Signals::listen()?;
+    let running = tokio::select! {
+        running = open(config) => running?,
+        () = signals.next() => return Ok(()),
+    };
+    announce(&running, output)?;
+    signals.next().await;
+    tracing::info!("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+async fn open(config: Config) -> Result<Running, Failure> {
+    system::start(boot(config).await?).await
+}
+
+async fn boot(config: Config) -> Result<Boot, Failure> {
+    if matches!(config.chain, ChainAt::Url(_)) && config.pool.is_none() {
+        return Err(Failure::new(Code::Usage, "`pool.id` is not set")
+            .hint("run quorate-scheduler init first, or name its data folder with --data"));
+    }
+    make_dir(&config)?;
+    let gas = gas(&config, None)?;
+    let (settlement, node) = connect(&config).await?;
+    let (node_key, signer) = keys(&config)?;
+    let pool = match (config.pool, &node) {
+        (Some(pool), _) => pool,
+        (None, Some(node)) => {
+            let (node, settlement) = (node.clone(), settlement.clone());
+            let dev = DevChain { node, settlement, bank: dev::bank() };
+            dev.pool(signer.address(), node_key.public()).await?
+        }
+        (None, None) => return Err(Failure::new(Code::Usage, "`pool.id` is not set")),
+    };
+    let view = settlement.pool(pool).await.map_err(failure::chain)?;
+    check(pool, "signer", &view.signer, &signer.address())?;
+    check(pool, "node key", &view.node_key, &node_key.public())?;
+    Ok(Boot { config, node_key, signer, gas, settlement, pool, node })
+}
+
+/// A scheduler with other keys than the contract knows could not pay, and no worker would trust it.
+fn check<T: PartialEq + std::fmt::Display>(
+    pool: PoolId,
+    what: &str,
+    known: &T,
+    ours: &T,
+) -> Result<(), Failure> {
+    if known == ours {
+        return Ok(());
+    }
+    let text = format!("{pool} is registered with {what} {known}; this data folder has {ours}");
+    Err(Failure::new(Code::Denied, text).hint("restore DATA/keys, or set pool.id"))
+}
+
+fn announce(running: &Running, output: Output) -> Result<(), Failure> {
+    let (pool, invite, domain) = (running.shared.pool, &running.invite, running.shared.domain);
+    let document = json!({
+        "schema": "quorate.ready/v1", "pool": pool, "http": running.http, "quic": running.quic,
+        "contract": domain.contract, "chain_id": domain.chain_id, "invite": invite.to_string(),
+    });
+    output.either(&document, || {
+        format!(
+            "quorate-scheduler: {pool} is open\n  API      http://{}\n  workers  {}\n  invite   \
+             {invite}",
+            running.http, running.quic
+        )
+    })
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error| Failure::new(Code::Internal, format!("no signals: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
+    }
+}
