@@ -88,7 +88,7 @@ pub(crate) struct Global {
 enum Command {
     /// Make keys and an account, write the configuration, register and stake; repeat it at will
     Join(JoinArgs),
-    /// Work until interrupted
+    /// Work until SIGINT or SIGTERM, which end it with exit code 0; a second one ends it at once
     Run(RunArgs),
     /// Show what the worker of this data folder does
     Status,
@@ -194,15 +194,15 @@ fn on_system<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fai
 fn help(topic: &[String], output: Output) -> Result<(), Failure> {
     let topics: Vec<&str> = topic.iter().map(String::as_str).collect();
     if topics == ["exit-codes"] {
-        return output.line(exit::HELP);
+        return output.line(format!("Exit codes:\n{}", exit::HELP));
     }
     let mut command = <Cli as clap::CommandFactory>::command();
     command.build();
     let mut found = &mut command;
     for name in topics {
         found = found.find_subcommand_mut(name).ok_or_else(|| {
-            Failure::new(Code::NotFound, format!("no command or topic `{name}`"))
-                .hint("topics: exit-codes; `quorate-worker --help` lists the commands")
+            Failure::new(Code::Usage, format!("no help topic `{name}`"))
+                .hint("`quorate-worker help` lists the commands; further topics: exit-codes")
         })?;
     }
     output.line(found.render_long_help().to_string())

@@ -13,6 +13,7 @@
 mod cache;
 mod load;
 mod meter;
+mod outline;
 mod profile;
 mod run;
 mod ticker;
@@ -164,18 +165,27 @@ impl Engine {
         profile::hash()
     }
 
+    /// What [`Engine::prepare`] would say of a binary, without compiling it and without an engine:
+    /// milliseconds a megabyte. Only the types of its imports are not looked at.
+    ///
+    /// # Errors
+    /// What is wrong with the module.
+    pub fn check(wasm: &[u8]) -> Result<(), PrepareError> {
+        check_form(wasm)?;
+        weight::check(wasm)?;
+        let invalid = |error| PrepareError::Invalid { reason: sentence(&error) };
+        let wasmtime = wasmtime::Engine::new(&profile::config()).map_err(invalid)?;
+        wasmtime::Module::validate(&wasmtime, wasm).map_err(invalid)?;
+        outline::check(wasm)
+    }
+
     /// Checks and compiles a binary, or takes it from the cache. Blocks: a megabyte takes about a
     /// second per core to compile, milliseconds from the cache.
     ///
     /// # Errors
     /// What is wrong with the module. Trouble with the cache is logged and gone around.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Module, PrepareError> {
-        if wasm.len() > MODULE_BYTES_MAX {
-            return Err(PrepareError::TooLarge { len: wasm.len(), max: MODULE_BYTES_MAX });
-        }
-        if !wasm.starts_with(MAGIC) {
-            return Err(PrepareError::NotWasm);
-        }
+        check_form(wasm)?;
         let compiled = self.compile(wasm)?;
         check_imports(&compiled)?;
         check_start(&compiled)?;
@@ -207,6 +217,13 @@ impl Engine {
         }
         Ok(module)
     }
+}
+
+fn check_form(wasm: &[u8]) -> Result<(), PrepareError> {
+    if wasm.len() > MODULE_BYTES_MAX {
+        return Err(PrepareError::TooLarge { len: wasm.len(), max: MODULE_BYTES_MAX });
+    }
+    if wasm.starts_with(MAGIC) { Ok(()) } else { Err(PrepareError::NotWasm) }
 }
 
 fn check_imports(module: &wasmtime::Module) -> Result<(), PrepareError> {

@@ -35,8 +35,8 @@ fn exit_codes_and_commands_are_explained() {
     assert!(out.contains("  8  conflict: already exists"), "{out}");
     let (out, _) = ends(dir.path(), &["help", "join"], 0);
     assert!(out.contains("--owner-key-file"), "{out}");
-    let (_, err) = ends(dir.path(), &["help", "jion"], 3);
-    assert!(err.contains("no command or topic `jion`"), "{err}");
+    let (_, err) = ends(dir.path(), &["help", "jion"], 2);
+    assert!(err.contains("no help topic `jion`"), "{err}");
     let (_, err) = ends(dir.path(), &["runn"], 2);
     assert!(err.contains("unrecognized subcommand"), "{err}");
     let (_, err) = ends(dir.path(), &["--json", "runn"], 2);

@@ -546,6 +546,11 @@ fn nan_is_always_the_same_nan() {
 fn refused(bytes: &[u8], message: &str) {
     let error = engine().prepare(bytes).unwrap_err();
     assert!(error.to_string().starts_with(message), "{error}");
+    // Whoever only looks comes to the same, but for the types of imports.
+    match Engine::check(bytes) {
+        Ok(()) => assert!(matches!(error, PrepareError::Signature { .. }), "{error}"),
+        Err(error) => assert!(error.to_string().starts_with(message), "{error}"),
+    }
 }
 
 #[test]
@@ -609,6 +614,8 @@ fn features_that_differ_between_machines_are_refused() {
     ] {
         let bytes = wasm(&format!(r#"(module {body} (func (export "_start")))"#));
         let error = engine().prepare(&bytes).unwrap_err();
+        assert!(matches!(error, PrepareError::Invalid { .. }), "{body}: {error}");
+        let error = Engine::check(&bytes).unwrap_err();
         assert!(matches!(error, PrepareError::Invalid { .. }), "{body}: {error}");
     }
 }
@@ -742,7 +749,11 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(module) = engine().prepare(&bytes) {
+        let prepared = engine().prepare(&bytes);
+        if !matches!(prepared, Err(PrepareError::Signature { .. })) {
+            prop_assert_eq!(Engine::check(&bytes).is_ok(), prepared.is_ok());
+        }
+        if let Ok(module) = prepared {
             let mut short = job();
             short.limits.fuel = 1_000_000;
             match module.run(short, &Cancel::new()) {

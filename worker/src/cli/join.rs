@@ -12,6 +12,7 @@ use quorate_chain::{Address, Call, Outbox, Settlement, Signer, U256};
 use quorate_common::{
     B256,
     api::PoolInfo,
+    clock::SystemClock,
     exit::{Code, Failure},
     ids::WorkerIdx,
     invite::Invite,
@@ -232,11 +233,13 @@ impl<'a> Joining<'a> {
 
     async fn register(&self) -> Result<WorkerIdx, Failure> {
         let head = self.read(self.settlement.chain().head().await)?;
+        // A development chain mines only when there is something to mine: its head may be days old.
+        let now = SystemClock::start().now().unix_s().max(head.timestamp);
         let binding = BindWorker {
             owner: self.outbox.account(),
             node_key: self.me.node_key.public(),
             vote_key: self.me.vote_key.address(),
-            deadline: head.timestamp + BINDING_S,
+            deadline: now + BINDING_S,
         };
         let digest = self.settlement.separator().digest(binding.struct_hash());
         let signature = self.me.vote_key.sign(digest);

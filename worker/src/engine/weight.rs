@@ -75,6 +75,6 @@ fn check_weight(what: impl FnOnce() -> String, weight: u64, max: u64) -> Result<
     Ok(())
 }
 
-fn invalid(error: wasmparser::BinaryReaderError) -> PrepareError {
+pub(super) fn invalid(error: wasmparser::BinaryReaderError) -> PrepareError {
     PrepareError::Invalid { reason: super::one_line(&error.to_string()) }
 }
