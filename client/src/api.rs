@@ -196,20 +196,8 @@ impl Api {
         self.read(response, bytes_max).await
     }
 
-    /// A call that changes nothing the second time, tried again while the scheduler does not answer.
     async fn retried(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Failure> {
-        let mut backoff = Backoff::new(RETRY_FIRST_MS, RETRY_CAP_MS);
-        let mut tries = 1;
-        loop {
-            match self.sent(request()).await {
-                Err(failure) if is_unreachable(&failure) && tries < TRIES => {
-                    tracing::debug!(%failure, "trying again");
-                    pause(&mut backoff).await;
-                    tries += 1;
-                }
-                outcome => return outcome,
-            }
-        }
+        again(async || self.sent(request()).await).await
     }
 
     async fn sent(&self, request: RequestBuilder) -> Result<Response, Failure> {
@@ -256,6 +244,26 @@ impl Api {
 /// Whether the scheduler did not answer.
 pub fn is_unreachable(failure: &Failure) -> bool {
     failure.exit == Code::Unreachable as u8
+}
+
+/// Does what changes nothing the second time, and a few times again while the scheduler does not
+/// answer.
+///
+/// # Errors
+/// The last try's.
+pub async fn again<T>(mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut backoff = Backoff::new(RETRY_FIRST_MS, RETRY_CAP_MS);
+    let mut tries = 1;
+    loop {
+        match work().await {
+            Err(failure) if is_unreachable(&failure) && tries < TRIES => {
+                tracing::debug!(%failure, "trying again");
+                pause(&mut backoff).await;
+                tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Waits as long as `backoff` says.

@@ -268,6 +268,17 @@ Example:
         /// The task, from 0; without it the order's first unfinished tasks
         task: Option<u32>,
     },
+    /// Bring back into the wallet what an order paid for tasks that failed
+    #[command(after_help = "\
+A failed task is refunded once its batch is final, which is after the contract's challenge window.
+Anybody may send the transaction; the money goes to the requester's free balance in any case.
+
+Example:
+  quorate order refund 7f3k")]
+    Refund {
+        /// The order, or the beginning of its id
+        order: String,
+    },
     /// Print a task's receipt
     Receipt {
         /// The order, or the beginning of its id

@@ -3,6 +3,7 @@
 
 use crate::{
     api::{self, Api, ServerEvent},
+    output::Output,
     progress::{Progress, is_over},
 };
 use quorate_common::{
@@ -43,6 +44,27 @@ pub async fn follow(api: &Api, order: B256, progress: &mut Progress) -> Result<O
             }
         }
         api::pause(&mut backoff).await;
+    }
+}
+
+/// Does `work`, which can be broken off and repeated, until the scheduler has answered all of it. That
+/// it does not answer is no error, as for [`follow`].
+///
+/// # Errors
+/// The scheduler's refusals, and whatever else fails.
+pub async fn insist<T>(
+    output: Output,
+    mut work: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut backoff = Backoff::new(FIRST_MS, CAP_MS);
+    loop {
+        match work().await {
+            Err(failure) if api::is_unreachable(&failure) => {
+                output.note(format!("{}; trying again", failure.message));
+                api::pause(&mut backoff).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

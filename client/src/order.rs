@@ -1,6 +1,7 @@
 //! `quorate order`: what was ordered, where it stands, and what came out of it.
 
 mod explain;
+mod refund;
 
 use crate::{
     amount,
@@ -46,6 +47,10 @@ pub async fn run(context: &Context, command: &OrderCommand) -> Result<(), Failur
         OrderCommand::Explain { order, task } => {
             let (api, order, _) = open(context, order)?;
             explain::run(context, &api, order, *task).await
+        }
+        OrderCommand::Refund { order } => {
+            let (api, order, entry) = open(context, order)?;
+            refund::run(context, &api, order, entry.as_ref()).await
         }
         OrderCommand::Receipt { order, task } => receipt(context, order, *task).await,
     }

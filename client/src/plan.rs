@@ -12,6 +12,7 @@ use quorate_common::{
     digest::Digest,
     exit::{Code, Failure},
 };
+use quorate_worker::engine::{Engine, MODULE_BYTES_MAX, PrepareError};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +23,6 @@ use std::{
 
 /// Bytes hashed at a time.
 const CHUNK_BYTES: usize = 128 << 10;
-/// How a WASM module begins.
-const WASM_MAGIC: &[u8] = b"\0asm";
 /// Folders in folders that an input folder may have: a cycle of links ends here.
 const DEPTH_MAX: usize = 32;
 
@@ -136,21 +135,20 @@ impl FileBlob {
     }
 }
 
+/// Every worker would refuse what is no program for its sandbox, and the order would wait in vain.
 fn module(path: &Path) -> Result<FileBlob, Failure> {
-    let mut magic = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(WASM_MAGIC.len() as u64).read_to_end(&mut magic))
-        .map_err(|error| failure::file("read", path, &error))?;
-    if magic != WASM_MAGIC {
-        let text = format!(
-            "{} is not a WASM module; expected a file that begins with `\\0asm`",
-            path.display()
-        );
-        return Err(
-            usage(text).hint("compile for wasm32-wasip1, as with `clang --target=wasm32-wasi`")
-        );
-    }
-    FileBlob::at(path)
+    let blob = FileBlob::at(path)?;
+    let bytes = if blob.len > MODULE_BYTES_MAX as u64 {
+        Err(PrepareError::TooLarge { len: blob.len as usize, max: MODULE_BYTES_MAX })
+    } else {
+        Ok(fs::read(path).map_err(|error| failure::file("read", path, &error))?)
+    };
+    let checked = bytes.and_then(|bytes| Engine::check(&bytes));
+    checked.map_err(|error| {
+        usage(format!("{} is not a WASM module for workers: {error}", path.display()))
+            .hint("compile a program for wasm32-wasip1, as with `clang --target=wasm32-wasi`")
+    })?;
+    Ok(blob)
 }
 
 fn source(args: &RunArgs) -> Source<'_> {
@@ -350,12 +348,15 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser as _;
 
+    /// `(module (func (export "_start")))`.
+    const MODULE: &str = "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+
     struct World(tempfile::TempDir);
 
     impl World {
         fn new() -> Self {
             let world = Self(tempfile::tempdir().expect("a temporary folder"));
-            world.file("app.wasm", "\0asm\x01\0\0\0");
+            world.file("app.wasm", MODULE);
             world
         }
 

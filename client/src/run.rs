@@ -7,7 +7,7 @@ use crate::{
     chain,
     cli::RunArgs,
     context::Context,
-    follow::{follow, within},
+    follow::{follow, insist, within},
     history::{Entry, History, short},
     order,
     output::facts,
@@ -153,14 +153,16 @@ async fn finish(
             domain: pool.domain,
             receipts: !args.no_receipts,
         };
-        let found = results::write(api, dir, &want, context.output).await?;
+        // What came is kept, so a scheduler that goes away meanwhile costs a second look at it.
+        let fetch = async || results::write(api, dir, &want, context.output).await;
+        let found = insist(context.output, fetch).await?;
         ended = found.ended;
         if want.receipts {
             verified = Some(verify_quietly(dir)?);
         }
         fetched = Some(found);
     } else if single {
-        ended = print_only_task(context, api, &order).await?;
+        ended = insist(context.output, async || print_only_task(context, api, &order).await).await?;
     }
     let seconds = clock.now().mono_ms / 1000;
     let done = Done {

@@ -1,7 +1,7 @@
 //! Bringing a plan's blobs to the scheduler: asked for first, streamed, several at once.
 
 use crate::{
-    api::Api,
+    api::{Api, again},
     failure,
     plan::{FileBlob, Plan},
 };
@@ -44,7 +44,7 @@ pub async fn bytes(api: &Api, digest: Digest, bytes: &[u8]) -> Result<Uploaded, 
         return Ok(Uploaded { known: 1, ..Uploaded::default() });
     }
     let len = bytes.len() as u64;
-    api.put_blob(digest, len, Body::from(bytes.to_vec())).await?;
+    again(async || api.put_blob(digest, len, Body::from(bytes.to_vec())).await).await?;
     Ok(Uploaded { blobs: 1, bytes: len, known: 0 })
 }
 
@@ -52,9 +52,12 @@ async fn file(api: &Api, blob: &FileBlob) -> Result<Uploaded, Failure> {
     if api.has_blob(blob.digest).await? {
         return Ok(Uploaded { known: 1, ..Uploaded::default() });
     }
-    let file = tokio::fs::File::open(&blob.path).await;
-    let file = file.map_err(|error| failure::file("read", &blob.path, &error))?;
-    api.put_blob(blob.digest, blob.len, Body::from(file)).await.map_err(|mut failure| {
+    let put = async || {
+        let file = tokio::fs::File::open(&blob.path).await;
+        let file = file.map_err(|error| failure::file("read", &blob.path, &error))?;
+        api.put_blob(blob.digest, blob.len, Body::from(file)).await
+    };
+    again(put).await.map_err(|mut failure| {
         failure.message = format!("{}: {}", blob.path.display(), failure.message);
         failure
     })?;

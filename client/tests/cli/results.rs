@@ -233,7 +233,7 @@ fn home(server: &Server) -> (Home, [(&'static str, String); 2]) {
     let env = [("QUORATE_API", server.url.clone()), ("QUORATE_PASSWORD", "a long password".into())];
     let mut command = home.command(&["wallet", "new", "-q"]);
     ran(command.envs(env.iter().cloned()).output().unwrap()).expect(0);
-    fs::write(home.path().join("app.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    fs::write(home.path().join("app.wasm"), MODULE).unwrap();
     fs::write(home.path().join("in.txt"), "2\n3\n\n5\n").unwrap();
     (home, env)
 }
@@ -241,6 +241,9 @@ fn home(server: &Server) -> (Home, [(&'static str, String); 2]) {
 fn run(home: &Home, env: &[(&'static str, String); 2], args: &[&str]) -> crate::program::Ran {
     ran(home.command(args).envs(env.iter().cloned()).output().unwrap())
 }
+
+/// `(module (func (export "_start")))`.
+const MODULE: &str = "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
 
 const RUN: [&str; 8] =
     ["run", "app.wasm", "--each-line", "in.txt", "--trust", "2", "--max-price", "1.5"];
