@@ -15,8 +15,16 @@ use std::{path::PathBuf, time::Duration};
 const FILE: &str = "quorate.toml";
 /// The system's file, the weakest.
 const SYSTEM_FILE: &str = "/etc/quorate/quorate.toml";
-/// Variables that begin with `QUORATE_` and are no keys.
-const RESERVED: [&str; 3] = ["QUORATE_LOG", "QUORATE_PASSWORD", "QUORATE_CONFIG"];
+/// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
+/// run them all on one machine.
+const RESERVED: [&str; 6] = [
+    "QUORATE_LOG",
+    "QUORATE_CONFIG",
+    "QUORATE_PASSWORD",
+    "QUORATE_DATA_DIR",
+    "QUORATE_GAS_KEY",
+    "QUORATE_ANVIL",
+];
 
 /// Every key, in the order `config show` prints them.
 pub const KEYS: &[Key] = &[

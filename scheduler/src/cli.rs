@@ -34,8 +34,16 @@ Exit codes: quorate-scheduler help exit-codes";
 const SYSTEM_FILE: &str = "/etc/quorate/scheduler.toml";
 /// The pool's own file, in its data folder.
 const FILE: &str = "quorate.toml";
-/// Environment variables that are no configuration keys.
-const RESERVED: &[&str] = &["QUORATE_LOG", "QUORATE_CONFIG", "QUORATE_GAS_KEY"];
+/// Environment variables that are no configuration keys, for any of the three programs: somebody may
+/// run them all on one machine.
+const RESERVED: [&str; 6] = [
+    "QUORATE_LOG",
+    "QUORATE_CONFIG",
+    "QUORATE_PASSWORD",
+    "QUORATE_DATA_DIR",
+    "QUORATE_GAS_KEY",
+    "QUORATE_ANVIL",
+];
 
 /// `quorate-scheduler`.
 #[derive(Debug, Parser)]
@@ -193,7 +201,7 @@ fn file_of(global: &Global, below: &Layers) -> Result<PathBuf, Failure> {
 fn overrides(global: &Global, layers: &mut Layers) -> Result<(), Failure> {
     let vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    layers.env(vars, RESERVED).map_err(usage)?;
+    layers.env(vars, &RESERVED).map_err(usage)?;
     if let Some(data) = &global.data {
         layers.flag("--data", "data", &data.display().to_string()).map_err(usage)?;
     }
@@ -238,7 +246,7 @@ fn help(topic: &[String], output: Output) -> Result<(), Failure> {
 /// A running scheduler tells what happens; the short commands only what goes wrong.
 fn filter(global: &Global, command: &Command) -> &'static str {
     match (global.verbose, command) {
-        (0, Command::Serve) => "info",
+        (0, Command::Serve) => "warn,quorate_scheduler=info,quorate_grid=info,quorate_chain=info",
         (0, _) => "warn",
         (1, _) => "info,quorate_scheduler=debug",
         _ => "debug",

@@ -23,7 +23,7 @@ use crate::{
     finals::Finals,
     http::{self, State},
     index,
-    journal::{Journal, Options, snapshot::Snapshots, writer::Writer},
+    journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
     reset,
     sealed::Batches,
     shared::{Parts, Shared},
@@ -94,18 +94,28 @@ pub struct Running {
     server: ServerHandle,
     endpoint: Endpoint,
     /// Keeps the connections' threads alive.
-    quic_runtime: Option<tokio::runtime::Runtime>,
+    threads: Threads,
+}
+
+/// Threads of their own for connections. A runtime must not be dropped where others run on one, so
+/// it is told to end without being waited for.
+#[derive(Debug)]
+struct Threads(Option<tokio::runtime::Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Running {
     /// Closes the doors and lets what was heard become durable.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
         self.endpoint.wait_idle().await;
         self.server.stop(true).await;
-        if let Some(runtime) = self.quic_runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -149,7 +159,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     };
     let settler = SettlerActor::new(settler, follower).start();
     grid.do_send(MeetSettler(settler));
-    let (endpoint, quic_runtime) = quic(&shared, &grid)?;
+    let (endpoint, threads) = quic(&shared, &grid)?;
     let quic = endpoint.local_addr().map_err(|error| Failure::new(Code::Internal, error))?;
     let public = shared.config.quic_public.clone();
     let public = public.unwrap_or_else(|| reachable(quic).to_string());
@@ -164,16 +174,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     };
     let (http, server) = http_server(state)?;
     let invite = invite(&shared, public, http);
-    Ok(Running {
-        http,
-        quic,
-        invite,
-        grid,
-        shared,
-        server,
-        endpoint,
-        quic_runtime: Some(quic_runtime),
-    })
+    Ok(Running { http, quic, invite, grid, shared, server, endpoint, threads })
 }
 
 fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
@@ -246,7 +247,10 @@ impl Memory {
         let journal_dir = dir.join("journal");
         let options = Options { segment_bytes: config.segment_bytes };
         let (journal, opened) =
-            Journal::open(&journal_dir, options).map_err(|error| broken("journal", &error))?;
+            Journal::open(&journal_dir, options).map_err(|error| match error {
+                JournalError::Locked { .. } => Failure::new(Code::Conflict, error),
+                _ => broken("journal", &error),
+            })?;
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,
@@ -403,25 +407,24 @@ async fn follower(
     }
 }
 
-fn quic(
-    shared: &Arc<Shared>,
-    grid: &Addr<GridActor>,
-) -> Result<(Endpoint, tokio::runtime::Runtime), Failure> {
+fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threads), Failure> {
     let internal = |error: &dyn std::fmt::Display| Failure::new(Code::Internal, error.to_string());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("quic")
-        .worker_threads(threads())
-        .enable_all()
-        .build()
-        .map_err(|error| internal(&error))?;
     let config = server_config(&shared.node_key).map_err(|error| internal(&error))?;
     let listen = shared.config.quic_listen;
     let socket = UdpSocket::bind(listen).map_err(|error| {
         Failure::new(Code::Conflict, format!("quic.listen {listen}: {error}"))
             .hint("is another scheduler running? choose another port")
     })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("quic")
+        .worker_threads(thread_count())
+        .enable_all()
+        .build()
+        .map_err(|error| internal(&error))?;
+    let handle = runtime.handle().clone();
+    let threads = Threads(Some(runtime));
     let endpoint = {
-        let _inside = runtime.enter();
+        let _inside = handle.enter();
         let tokio = Arc::new(quinn::TokioRuntime);
         Endpoint::new(reset::endpoint_config(&shared.node_key), Some(config), socket, tokio)
             .map_err(|error| internal(&error))?
@@ -432,12 +435,12 @@ fn quic(
         arbiters: (0..2).map(|_| Arbiter::new().handle()).collect(),
         sessions: Arc::new(AtomicU64::new(1)),
     };
-    runtime.spawn(transport.serve(endpoint.clone()));
-    Ok((endpoint, runtime))
+    handle.spawn(transport.serve(endpoint.clone()));
+    Ok((endpoint, threads))
 }
 
 /// Threads for connections: QUIC's cryptography is the largest part of a busy scheduler's work.
-fn threads() -> usize {
+fn thread_count() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8)
 }
 

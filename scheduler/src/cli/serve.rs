@@ -10,6 +10,7 @@ use crate::{
     failure,
     system::{self, Boot, Running},
 };
+use quorate_chain::SettleError;
 use quorate_common::{
     exit::{Code, Failure},
     ids::PoolId,
@@ -54,10 +55,18 @@ async fn boot(config: Config) -> Result<Boot, Failure> {
         }
         (None, None) => return Err(Failure::new(Code::Usage, "`pool.id` is not set")),
     };
-    let view = settlement.pool(pool).await.map_err(failure::chain)?;
+    let view = settlement.pool(pool).await.map_err(|error| unknown(pool, error))?;
     check(pool, "signer", &view.signer, &signer.address())?;
     check(pool, "node key", &view.node_key, &node_key.public())?;
     Ok(Boot { config, node_key, signer, gas, settlement, pool, node })
+}
+
+fn unknown(pool: PoolId, error: SettleError) -> Failure {
+    if error.revert_name() != Some("UnknownPool") {
+        return failure::chain(error);
+    }
+    let text = format!("`pool.id` is {}; the contract has no such pool", pool.0);
+    Failure::new(Code::Conflict, text).hint("check chain.contract; init registers a pool")
 }
 
 /// A scheduler with other keys than the contract knows could not pay, and no worker would trust it.

@@ -44,6 +44,8 @@ pub struct Agent {
     pub(crate) slots: u16,
     pub(crate) leaving: bool,
     pub(crate) session: Session,
+    /// Welcomes in a row that were for a stranger.
+    pub(crate) unknown: u32,
     /// The index of the latest session: what work done while the link is down is sealed for.
     pub(crate) last_worker: Option<WorkerIdx>,
     pub(crate) score: u32,
@@ -73,6 +75,7 @@ impl Agent {
             slots: config.slots_max,
             leaving: false,
             session: Session::Down,
+            unknown: 0,
             last_worker: None,
             score: 0,
             stake: 0,

@@ -17,8 +17,12 @@ use std::collections::BTreeSet;
 /// the session ends, and the next one starts with none.
 pub(crate) const SESSION_DEALS_MAX: usize = 1 << 16;
 
-/// Pause before an unregistered worker says hello again: about a block of a slow chain.
-pub(crate) const ASK_AGAIN_MS: u64 = 15_000;
+/// First pause before an unregistered worker says hello again: who runs `join` and then `run` is known
+/// to the scheduler a second later. Each further pause is twice as long.
+pub(crate) const ASK_AGAIN_FIRST_MS: u64 = 1_000;
+
+/// The longest such pause: about a block of a slow chain.
+pub(crate) const ASK_AGAIN_CAP_MS: u64 = 15_000;
 
 /// Where the talk with the scheduler stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +139,7 @@ impl Agent {
         (self.stake, self.score) = (stake, score);
         self.shift_ms = i128::from(unix_ms) - i128::from(now.mono_ms);
         self.session = Session::Up { signer, worker, since_ms: now.mono_ms };
+        self.unknown = if worker.is_none() { self.unknown + 1 } else { 0 };
         self.forget_renumbered(worker);
         self.send_due_votes(now);
         Ok(())
@@ -183,7 +188,10 @@ impl Agent {
     /// When to say hello again, because the last welcome was for a stranger.
     pub(crate) fn ask_again_at(&self) -> Option<u64> {
         match self.session {
-            Session::Up { worker: None, since_ms, .. } => Some(since_ms + ASK_AGAIN_MS),
+            Session::Up { worker: None, since_ms, .. } => {
+                let pause = ASK_AGAIN_FIRST_MS << self.unknown.saturating_sub(1).min(10);
+                Some(since_ms + pause.min(ASK_AGAIN_CAP_MS))
+            }
             Session::Up { worker: Some(_), .. } | Session::Down | Session::Greeting => None,
         }
     }

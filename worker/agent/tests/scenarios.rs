@@ -522,10 +522,10 @@ fn a_stranger_says_hello_again_until_it_is_registered() {
         "
         0s link up         hello slots=1 holding=[]
         0s welcome
-        15s tick            parted: this worker is not registered with the pool's contract yet Some(0)
-        15s link down
-        15s link up         hello slots=1 holding=[]
-        15s welcome
+        1s tick            parted: this worker is not registered with the pool's contract yet Some(0)
+        1s link down
+        1s link up         hello slots=1 holding=[]
+        1s welcome
         ",
     );
     assert_eq!(world.link(), LinkView::Up);

@@ -14,9 +14,16 @@ use std::path::{Path, PathBuf};
 const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
 /// The worker's own file, in its data folder.
 const FILE: &str = "quorate.toml";
-/// Variables that begin with `QUORATE_` and are no keys.
-const RESERVED: [&str; 4] =
-    ["QUORATE_LOG", "QUORATE_PASSWORD", "QUORATE_CONFIG", "QUORATE_DATA_DIR"];
+/// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
+/// run them all on one machine.
+const RESERVED: [&str; 6] = [
+    "QUORATE_LOG",
+    "QUORATE_CONFIG",
+    "QUORATE_PASSWORD",
+    "QUORATE_DATA_DIR",
+    "QUORATE_GAS_KEY",
+    "QUORATE_ANVIL",
+];
 
 const MIB: u64 = 1 << 20;
 /// Memory of one slot unless told otherwise: twice what a bag asks for by default.
