@@ -162,7 +162,8 @@ async fn finish(
         }
         fetched = Some(found);
     } else if single {
-        ended = insist(context.output, async || print_only_task(context, api, &order).await).await?;
+        ended =
+            insist(context.output, async || print_only_task(context, api, &order).await).await?;
     }
     let seconds = clock.now().mono_ms / 1000;
     let done = Done {

@@ -36,7 +36,8 @@ use site::Site;
 use volunteer::Volunteer;
 
 /// Exponents the requester has tested: prime ones, so that the test says which are Mersenne's.
-const EXPONENTS: &str = "2\n3\n5\n7\n11\n13\n17\n19\n23\n29\n31\n37\n61\n67\n89\n101\n107\n127\n521\n";
+const EXPONENTS: &str =
+    "2\n3\n5\n7\n11\n13\n17\n19\n23\n29\n31\n37\n61\n67\n89\n101\n107\n127\n521\n";
 /// Those of them that are.
 const MERSENNE: [&str; 13] =
     ["2", "3", "5", "7", "13", "17", "19", "31", "61", "89", "107", "127", "521"];

@@ -12,16 +12,17 @@ use quorate_common::{
     digest::Digest,
     frame,
     ids::{DealSlot, PoolId, TaskKey},
-    keys::Signature,
     messages::{Domain, ReqOrder},
     wire::{self, CommitItem, GaveUp, GiveUpReason, Open, ToScheduler, Votes},
 };
+use quorate_scheduler::journal::{Journal, Options};
 use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// An order that is wrong in one way, the status it gets, and what the answer must name.
@@ -185,14 +186,14 @@ fn an_order_is_refused_by_field_value_and_expectation() {
         cases.extend(other_cases(&pool, &req).await);
         for (what, order, status, words) in cases {
             let (found, body) = pool.place(&order).await;
-            let message = format!("{} {}", body["message"], body["hint"]);
+            let message = format!("{} {}", body["error"]["message"], body["error"]["hint"]);
             assert_eq!(found, status, "{what}: {body}");
             for word in words {
                 assert!(message.contains(&word), "{what}: `{word}` is not in {message}");
             }
         }
         let (status, body) = pool.place(&json!({ "req": 7 })).await;
-        assert_eq!((status, body["code"].as_str()), (400, Some("usage")), "{body}");
+        assert_eq!((status, body["error"]["code"].as_str()), (400, Some("usage")), "{body}");
         // Nobody was disturbed: the order itself is taken.
         let (status, body) = pool.place(&pool.sign(req)).await;
         assert_eq!((status, body["tasks"].as_u64()), (202, Some(3)), "{body}");
@@ -354,6 +355,7 @@ fn with_history() -> (tempfile::TempDir, PathBuf) {
         }
         pool.running.stop().await;
     });
+    free(&data.path().join("journal"));
     let segments: Vec<PathBuf> = fs::read_dir(data.path().join("journal"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -362,6 +364,15 @@ fn with_history() -> (tempfile::TempDir, PathBuf) {
     assert_eq!(segments.len(), 1, "{segments:?}");
     let segment = segments[0].clone();
     (data, segment)
+}
+
+/// Waits until the threads of the scheduler that was here have let go of the journal.
+fn free(journal: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = Journal::open(journal, Options::default()) {
+        assert!(Instant::now() < deadline, "{error}");
+        std::thread::yield_now();
+    }
 }
 
 /// Where the journal's written part ends: the file is preallocated with zeros.

@@ -165,7 +165,7 @@ impl Report {
             );
         }
         text += &self.facts();
-        text
+        text.trim_end().to_owned()
     }
 
     fn run_table(&self) -> String {

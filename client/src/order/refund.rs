@@ -89,7 +89,8 @@ fn refused(order: B256, error: &SettleError) -> Failure {
     if error.revert_name() != Some("NothingDue") {
         return failure::chain(error);
     }
-    let text = format!("nothing is due: order {} has no unpaid refund in a final batch", short(order));
+    let text =
+        format!("nothing is due: order {} has no unpaid refund in a final batch", short(order));
     Failure::new(Code::NotFound, text)
         .hint("tasks that succeed are paid for; batches are final after their challenge window")
 }

@@ -122,9 +122,8 @@ pub(crate) async fn primes_are_found(requester: &Requester) -> String {
 
 /// The exponents whose results in a folder say prime.
 pub(crate) fn primes(folder: &Path, tasks: usize) -> Vec<String> {
-    let said = |idx: usize| {
-        fs::read_to_string(folder.join(format!("results/{idx:05}/stdout"))).unwrap()
-    };
+    let said =
+        |idx: usize| fs::read_to_string(folder.join(format!("results/{idx:05}/stdout"))).unwrap();
     let prime = |text: String| text.strip_suffix(" prime\n").map(str::to_owned);
     (0..tasks).map(said).filter_map(prime).collect()
 }
@@ -166,7 +165,11 @@ pub(crate) async fn orders_are_shown(requester: &Requester, order: &str) {
 
 /// A folder verifies offline, against the chain and against roots known from elsewhere; with one bit
 /// flipped it does not.
-pub(crate) async fn folders_are_verified(requester: &Requester, operator: &Operator, anvil: &Anvil) {
+pub(crate) async fn folders_are_verified(
+    requester: &Requester,
+    operator: &Operator,
+    anvil: &Anvil,
+) {
     let ran = requester.run(&["verify", "out"]).await.expect(0);
     assert!(ran.out.contains("every byte is proven"), "{ran}");
     let batches = operator.batches_are("committed").await;
@@ -184,7 +187,8 @@ pub(crate) async fn folders_are_verified(requester: &Requester, operator: &Opera
     }
     let ran = requester.run(&given).await.expect(0);
     assert!(ran.out.contains("the command line"), "{ran}");
-    *given.last_mut().unwrap() = "0x0000000000000000000000000000000000000000000000000000000000000001";
+    *given.last_mut().unwrap() =
+        "0x0000000000000000000000000000000000000000000000000000000000000001";
     requester.run(&given).await.refused(10, &["anchor"]);
 
     let file = requester.home.path().join("again/results/00004/stdout");

@@ -36,9 +36,12 @@ pub(crate) struct Pool {
     http: reqwest::Client,
 }
 
-/// Runs a test on an actix system, as the program does.
+/// Runs a test on an actix system, as the program does, and ends the system's threads.
 pub(crate) fn on_system(test: impl Future<Output = ()>) {
-    actix::System::new().block_on(test);
+    let runner = actix::System::new();
+    runner.block_on(test);
+    actix::System::current().stop();
+    runner.run().unwrap();
 }
 
 impl Pool {

@@ -2,7 +2,7 @@
 
 use super::{
     fault::{Fault, ensure, fault, same, who},
-    step::{After, Step, Totals, VoterBefore, check_terms},
+    step::{After, Signers, Step, Totals, VoterBefore, check_terms},
     walk::check_sums,
 };
 use crate::{
@@ -115,7 +115,7 @@ pub fn verify(receipt: &Receipt, anchor: &Anchor) -> Result<Verified, Fault> {
     };
     let after = step.take()?;
     after.apply(&mut tree, receipt.deal.slot, &receipt.rec)?;
-    step.check_signatures()?;
+    step.check_signatures(&mut Signers::default())?;
     check_scheduler(receipt, anchor, &separator)?;
     Ok(verified(receipt, after))
 }

@@ -106,6 +106,12 @@ impl Fake {
         }
     }
 
+    /// One of an owner of its own that runs tasks with a certain engine.
+    pub(crate) fn with_engine(idx: u32, engine: &str, habit: Habit) -> Self {
+        let engine = digest_of(engine);
+        Self { engine, ..Self::new(idx, u8::try_from(idx).unwrap(), habit) }
+    }
+
     /// Takes a message of the scheduler.
     pub(crate) fn hear(&mut self, separator: &Separator, message: &ToSession) {
         match message {

@@ -4,7 +4,7 @@ use crate::{
     fake::{
         Fake,
         Habit::{Colluder, Honest, Liar, Mute, Quitter, Slow},
-        Held, Stage, digest_of,
+        Held, Stage,
     },
     world::{Asks, World, task},
 };
@@ -72,10 +72,7 @@ fn three_newcomers_agree() {
 #[test]
 fn engines_that_may_differ_never_vote_together() {
     let mut world = World::new();
-    let with = |idx: u32, engine: &str| Fake {
-        engine: digest_of(engine),
-        ..Fake::new(idx, u8::try_from(idx).unwrap(), Honest)
-    };
+    let with = |idx: u32, engine: &str| Fake::with_engine(idx, engine, Honest);
     world.worker(with(1, "old"));
     world.deal(Asks::default());
     for idx in 2..5 {
@@ -96,14 +93,10 @@ fn engines_that_may_differ_never_vote_together() {
 #[test]
 fn an_engine_that_left_before_it_voted_binds_nobody() {
     let mut world = World::new();
-    let with = |idx: u32, engine: &str, habit| Fake {
-        engine: digest_of(engine),
-        ..Fake::new(idx, u8::try_from(idx).unwrap(), habit)
-    };
-    world.worker(with(1, "old", Quitter));
+    world.worker(Fake::with_engine(1, "old", Quitter));
     world.deal(Asks::default());
     for idx in 2..5 {
-        world.worker(with(idx, "new", Honest));
+        world.worker(Fake::with_engine(idx, "new", Honest));
     }
     world.run();
     let trace = world.take_trace();
@@ -611,8 +604,7 @@ fn a_reveal_that_does_not_open_the_commitment_is_ignored() {
     world.fakes.get_mut(&1).unwrap().say_reveal(task(0, 0), set);
     check(
         &mut world,
-        "keep right
-         worker-1 < ack reveal deal-0/0 #2
+        "worker-1 < ack reveal deal-0/0 #2
          worker-1 < settled deal-0/0: +990 -0 score 0
          deal-0/0 consensus on right: 1 replicas, 0 dissents",
     );
