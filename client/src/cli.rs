@@ -455,6 +455,9 @@ pub struct BenchArgs {
     /// Tasks of each measurement of throughput
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub tasks: u32,
+    /// Orders of one task, one after the other, for each latency
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub samples: u32,
     /// Replicas per task, one measurement each
     #[arg(long, default_values_t = [1, 3, 5], value_delimiter = ',', value_name = "K,..",
         value_parser = clap::value_parser!(u8).range(1..=7))]

@@ -24,8 +24,6 @@ use std::{
 
 /// What tasks would run; nobody does.
 const APP: &[u8] = b"no module: simulated workers run nothing";
-/// Orders of one task, one after the other, for a latency.
-const SINGLES: u32 = 100;
 /// Tasks of the orders that are the load of the latency under load.
 const BACKGROUND_TASKS: u32 = 256;
 /// Seconds until an order's deadline.
@@ -129,7 +127,7 @@ impl Load<'_> {
     ) -> Result<Latency, Failure> {
         let trust = self.weights().await?.trust_at_least(self.replication);
         let mut times = Vec::new();
-        for _ in 0..SINGLES {
+        for _ in 0..self.args.samples {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
