@@ -68,6 +68,9 @@ pub enum Ended {
     Memory,
     /// More output was written than the task allows.
     Output,
+    /// It never began: the module is broken, too heavy to compile, or imports what no task gets.
+    /// Workers with one engine agree about that, and only such vote together.
+    Module,
 }
 
 /// The traps that are the same on every machine. Stack overflow is not among them: where a stack
@@ -129,6 +132,7 @@ impl fmt::Display for Ended {
             Self::Fuel => f.write_str("fuel"),
             Self::Memory => f.write_str("memory"),
             Self::Output => f.write_str("output"),
+            Self::Module => f.write_str("module"),
         }
     }
 }
@@ -332,6 +336,7 @@ fn parse_ended(line: &str) -> Option<Ended> {
         "fuel" => Ended::Fuel,
         "memory" => Ended::Memory,
         "output" => Ended::Output,
+        "module" => Ended::Module,
         other => match other.split_once(' ')? {
             ("exit", code) => Ended::Exit(exit_code(code)?),
             ("trap", kind) => {
@@ -614,6 +619,7 @@ mod tests {
             Just(Ended::Fuel),
             Just(Ended::Memory),
             Just(Ended::Output),
+            Just(Ended::Module),
         ]
     }
 

@@ -16,7 +16,7 @@ use quorate_common::{
     frame::FrameTree,
     keys::node_signed,
     tls::peer_key,
-    wire::{self, BINDING_CONTEXT, FrameError, GiveUpReason, Hello, Open, ToScheduler, Votes},
+    wire::{self, BINDING_CONTEXT, FrameError, Hello, Open, ToScheduler, Votes},
 };
 use quorate_grid::{
     Input,
@@ -209,12 +209,7 @@ impl Transport {
                 let votes = self.check(hello, votes)?;
                 self.tell(Input::Votes(session, votes)).await
             }
-            ToScheduler::GaveUp(gave_up) => {
-                if gave_up.reason == GiveUpReason::BadModule {
-                    tracing::warn!(task = %gave_up.task, "a worker cannot load the module");
-                }
-                self.tell(Input::GaveUp(session, gave_up)).await
-            }
+            ToScheduler::GaveUp(gave_up) => self.tell(Input::GaveUp(session, gave_up)).await,
             ToScheduler::Slots(slots) if slots > wire::SLOTS_MAX => {
                 Err(End::Refused("slots: expected at most 1024"))
             }

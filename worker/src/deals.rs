@@ -32,7 +32,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Bytes of input files one task may have: they are held in memory while it runs.
 const INPUTS_BYTES_MAX: u64 = 512 << 20;
 
-/// A deal whose bag was read and whose module compiles.
+/// A deal whose bag was read and whose module was compiled, if it can be.
 #[derive(Debug)]
 pub struct PreparedDeal {
     /// Its tasks.
@@ -199,8 +199,8 @@ fn prepare_blocking(
     }
     let module = Arc::new(blobs.read(deal.app).map_err(lost)?);
     if let Err(error) = runner.prepare(deal.app, &module) {
-        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be used");
-        return Ok(Err(GiveUpReason::BadModule));
+        // Its tasks end before they begin, and that is a result: see `runner`.
+        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be run");
     }
     Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, module })))
 }

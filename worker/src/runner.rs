@@ -1,11 +1,18 @@
 //! Who runs a job: the WASM engine, or whatever a test or the demo puts in front of it.
 
 use crate::engine::{Cancel, Engine, Job, Module, PrepareError, Run, RunError};
-use quorate_common::{digest::Digest, ids::TaskKey, wire::GiveUpReason};
+use quorate_common::{
+    digest::Digest,
+    ids::TaskKey,
+    manifest::{Ended, Manifest},
+    report::Chain,
+    wire::GiveUpReason,
+};
 use std::{
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// Compiled modules kept ready. A worker rarely works on more deals at once; another one costs
@@ -37,7 +44,7 @@ pub trait Runner: Send + Sync {
     /// Makes a module ready before its first job.
     ///
     /// # Errors
-    /// The module is of no use to anybody.
+    /// The module is of no use to anybody; its jobs end as [`Ended::Module`].
     fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError>;
 
     /// Runs a job until it ends.
@@ -95,10 +102,10 @@ impl Runner for EngineRunner {
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
-        let module = self
-            .module(spec.app, &spec.module)
-            .map_err(|error| RunError::Engine(error.to_string()))?;
-        module.run(spec.job.clone(), &spec.cancel)
+        match self.module(spec.app, &spec.module) {
+            Ok(module) => module.run(spec.job.clone(), &spec.cancel),
+            Err(error) => Ok(never_began(&error)),
+        }
     }
 }
 
@@ -106,6 +113,13 @@ impl fmt::Debug for EngineRunner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineRunner").field("engine", &self.engine).finish_non_exhaustive()
     }
+}
+
+/// The result of a job whose module cannot be run: the same for everybody with this engine.
+fn never_began(error: &PrepareError) -> Run {
+    let manifest = Manifest { ended: Ended::Module, fuel: 0, stdout: None, files: Vec::new() };
+    let stderr_tail = Chain(error).to_string();
+    Run { manifest, blobs: Vec::new(), stderr_tail, wall: Duration::ZERO }
 }
 
 /// What the scheduler is told of a run without a result.

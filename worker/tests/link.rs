@@ -201,7 +201,7 @@ fn many_replicas_share_frames_and_signatures() {
 }
 
 #[test]
-fn an_endless_run_is_stopped_and_a_bad_module_given_back() {
+fn an_endless_run_is_stopped_and_a_bad_module_is_a_result() {
     in_system(|| async {
         let dir = tempfile::tempdir().unwrap();
         let mut scheduler = Scheduler::start();
@@ -221,7 +221,11 @@ fn an_endless_run_is_stopped_and_a_bad_module_given_back() {
         let broken = scheduler.deal(1, b"\0asm but not really", tasks(&[""]));
         session.describe(&broken).await;
         session.assign(&[task(1, 0)]).await;
-        assert_eq!(session.hear().await, expect(task(1, 0), GiveUpReason::BadModule));
+        let commit = session.one_commit().await;
+        session.ack(&commit).await;
+        session.freeze(&commit).await;
+        let inline = session.one_reveal().await.inline.unwrap();
+        assert_eq!(inline.blobs, [b"quorate-result/1\nended module\nfuel 0\n".to_vec()]);
 
         let mut lost = scheduler.deal(2, &wat::parse_str(SPIN).unwrap(), tasks(&[""]));
         lost.bag = Digest::of(b"nobody has this");

@@ -140,8 +140,6 @@ pub enum GiveUpReason {
     Deadline,
     /// An input could not be fetched or had the wrong digest.
     Input,
-    /// The module does not validate.
-    BadModule,
     /// The native stack ended: its depth differs between machines.
     Stack,
     /// The engine failed.

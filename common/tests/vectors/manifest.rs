@@ -20,6 +20,7 @@ fn manifests() -> Vec<Manifest> {
         Ended::Fuel,
         Ended::Memory,
         Ended::Output,
+        Ended::Module,
     ];
     let full = Manifest {
         ended: Ended::Exit(0),

@@ -72,7 +72,6 @@ fn to_scheduler() -> Vec<ToScheduler> {
         gave_up(GiveUpReason::Leaving),
         gave_up(GiveUpReason::Deadline),
         gave_up(GiveUpReason::Input),
-        gave_up(GiveUpReason::BadModule),
         gave_up(GiveUpReason::Stack),
         gave_up(GiveUpReason::Engine),
         ToScheduler::Slots(1_024),
