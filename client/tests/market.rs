@@ -58,8 +58,10 @@ async fn a_market_of_separate_programs() {
     let mut volunteers: Vec<Volunteer> =
         (1..=4).map(|n| Volunteer::new(&site, &format!("volunteer-{n}"))).collect();
     joining::joining_is_refused_in_words(&volunteers[0]).await;
-    for volunteer in &mut volunteers {
-        volunteer.join(&operator, &invite, "1").await;
+    volunteers[0].join(&operator, &invite, "1").await;
+    volunteers[0].start();
+    for volunteer in &mut volunteers[1..] {
+        volunteer.join_with_key(&operator, &anvil, &invite, "1").await;
         volunteer.start();
     }
     operator.has_workers(volunteers.len()).await;

@@ -34,6 +34,8 @@ pub enum Event {
     Task(TaskSettled),
     /// An order's phase changed.
     Order,
+    /// The scheduler ends: streams do as well, or it would wait for them.
+    Stopping,
 }
 
 /// See the module.

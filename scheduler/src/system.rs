@@ -26,7 +26,7 @@ use crate::{
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
     reset,
     sealed::Batches,
-    shared::{Parts, Shared},
+    shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
     transport::Transport,
 };
@@ -116,7 +116,10 @@ impl Running {
     pub async fn stop(self) {
         self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
         self.endpoint.wait_idle().await;
+        // Nobody watching is no error.
+        drop(self.shared.events.send(Event::Stopping));
         self.server.stop(true).await;
+        drop(self.threads);
     }
 }
 

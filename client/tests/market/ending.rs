@@ -1,17 +1,23 @@
 //! Fourth chapter: programs are asked to end, do so in good order, and go on where they were.
 
 use super::{
+    home::Running,
     operator::Operator,
     ordering::primes,
+    patience::until,
     requester::{Requester, lucas_lehmer},
     volunteer::Volunteer,
 };
 use serde_json::Value;
+use std::time::Duration;
+
+/// Longest wait for a program to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Prime exponents that take a worker half a second each.
 const EXPONENTS: &str = "9677\n9679\n9689\n9697\n9719\n9721\n9941\n9949\n";
-/// Fewer of them, for orders that are left alone.
-const FEW: &str = "9689\n9941\n9949\n";
+/// Two of them, for an order that is left alone.
+const FEW: &str = "9689\n9941\n";
 
 pub(crate) async fn programs_end_and_go_on(
     operator: &mut Operator,
@@ -36,20 +42,29 @@ pub(crate) async fn programs_end_and_go_on(
 
     // The requester may leave, too: the order goes on without it.
     requester.home.file("few.txt", FEW);
-    for (signal, code, word) in [("INT", 130, "interrupted"), ("TERM", 143, "terminated")] {
-        let name = format!("left at {signal}");
-        let run = ["run", &app, "--each-line", "few.txt", "-o", "left", "--name", &name, "--json"];
-        let running = requester.start(&run);
-        let order = requester.has_order(&name).await;
-        assert_eq!(running.end(signal).await, code);
-        let said = requester.home.said();
-        let error: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-        let (error, short) = (&error["error"], &order[2..12]);
-        assert_eq!(error["message"], format!("{word}; the order goes on"));
-        assert_eq!(error["hint"], format!("quorate order watch {short}"));
-        requester.run(&["order", "watch", short]).await.expect(0);
-        let folder = format!("left-{signal}");
-        requester.run(&["order", "results", short, "-o", &folder]).await.expect(0);
-        requester.run(&["verify", &folder]).await.expect(0);
-    }
+    let run = ["run", &app, "--each-line", "few.txt", "-o", "few", "--name", "left", "--json"];
+    let running = requester.start(&run);
+    let order = requester.has_order("left").await;
+    let short = &order[2..12];
+    is_left_alone(requester, running, ("INT", 130, "interrupted"), short).await;
+    let watching = requester.start(&["order", "watch", short, "--json"]);
+    until("the first event", PATIENCE, async || (!watching.out().is_empty()).then_some(())).await;
+    is_left_alone(requester, watching, ("TERM", 143, "terminated"), short).await;
+    requester.run(&["order", "watch", short]).await.expect(0);
+    requester.run(&["order", "results", short, "-o", "few"]).await.expect(0);
+    requester.run(&["verify", "few"]).await.expect(0);
+}
+
+/// Ends a program that follows an order, which says so and what becomes of it.
+async fn is_left_alone(
+    requester: &Requester,
+    running: Running,
+    (signal, code, word): (&str, i32, &str),
+    order: &str,
+) {
+    assert_eq!(running.end(signal).await, code);
+    let said = requester.home.said();
+    let error: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(error["error"]["message"], format!("{word}; the order goes on"));
+    assert_eq!(error["error"]["hint"], format!("quorate order watch {order}"));
 }

@@ -84,7 +84,7 @@ impl Home {
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(binary(program));
-        command.env_clear().env("HOME", &self.path).envs(self.env.iter().cloned());
+        command.env_clear().env("HOME", &self.path).env("NO_COLOR", "1").envs(self.env.iter().cloned());
         command.args(args).current_dir(&self.path).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -7,6 +7,7 @@ use super::{
     requester::amount,
     site::Site,
 };
+use quorate_chain::{Chain, Settlement, settlement::PoolView};
 use quorate_client::api::Api;
 use quorate_common::{Address, api::BatchView};
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub(crate) struct Operator {
     /// Pays coins and tokens to whoever needs some: an account of its own, so that its nonces are not
     /// the scheduler's.
     pub(crate) bank: Home,
+    chain: Chain,
     http: reqwest::Client,
     serving: Option<Running>,
 }
@@ -75,7 +77,8 @@ impl Operator {
         // The client has set the process up for TLS, which reqwest insists on.
         drop(Api::new(&url));
         let http = reqwest::Client::new();
-        Self { home, url, contract, account, bank, http, serving: None }
+        let chain = anvil.chain().clone();
+        Self { home, url, contract, account, bank, chain, http, serving: None }
     }
 
     /// Runs a command of the scheduler's program.
@@ -166,6 +169,13 @@ impl Operator {
         .await
     }
 
+    /// The pool's money, as the contract has it.
+    pub(crate) async fn money(&self) -> PoolView {
+        let pool = self.api().pool().await.unwrap();
+        let contract = Settlement::connect(self.chain.clone(), pool.domain).await.unwrap();
+        contract.pool(pool.pool).await.unwrap()
+    }
+
     /// Tokens an account holds outside of the contract.
     pub(crate) async fn tokens_of(&self, whom: &str) -> u128 {
         let balance = self.bank.run("quorate", &["wallet", "balance", whom, "--json"]).await;
@@ -181,6 +191,11 @@ impl Operator {
     /// Pays coins for gas and tokens from the bank.
     pub(crate) async fn pay(&self, whom: &str, coins: &str, tokens: &str) {
         self.bank.run("quorate", &["wallet", "send", whom, coins, "--eth"]).await.expect(0);
+        self.pay_tokens(whom, tokens).await;
+    }
+
+    /// Pays tokens from the bank.
+    pub(crate) async fn pay_tokens(&self, whom: &str, tokens: &str) {
         self.bank.run("quorate", &["wallet", "send", whom, tokens]).await.expect(0);
     }
 }

@@ -1,16 +1,13 @@
 //! Last chapter: the challenge window passes, and everybody gets what is theirs.
 
 use super::{
-    anvil::Anvil,
+    anvil::{Anvil, WINDOW_S},
     operator::{Operator, UNIT_PRICE},
     requester::{Requester, amount},
     volunteer::Volunteer,
 };
 use quorate_common::api::BatchView;
 use serde_json::Value;
-
-/// Seconds of the development contract's challenge window, and a little.
-const WINDOW_S: u64 = 24 * 3600 + 60;
 
 pub(crate) async fn money_is_paid_out(
     operator: &Operator,

@@ -6,8 +6,10 @@ use super::{
     patience::until,
     site::Site,
 };
+use quorate_grid::evidence::Receipt;
 use serde_json::Value;
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +56,18 @@ impl Requester {
             runs.then(|| newest["order"].as_str().unwrap().to_owned())
         })
         .await
+    }
+
+    /// The id of the newest order.
+    pub(crate) async fn newest(&self) -> String {
+        let orders = self.run(&["order", "ls", "--offline", "--json"]).await.expect(0).json();
+        orders["orders"][0]["order"].as_str().unwrap().to_owned()
+    }
+
+    /// A receipt in a folder.
+    pub(crate) fn receipt(&self, folder: &str, task: u32) -> Receipt {
+        let path = self.home.path().join(folder).join(format!("receipts/{task:05}.json"));
+        Receipt::parse_canonical(&fs::read(path).unwrap()).unwrap()
     }
 
     /// What the wallet has: free in the contract.

@@ -1,5 +1,5 @@
 //! The folder everything of one test lives in, and the log of everything said there: deleted when
-//! the test goes well, kept and shown when it does not.
+//! the test goes well, kept and shown when it does not. `QUORATE_KEEP` set to anything keeps it always.
 
 use std::{
     fs,
@@ -7,6 +7,8 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// The variable that keeps the folder.
+const KEEP: &str = "QUORATE_KEEP";
 /// Lines of each log shown when a test fails; the whole logs are kept.
 const LINES_SHOWN: usize = 60;
 
@@ -32,8 +34,13 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let Some(folder) = self.0.take().filter(|_| std::thread::panicking()) else { return };
+        let keep = std::thread::panicking() || std::env::var_os(KEEP).is_some();
+        let Some(folder) = self.0.take().filter(|_| keep) else { return };
         let path = folder.keep();
+        eprintln!("everything is kept in {}", path.display());
+        if !std::thread::panicking() {
+            return;
+        }
         for log in logs(&path) {
             let text = fs::read_to_string(&log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
@@ -41,7 +48,6 @@ impl Drop for Site {
             eprintln!("==> {} (last of {} lines)", log.display(), lines.len());
             eprintln!("{}\n", lines[from..].join("\n"));
         }
-        eprintln!("everything is kept in {}", path.display());
     }
 }
 

@@ -1,6 +1,7 @@
 //! A volunteer: a machine with a worker on it, and an account that owns stake and earnings.
 
 use super::{
+    anvil::Anvil,
     home::{Home, Ran, Running},
     operator::Operator,
     patience::until,
@@ -48,9 +49,29 @@ impl Volunteer {
         self.owner = owner;
     }
 
+    /// Joins with a key the volunteer has had all along, of an account that the bank has paid.
+    pub(crate) async fn join_with_key(
+        &mut self,
+        operator: &Operator,
+        anvil: &Anvil,
+        invite: &str,
+        slots: &str,
+    ) {
+        let key = anvil.account(&self.home, "owner.hex").await;
+        let key = ["--slots", slots, "--owner-key-file", &key];
+        let join = [&["--json", "join", invite][..], &key].concat();
+        let offline = self.run(&[&join[..], &["--offline"]].concat()).await.expect(0).json();
+        let owner = offline["owner"].as_str().unwrap().to_owned();
+        operator.pay_tokens(&owner, "10 QTT").await;
+        let joined = self.run(&join).await.expect(0).json();
+        assert_eq!(joined["owner"], owner.as_str());
+        self.worker = u32::try_from(joined["worker"].as_u64().unwrap()).unwrap();
+        self.owner = owner;
+    }
+
     /// Starts the worker.
     pub(crate) fn start(&mut self) {
-        let args = ["--data-dir", "worker", "run"];
+        let args = ["--data-dir", "worker", "--verbose", "run"];
         self.running = Some(self.home.start(WORKER, &args));
     }
 

@@ -9,7 +9,7 @@ use crate::{
     finals::Finals,
     orders,
     sealed::Batches,
-    shared::Shared,
+    shared::{Event, Shared},
 };
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use quorate_chain::{
@@ -161,7 +161,10 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
                     return;
                 }
                 let reason = format!("the contract refused: {}", Report(&error));
-                return parts.tell(Input::OpenFailed { order, reason });
+                parts.tell(Input::OpenFailed { order, reason });
+                // Whoever watches the order looks again. Nobody watching is no error.
+                drop(parts.shared.events.send(Event::Order));
+                return;
             }
             Err(error) => {
                 parts.count("open_deal", Err(()));

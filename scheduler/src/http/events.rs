@@ -114,6 +114,7 @@ impl Watch {
             }
             Event::Task(_) => {}
             Event::Order => self.look().await?,
+            Event::Stopping => return None,
         }
         Some(())
     }

@@ -159,7 +159,10 @@ impl Handler<FromLink> for AgentActor {
                 self.note(reason);
                 Input::LinkDown
             }
-            LinkEvent::Frame(frame) => Input::Frame(frame),
+            LinkEvent::Frame(frame) => {
+                log_promises(&frame);
+                Input::Frame(frame)
+            }
         };
         self.take(input, ctx);
     }
@@ -370,6 +373,19 @@ impl AgentActor {
         tracing::error!("{note}");
         self.status.send_modify(|status| status.broken = Some(note));
         ctx.stop();
+    }
+}
+
+/// Writes down what the scheduler promised to count, for whoever compares it with what was counted.
+fn log_promises(frame: &ToWorker) {
+    let ToWorker::Duties(duties) = frame else { return };
+    for ack in &duties.commit_acks {
+        let (seq, commitment) = (ack.seq, ack.commitment);
+        tracing::debug!(task = %ack.task, attempt = ack.attempt, seq, %commitment, "commit acked");
+    }
+    for ack in &duties.reveal_acks {
+        let (seq, vote) = (ack.seq, ack.vote_hash);
+        tracing::debug!(task = %ack.task, attempt = ack.attempt, seq, %vote, "reveal acked");
     }
 }
 
