@@ -14,6 +14,7 @@ mod home;
 mod joining;
 #[path = "market/opening.rs"]
 mod opening;
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/operator.rs"]
 mod operator;
 #[path = "market/ordering.rs"]
@@ -22,10 +23,12 @@ mod ordering;
 mod patience;
 #[path = "market/paying.rs"]
 mod paying;
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/requester.rs"]
 mod requester;
 #[path = "market/site.rs"]
 mod site;
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/volunteer.rs"]
 mod volunteer;
 
@@ -61,7 +64,7 @@ async fn a_market_of_separate_programs() {
     volunteers[0].join(&operator, &invite, "1").await;
     volunteers[0].start();
     for volunteer in &mut volunteers[1..] {
-        volunteer.join_with_key(&operator, &anvil, &invite, "1").await;
+        volunteer.join_with_key(&operator, &anvil, &invite, &["--slots", "1"]).await;
         volunteer.start();
     }
     operator.has_workers(volunteers.len()).await;

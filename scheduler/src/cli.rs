@@ -155,7 +155,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         // What needs no configuration works with a broken one.
         Command::Help { topic } => return help(topic, output),
         Command::Openapi => return output.line(openapi()),
-        _ => layers(&global, matches!(command, Command::Init(_)))?,
+        Command::Init(_) | Command::Serve | Command::Invite | Command::Config(_) => {
+            layers(&global, matches!(command, Command::Init(_)))?
+        }
     };
     let format: LogFormat = layers.parse("log.format", "text or json").map_err(usage)?;
     telemetry::start(format, filter(&global, &command));

@@ -126,12 +126,10 @@ pub enum ChainAt {
 
 /// Where somebody on this machine finds a door that listens on every address.
 pub fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
+    let ip = listen.ip();
+    let here: IpAddr =
+        if ip.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    SocketAddr::new(if ip.is_unspecified() { here } else { ip }, listen.port())
 }
 
 /// The settings, checked.

@@ -250,11 +250,12 @@ impl Memory {
         let dir = config.data.clone();
         let journal_dir = dir.join("journal");
         let options = Options { segment_bytes: config.segment_bytes };
-        let (journal, opened) =
-            Journal::open(&journal_dir, options).map_err(|error| match error {
-                JournalError::Locked { .. } => Failure::new(Code::Conflict, error),
-                _ => broken("journal", &error),
-            })?;
+        let (journal, opened) = Journal::open(&journal_dir, options).map_err(|error| {
+            if matches!(error, JournalError::Locked { .. }) {
+                return Failure::new(Code::Conflict, error);
+            }
+            broken("journal", &error)
+        })?;
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,

@@ -127,7 +127,7 @@ pub(crate) struct JoinArgs {
     /// Refuse to go on if the owner is not this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) payout: Option<Address>,
-    /// Tokens to have at stake in the pool: units, or a decimal as 1.5 [default: two votes a slot]
+    /// Tokens to have at stake in the pool: units, or a decimal as 1.5 [default: 16 votes a slot]
     #[arg(long, value_name = "AMOUNT", value_parser = amount::parse)]
     pub(crate) stake: Option<u128>,
     /// JSON-RPC node of the chain, if the invitation names none (key `chain.url`)

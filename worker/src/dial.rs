@@ -12,8 +12,13 @@ use std::{
     time::Duration,
 };
 
-/// How long a connection may take to stand: ten round trips on a bad line.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may take to stand, at the first tries: three round trips around the world.
+/// A scheduler that was killed in the middle of a handshake never answers it, but answers the next.
+const PATIENCE_FIRST: Duration = Duration::from_secs(1);
+/// How many tries are the first: a scheduler that restarts is back by then.
+const TRIES_FIRST: u32 = 5;
+/// How long a later try may take: ten round trips on a bad line.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection that stands.
 #[derive(Debug)]
@@ -40,8 +45,8 @@ pub(crate) enum DialError {
     #[error("{0}")]
     Connection(#[from] quinn::ConnectionError),
     /// Nobody answered.
-    #[error("nobody answered for {} s", HANDSHAKE.as_secs())]
-    Silence,
+    #[error("nobody answered for {} s", .0.as_secs())]
+    Silence(Duration),
 }
 
 /// Why there is no next frame.
@@ -55,15 +60,20 @@ pub(crate) enum ReadError {
     Closed(String),
 }
 
-/// Connects to `host:port`, and opens the control stream.
-pub(crate) async fn open(address: String, config: ClientConfig) -> Result<Opened, DialError> {
+/// Connects to `host:port`, and opens the control stream; `tries` were in vain before.
+pub(crate) async fn open(
+    address: String,
+    config: ClientConfig,
+    tries: u32,
+) -> Result<Opened, DialError> {
+    let patience = if tries < TRIES_FIRST { PATIENCE_FIRST } else { PATIENCE };
     let found = tokio::net::lookup_host(&address).await.map_err(DialError::Resolve)?;
     let mut error = DialError::Resolve(io::Error::other("no address has that name"));
     for remote in found {
-        match tokio::time::timeout(HANDSHAKE, open_at(remote, config.clone())).await {
+        match tokio::time::timeout(patience, open_at(remote, config.clone())).await {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(failed)) => error = failed,
-            Err(_) => error = DialError::Silence,
+            Err(_) => error = DialError::Silence(patience),
         }
     }
     Err(error)

@@ -69,8 +69,10 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     let (closed_sender, closed) = oneshot::channel();
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
+    let watched = status.clone();
     arbiter.spawn_fn(move || {
-        let link = LinkActor::new(options.invite.address.clone(), client, line_sender).start();
+        let address = options.invite.address.clone();
+        let link = LinkActor::new(address, client, line_sender, watched).start();
         let agent = AgentActor::create(|ctx| AgentActor {
             agent,
             store,

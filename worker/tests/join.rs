@@ -172,22 +172,22 @@ fn a_volunteer_joins_step_by_step() {
         let (_, err) = ends(dir.path(), &["--json", "join", &invite, "--slots", "2"], 7).await;
         let error = document(err.lines().last().unwrap());
         let message = error["error"]["message"].as_str().unwrap();
-        assert!(message.contains("coins of chain 31337 for gas and 120 units"), "{message}");
+        assert!(message.contains("coins of chain 31337 for gas and 960 units"), "{message}");
         assert!(message.contains(&stage.settlement.token().to_string()), "{message}");
         let owner = message.split(' ').find(|word| word.starts_with("0x")).unwrap();
         let owner: Address = owner.parse().unwrap();
 
-        stage.give(owner, 10_u64.pow(18), 100).await;
+        stage.give(owner, 10_u64.pow(18), 940).await;
         let (_, err) = ends(dir.path(), &["join"], 7).await;
         assert!(err.contains("needs 20 units") && !err.contains("for gas"), "{err}");
 
-        // The index, the stake of two slots, two votes each: 100 × 30 % × 2 × 2.
+        // The index, the stake of two slots, sixteen votes each: 100 × 30 % × 2 × 16.
         stage.give(owner, 10_u64.pow(18), 20).await;
         let (out, _) = ends(dir.path(), &["--json", "join"], 0).await;
         let joined = document(&out);
-        assert_eq!((&joined["worker"], &joined["stake"]), (&json!(1), &json!("120")));
+        assert_eq!((&joined["worker"], &joined["stake"]), (&json!(1), &json!("960")));
         let seat = stage.settlement.seat(stage.pool, WorkerIdx(1)).await.unwrap();
-        assert_eq!(seat.stake, 120);
+        assert_eq!(seat.stake, 960);
 
         // Again: nothing is sent, not even with empty pockets.
         stage.settlement.chain().set_balance(owner, U256::ZERO).await.unwrap();
@@ -197,8 +197,8 @@ fn a_volunteer_joins_step_by_step() {
 
         // More stake, named as an amount.
         stage.give(owner, 10_u64.pow(18), 30).await;
-        let (out, err) = ends(dir.path(), &["--json", "join", "--stake", "150"], 0).await;
-        assert_eq!(document(&out)["stake"], "150");
+        let (out, err) = ends(dir.path(), &["--json", "join", "--stake", "990"], 0).await;
+        assert_eq!(document(&out)["stake"], "990");
         assert!(err.contains("sending: stake 30 of worker-1 in pool-1"), "{err}");
     });
 }

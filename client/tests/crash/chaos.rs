@@ -5,9 +5,12 @@ use quorate_common::B256;
 
 /// How often the scheduler is killed while the bag is worked on.
 pub(crate) const KILLS: u64 = 20;
-/// Milliseconds it lives from its start, or from its first answer.
+/// Milliseconds most of its lives last, from the start or from the first answer: in the middle of
+/// replay, of connecting, of the first tasks.
 const LIFE_MS: (u64, u64) = (50, 600);
-/// The same while the bag is nearly empty: on a quick machine the last kill must not come too late.
+/// Every fourth life lasts longer: in the middle of votes, batches, transactions.
+const LONG_LIFE_MS: (u64, u64) = (600, 2_400);
+/// No life lasts longer when the bag gets empty: on a quick machine the last kill must not come late.
 const SHORT_LIFE_MS: (u64, u64) = (20, 100);
 
 /// Kills the scheduler [`KILLS`] times and each worker once, each time at a random moment; everybody
@@ -17,14 +20,19 @@ const SHORT_LIFE_MS: (u64, u64) = (20, 100);
 /// If the bag is empty before.
 pub(crate) async fn play(stage: &mut Stage, order: B256, dice: &mut Dice) {
     let turns: Vec<u64> = stage.volunteers.iter().map(|_| dice.below(KILLS)).collect();
-    let mut life_ms = LIFE_MS;
+    let mut is_ahead = false;
     for turn in 0..KILLS {
         for (volunteer, _) in stage.volunteers.iter_mut().zip(&turns).filter(|of| *of.1 == turn) {
             tokio::time::sleep(dice.pause(0, 200)).await;
             volunteer.kill().await;
             volunteer.start();
         }
-        tokio::time::sleep(dice.pause(life_ms.0, life_ms.1)).await;
+        let (least, most) = match (is_ahead, turn % 4) {
+            (true, _) => SHORT_LIFE_MS,
+            (false, 3) => LONG_LIFE_MS,
+            (false, _) => LIFE_MS,
+        };
+        tokio::time::sleep(dice.pause(least, most)).await;
         stage.operator.kill().await;
         stage.operator.start();
         // Half of the lives are counted from the first answer, half may end before it.
@@ -32,8 +40,7 @@ pub(crate) async fn play(stage: &mut Stage, order: B256, dice: &mut Dice) {
             stage.operator.answers().await;
             let order = stage.operator.api().order(order).await.unwrap();
             eprintln!("kill {}: {} of {} tasks settled", turn + 1, order.settled, order.tasks);
-            let is_ahead = u64::from(order.settled) * KILLS > u64::from(order.tasks) * (turn + 1);
-            life_ms = if is_ahead { SHORT_LIFE_MS } else { LIFE_MS };
+            is_ahead = u64::from(order.settled) * KILLS > u64::from(order.tasks) * (turn + 1);
         }
     }
     stage.operator.answers().await;

@@ -8,7 +8,6 @@ const SEED: &str = "QUORATE_CRASH_SEED";
 /// A stream of numbers (splitmix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice {
-    pub(crate) seed: u64,
     state: u64,
 }
 
@@ -16,10 +15,10 @@ impl Dice {
     /// From the variable, or from a fresh seed.
     pub(crate) fn new() -> Self {
         let told = std::env::var(SEED).ok().map(|text| text.parse().expect("a seed is a number"));
-        let fresh = || u64::from_le_bytes(*quorate_common::keys::random32().unwrap().first_chunk().unwrap());
-        let seed = told.unwrap_or_else(fresh);
+        let random = quorate_common::keys::random32().unwrap();
+        let seed = told.unwrap_or(u64::from_le_bytes(*random.first_chunk().unwrap()));
         eprintln!("{SEED}={seed}");
-        Self { seed, state: seed }
+        Self { state: seed }
     }
 
     /// A number below `count`.

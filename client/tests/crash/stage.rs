@@ -12,6 +12,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// Trust asked for: five newcomers, or two workers that have proven themselves.
 const TRUST: &str = "30";
+/// What each worker has at stake: enough for votes on all tasks at once. Replaced workers' votes stay
+/// where they are, and tasks that wait for the last free stakes could wait for each other.
+const STAKE: &str = "1.0";
 /// The order's name.
 const NAME: &str = "bag";
 
@@ -37,7 +40,8 @@ impl Stage {
         let mut volunteers = Vec::new();
         for (slots, n) in slots.iter().zip(1..) {
             let mut volunteer = Volunteer::new(site, &format!("{name}-volunteer-{n}"));
-            volunteer.join_with_key(&operator, anvil, &invite, slots).await;
+            let terms = ["--slots", slots, "--stake", STAKE];
+            volunteer.join_with_key(&operator, anvil, &invite, &terms).await;
             volunteer.start();
             volunteers.push(volunteer);
         }

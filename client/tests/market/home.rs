@@ -60,7 +60,7 @@ impl Home {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (out, err) = (text(output.stdout), text(output.stderr));
         let ran = Ran { line, code: code(output.status), out, err };
-        write!(self.log(), "{ran}after {} ms\n", began.elapsed().as_millis()).unwrap();
+        writeln!(self.log(), "{ran}after {} ms", began.elapsed().as_millis()).unwrap();
         ran
     }
 
@@ -84,7 +84,11 @@ impl Home {
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(binary(program));
-        command.env_clear().env("HOME", &self.path).env("NO_COLOR", "1").envs(self.env.iter().cloned());
+        command
+            .env_clear()
+            .env("HOME", &self.path)
+            .env("NO_COLOR", "1")
+            .envs(self.env.iter().cloned());
         command.args(args).current_dir(&self.path).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -55,11 +55,11 @@ impl Volunteer {
         operator: &Operator,
         anvil: &Anvil,
         invite: &str,
-        slots: &str,
+        terms: &[&str],
     ) {
         let key = anvil.account(&self.home, "owner.hex").await;
-        let key = ["--slots", slots, "--owner-key-file", &key];
-        let join = [&["--json", "join", invite][..], &key].concat();
+        let key = ["--json", "join", invite, "--owner-key-file", &key];
+        let join = [&key[..], terms].concat();
         let offline = self.run(&[&join[..], &["--offline"]].concat()).await.expect(0).json();
         let owner = offline["owner"].as_str().unwrap().to_owned();
         operator.pay_tokens(&owner, "10 QTT").await;

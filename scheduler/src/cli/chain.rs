@@ -41,6 +41,7 @@ pub(super) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failur
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
 fn gas_key(path: &Path) -> Result<Signer, Failure> {
     let text = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
         let code = match error.kind() {

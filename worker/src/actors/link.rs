@@ -6,7 +6,7 @@
 //! outbox is bounded, and a full one ends the connection.
 
 use super::agent::{AgentActor, FromLink, LinkEvent, LinkNote};
-use crate::{dial, void::Void};
+use crate::{dial, status::Status, void::Void};
 use actix::{
     Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, ResponseFuture,
     WrapFuture as _, fut::ActorFutureExt as _,
@@ -26,8 +26,11 @@ use tokio::{
 /// Frames waiting to be written. A worker owes at most a commit or reveal per kept job, sixty and
 /// more to a frame, so a full outbox means a scheduler that stopped reading.
 pub const OUTBOX_MAX: usize = 1_024;
-/// Pause between two heartbeats.
+/// Pause between two heartbeats of a worker that has nothing to do.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Longest silence of a worker that has jobs. A scheduler that was killed and is back says so at the
+/// next packet; the jobs should not be given to others before, and a lease is three seconds.
+pub const HEARTBEAT_BUSY: Duration = Duration::from_secs(2);
 /// The first pause before a new connection, in milliseconds: a blip should go unnoticed.
 const BACKOFF_FIRST_MS: u64 = 200;
 /// The longest: a thousand workers that lost one scheduler try 33 times a second together.
@@ -44,6 +47,9 @@ pub struct LinkActor {
     live: Option<Live>,
     session: u64,
     backoff: Backoff,
+    /// Connections tried in vain, one after the other.
+    tries: u32,
+    status: watch::Receiver<Status>,
     is_leaving: bool,
 }
 
@@ -109,20 +115,31 @@ impl LinkActor {
         address: String,
         config: ClientConfig,
         line: watch::Sender<Option<Connection>>,
+        status: watch::Receiver<Status>,
     ) -> Self {
-        let backoff = Backoff::new(BACKOFF_FIRST_MS, BACKOFF_CAP_MS);
-        let (agent, live) = (None, None);
-        Self { address, config, agent, line, live, session: 0, backoff, is_leaving: false }
+        Self {
+            address,
+            config,
+            agent: None,
+            line,
+            live: None,
+            session: 0,
+            backoff: Backoff::new(BACKOFF_FIRST_MS, BACKOFF_CAP_MS),
+            tries: 0,
+            status,
+            is_leaving: false,
+        }
     }
 
     fn connect(&self, ctx: &mut Context<Self>) {
         if self.is_leaving || self.live.is_some() {
             return;
         }
-        let opening = dial::open(self.address.clone(), self.config.clone());
+        let opening = dial::open(self.address.clone(), self.config.clone(), self.tries);
         ctx.spawn(opening.into_actor(self).map(|opened, link, ctx| match opened {
             Ok(opened) => link.on_open(opened, ctx),
             Err(error) => {
+                link.tries = link.tries.saturating_add(1);
                 let note = format!("no connection to {}: {error}", link.address);
                 link.tell(LinkNote { note, is_final: false });
                 link.retry(None, ctx);
@@ -137,7 +154,7 @@ impl LinkActor {
         let session = self.session;
         let (outbox, frames) = mpsc::channel(OUTBOX_MAX);
         let link = ctx.address();
-        let writer = tokio::spawn(write(session, link.clone(), send, frames));
+        let writer = tokio::spawn(write(session, link.clone(), send, frames, self.status.clone()));
         let reader = tokio::spawn(read(session, link, agent.clone(), recv));
         self.line.send_replace(Some(connection.clone()));
         self.live = Some(Live { endpoint, connection, outbox, reader, writer });
@@ -206,6 +223,7 @@ impl Handler<Welcomed> for LinkActor {
     fn handle(&mut self, Welcomed { session }: Welcomed, _: &mut Self::Context) {
         if session == self.session {
             self.backoff.succeed();
+            self.tries = 0;
         }
     }
 }
@@ -288,17 +306,30 @@ async fn write(
     link: Addr<LinkActor>,
     mut send: SendStream,
     mut frames: mpsc::Receiver<Vec<u8>>,
+    status: watch::Receiver<Status>,
 ) {
-    let mut heart = tokio::time::interval(HEARTBEAT);
+    let mut heart = tokio::time::interval(HEARTBEAT_BUSY);
     heart.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     heart.reset();
+    let mut silence = Duration::ZERO;
     let mut beat = Vec::new();
     wire::encode(&ToScheduler::Heartbeat, &mut beat);
     let reason = loop {
         let frame = tokio::select! {
-            frame = frames.recv() => frame,
-            _ = heart.tick() => Some(beat.clone()),
+            frame = frames.recv() => {
+                heart.reset();
+                frame
+            }
+            _ = heart.tick() => {
+                silence += HEARTBEAT_BUSY;
+                let is_busy = !status.borrow().view.jobs.is_empty();
+                if !is_busy && silence < HEARTBEAT {
+                    continue;
+                }
+                Some(beat.clone())
+            }
         };
+        silence = Duration::ZERO;
         let Some(frame) = frame else {
             // `finish` is not "delivered": `stopped` resolves once all was acknowledged.
             if send.finish().is_ok() {

@@ -24,8 +24,9 @@ use std::{fs, io::Write as _, path::Path};
 
 /// How long a binding may wait to be mined, in seconds of the chain.
 const BINDING_S: u64 = 3_600;
-/// Votes a slot has at stake at once: one that waits for its task, one that runs.
-const STAKES_PER_SLOT: u128 = 2;
+/// Votes a slot has at stake at once. One runs, one waits for the slot; all others were cast and wait
+/// for those who vote on the same tasks, and a worker without a free stake gets nothing new.
+const STAKES_PER_SLOT: u128 = 16;
 
 /// `join`.
 pub(crate) async fn run(global: Global, args: JoinArgs, output: Output) -> Result<(), Failure> {
