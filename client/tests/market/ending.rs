@@ -32,7 +32,9 @@ pub(crate) async fn programs_end_and_go_on(
     assert_eq!(operator.end("TERM").await, 0);
     assert_eq!(volunteers[0].end("INT").await, 0);
     let status = volunteers[0].status().await;
-    assert_eq!((&status["running"], &status["view"]["running"]), (&false.into(), &0.into()));
+    assert_eq!((&status["running"], &status["broken"]), (&false.into(), &().into()));
+    let ran = volunteers[0].run(&["status"]).await.expect(0);
+    assert!(ran.out.contains("not running; what follows is as it was last"), "{ran}");
     operator.serve().await;
     volunteers[0].start();
     assert_eq!(running.code().await, 0, "{}", requester.home.said());
