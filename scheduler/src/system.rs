@@ -94,7 +94,6 @@ pub struct Running {
     server: ServerHandle,
     endpoint: Endpoint,
     /// Keeps the connections' threads alive.
-    #[expect(dead_code, reason = "held for its drop")]
     threads: Threads,
 }
 
