@@ -38,10 +38,15 @@ pub fn chain(error: &SettleError) -> Failure {
     };
     let mut failure = Failure::new(code, Chain(error));
     failure.retryable = matches!(error.remedy(), Remedy::RetryAfter(_) | Remedy::PrepareAgain);
-    if matches!(error, SettleError::InvalidChainId { .. }) {
-        return failure.hint("`chain.url` and the scheduler's chain must be the same");
+    match error {
+        SettleError::InvalidChainId { .. } => {
+            failure.hint("`chain.url` and the scheduler's chain must be the same")
+        }
+        SettleError::Unreachable { .. } => {
+            failure.hint("is `chain.url` right, and its node up? nothing was sent")
+        }
+        _ => failure,
     }
-    failure
 }
 
 /// What went wrong with the wallet.
@@ -57,10 +62,14 @@ pub fn keystore(error: &KeystoreError) -> Failure {
         _ => Code::Internal,
     };
     let failure = Failure::new(code, Chain(error));
-    if matches!(error, KeystoreError::Unknown { .. }) {
-        return failure.hint("`quorate wallet new` makes one; `--wallet NAME` chooses another");
+    match error {
+        KeystoreError::Unknown { .. } => {
+            failure.hint("`quorate wallet new` makes one; `--wallet NAME` chooses another")
+        }
+        KeystoreError::WrongPassword { .. } => failure
+            .hint("it is read from `password_file`, else from QUORATE_PASSWORD, else it is asked"),
+        _ => failure,
     }
-    failure
 }
 
 fn past(verb: &str) -> &str {

@@ -3,6 +3,8 @@
 
 use crate::{
     api::{self, Api, ServerEvent},
+    context::Context,
+    history::short,
     output::Output,
     progress::{Progress, is_over},
 };
@@ -12,7 +14,6 @@ use quorate_common::{
     backoff::Backoff,
     exit::{Code, Failure},
 };
-use std::time::Duration;
 
 /// The first delay after a break, at most, in milliseconds.
 const FIRST_MS: u64 = 250;
@@ -73,13 +74,19 @@ pub async fn insist<T>(
 /// # Errors
 /// [`Code::TimedOut`], or the work's own.
 pub async fn within<T>(
-    timeout: Option<Duration>,
+    context: &Context,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let Some(timeout) = timeout else { return work.await };
+    let Some(timeout) = context.timeout else { return work.await };
     tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
         let text = format!("--timeout of {}s ran out", timeout.as_secs());
-        Err(Failure::new(Code::TimedOut, text).hint("an order that was placed goes on"))
+        let failure = Failure::new(Code::TimedOut, text);
+        Err(match context.order.get() {
+            Some(order) => {
+                failure.hint(format!("the order goes on: quorate order watch {}", short(*order)))
+            }
+            None => failure,
+        })
     })
 }
 

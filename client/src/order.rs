@@ -40,9 +40,9 @@ pub async fn run(context: &Context, command: &OrderCommand) -> Result<(), Failur
     match command {
         OrderCommand::Ls { all, offline } => list(context, *all, *offline).await,
         OrderCommand::Show { order, tasks } => show(context, order, *tasks).await,
-        OrderCommand::Watch { order } => within(context.timeout, watch(context, order)).await,
+        OrderCommand::Watch { order } => within(context, watch(context, order)).await,
         OrderCommand::Results { order, output, no_receipts } => {
-            within(context.timeout, fetch(context, order, output, !no_receipts)).await
+            within(context, fetch(context, order, output, !no_receipts)).await
         }
         OrderCommand::Explain { order, task } => {
             let (api, order, _) = open(context, order)?;
@@ -82,8 +82,10 @@ pub fn not_failed(order: &OrderView) -> Result<(), Failure> {
     }
     let text =
         format!("{failed} of {} tasks failed: their votes did not suffice in time", order.tasks);
-    Err(Failure::new(Code::Failed, text)
-        .hint(format!("quorate order show {} --tasks", short(order.order))))
+    let short = short(order.order);
+    Err(Failure::new(Code::Failed, text).hint(format!(
+        "quorate order show {short} --tasks; their price comes back by quorate order refund {short}"
+    )))
 }
 
 /// An order's figures, for people.
@@ -156,7 +158,12 @@ async fn list(context: &Context, all: bool, offline: bool) -> Result<(), Failure
             vec![
                 short(entry.order),
                 entry.name.clone().unwrap_or_default(),
-                figure(|order| phase(order.phase).to_owned()),
+                match state {
+                    State::Absent => "not taken".into(),
+                    State::Known(_) | State::Unknown => {
+                        figure(|order| phase(order.phase).to_owned())
+                    }
+                },
                 entry.placed.req.tasks.to_string(),
                 figure(|order| order.accepted.to_string()),
                 figure(|order| order.settled.saturating_sub(order.accepted).to_string()),

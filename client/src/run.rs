@@ -68,7 +68,7 @@ pub async fn run(context: &Context, args: &RunArgs) -> Result<u8, Failure> {
         return context.output.either(&document, || order.order.to_string()).map(|()| 0);
     }
     let work = finish(context, args, &api, &pool, order, placed);
-    within(context.timeout, work).await
+    within(context, work).await
 }
 
 /// Checks, uploads, signs and places.

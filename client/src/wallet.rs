@@ -10,7 +10,7 @@ use crate::{
     output::{facts, table},
     secret,
 };
-use quorate_chain::{Address, Call, Keystore, Receipt, SettleError, Settlement, Signer, U256};
+use quorate_chain::{Address, Call, Keystore, Receipt, Settlement, Signer, U256};
 use quorate_common::exit::{Code, Failure};
 use serde_json::json;
 use std::path::Path;
@@ -138,8 +138,9 @@ async fn deposit(context: &Context, amount: u128) -> Result<(), Failure> {
     let want = U256::from(amount);
     let have = contract.token_balance(account).await.map_err(|error| failure::chain(&error))?;
     if have < want {
-        let error = SettleError::InsufficientToken { account, have, want };
-        return Err(failure::chain(&error));
+        let (have, want) = (amount::show(units(have)), amount::show(amount));
+        let text = format!("account {account} has {have} outside of the contract, not {want}");
+        return Err(Failure::new(Code::Funds, text).hint("have tokens sent to it first"));
     }
     let allowed =
         contract.token_allowance(account).await.map_err(|error| failure::chain(&error))?;
@@ -151,6 +152,13 @@ async fn deposit(context: &Context, amount: u128) -> Result<(), Failure> {
 async fn withdraw(context: &Context, amount: u128) -> Result<(), Failure> {
     let contract = connect(&context.config).await?;
     let signer = open(&context.config)?;
+    let free = contract.free_of(signer.address()).await.map_err(|error| failure::chain(&error))?;
+    if free < amount {
+        let (free, want) = (amount::show(free), amount::show(amount));
+        let text = format!("free in the contract are {free}, not {want}");
+        return Err(Failure::new(Code::Funds, text)
+            .hint("running orders lock their price; `quorate order refund` frees what failed"));
+    }
     let call = contract.withdraw(amount);
     transact(context, &contract, signer, vec![call], amount).await
 }

@@ -284,7 +284,9 @@ pub fn parse_hash(text: &str) -> Result<B256, ApiError> {
 }
 
 fn no_order(hash: &str) -> ApiError {
-    Failure::new(Code::NotFound, format!("no order {hash}")).into()
+    Failure::new(Code::NotFound, format!("no order {hash} was placed here"))
+        .hint("was it another scheduler's? `quorate order ls` names yours")
+        .into()
 }
 
 fn no_task(hash: &str, idx: u32) -> ApiError {
