@@ -146,6 +146,13 @@ async fn nobody_is_forgotten(stage: &mut Stage, evidence: &Evidence) {
         assert_eq!(volunteer.end("TERM").await, 0);
         let status = volunteer.status().await;
         assert_eq!((&status["broken"], &status["ended"]), (&().into(), &().into()), "{status}");
+        let earned = evidence.earned(volunteer.worker);
+        let counted = status["view"]["totals"]["earned"].as_u64().map_or(0, u128::from);
+        eprintln!(
+            "worker {}: earned {earned}, counted {counted}; still kept: {}",
+            volunteer.worker, status["view"]["jobs"]
+        );
+        assert!(counted <= earned, "it may miss what came of a vote, and never makes it up");
         let kept = fs::read_dir(volunteer.home.path().join("worker/evidence"));
         assert_eq!(kept.map_or(0, Iterator::count), 0, "nothing to accuse the scheduler of");
         let said = volunteer.home.said();

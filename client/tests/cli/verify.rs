@@ -68,8 +68,8 @@ fn an_honest_folder_holds() {
     assert_eq!(report.batches.iter().map(|batch| batch.index).collect::<Vec<_>>(), [1, 2]);
 }
 
-/// Every byte of every file, two of its bits: one that changes a digit and one that changes only the
-/// case of a letter. The fault must name the file.
+/// Every byte of every file, one or two of its bits: one that changes a digit, and where there is a
+/// letter, the one that changes only its case. The fault must name the file.
 #[test]
 fn one_flipped_bit_anywhere_is_found() {
     let mut world =
@@ -85,6 +85,9 @@ fn one_flipped_bit_anywhere_is_found() {
         let bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {
             for bit in [0x01, 0x20] {
+                if bit == 0x20 && !bytes[at].is_ascii_alphabetic() {
+                    continue;
+                }
                 let mut flipped = bytes.clone();
                 flipped[at] ^= bit;
                 fs::write(&path, &flipped).unwrap();
