@@ -239,6 +239,7 @@ impl Line {
     }
 
     /// Waits until the scheduler has ended the connection; its reason.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other end is a failure of the test")]
     pub(crate) async fn ended(self) -> String {
         let end = tokio::time::timeout(PATIENCE, self.connection.closed()).await.unwrap();
         match end {
