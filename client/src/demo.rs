@@ -139,7 +139,7 @@ async fn scheduler(chain: &DevChain, folder: &Folder, args: &DemoArgs) -> Result
         config,
         node_key,
         signer,
-        gas: chain.bank.clone(),
+        gas: dev::gas(),
         settlement: chain.settlement.clone(),
         pool,
         node: Some(chain.node.clone()),

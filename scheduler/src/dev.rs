@@ -36,7 +36,7 @@ pub struct DevChain {
     pub node: EmbeddedNode,
     /// The contract.
     pub settlement: Settlement,
-    /// Holds all tokens; deploys, operates the pool, pays its gas.
+    /// Holds all tokens; deploys, operates the pool.
     pub bank: Signer,
 }
 
@@ -54,6 +54,11 @@ pub fn bank() -> Signer {
     account(0)
 }
 
+/// Sends the scheduler's transactions. Not the bank: two senders on one account take each other's nonces.
+pub fn gas() -> Signer {
+    account(u32::MAX)
+}
+
 /// The contract of every development chain.
 pub fn contract() -> Address {
     bank().address().create(1)
@@ -67,7 +72,8 @@ impl DevChain {
     pub async fn start(path: Option<&Path>) -> Result<Self, Failure> {
         let bank = bank();
         let mut config = EmbeddedConfig::new(31_337, GENESIS_UNIX_S)
-            .with_account(bank.address(), U256::from(WEI) * U256::from(1_000_000));
+            .with_account(bank.address(), U256::from(WEI) * U256::from(1_000_000))
+            .with_account(gas().address(), U256::from(WEI));
         if let Some(path) = path {
             config = config.with_state_path(path);
         }

@@ -36,7 +36,7 @@ pub(super) fn keys(config: &Config) -> Result<(NodeKey, VoteKey), Failure> {
 pub(super) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failure> {
     match (file, &config.chain) {
         (Some(path), _) => gas_key(path),
-        (None, ChainAt::Embedded) => Ok(dev::bank()),
+        (None, ChainAt::Embedded) => Ok(dev::gas()),
         (None, ChainAt::Url(_)) => gas_key(&config.data.join(GAS_KEY)),
     }
 }

@@ -57,7 +57,7 @@ impl Pool {
             config: dev::config(data),
             node_key,
             signer,
-            gas: chain.bank.clone(),
+            gas: dev::gas(),
             settlement: chain.settlement.clone(),
             pool,
             node: Some(chain.node.clone()),
