@@ -97,24 +97,72 @@ struct Header {
     uint128 payout;
     /// What the pool's operator earned in this batch.
     uint128 fees;
+    /// What owners of applications and datasets earned in this batch.
+    uint128 royalties;
     /// What losers lost of their stakes in this batch.
     uint128 slashed;
-    /// Root of the forced-vote inbox the batch has taken in; zero until there is an inbox.
-    bytes32 ringRoot;
+    /// The parent's `cumFees` plus `fees`.
+    uint128 cumFees;
+}
+
+/// @notice An application owner's offer. Restrictions: zero for anybody, an id as a word, or a group
+/// contract's address (ERC-734 `keyHasPurpose(id, 4)`).
+struct AppOrder {
+    address owner;
+    bytes32 app;
+    /// Per task.
+    uint128 price;
+    /// Volume, in tasks, over all deals made of this order.
+    uint32 tasks;
+    /// What it needs of a pool, a bit each.
+    bytes32 tag;
+    bytes32 datasetRestrict;
+    bytes32 poolRestrict;
+    bytes32 requesterRestrict;
+    uint64 expiry;
+    bytes32 salt;
+}
+
+/// @notice A dataset owner's offer.
+struct DatasetOrder {
+    address owner;
+    bytes32 dataset;
+    uint128 price;
+    uint32 tasks;
+    bytes32 tag;
+    bytes32 appRestrict;
+    bytes32 poolRestrict;
+    bytes32 requesterRestrict;
+    uint64 expiry;
+    bytes32 salt;
 }
 
 /// @notice A requester's offer to buy work.
 struct ReqOrder {
     address requester;
+    /// Whose key results are encrypted for; zero for the requester's.
+    address beneficiary;
+    /// EIP-1154 consumer that results can be pushed to, or zero.
+    address callback;
     /// Digest of the application.
     bytes32 app;
-    /// Digest of its parameters and inputs.
+    /// Who sells it; zero: it is free.
+    address appOwner;
+    uint128 appMaxPrice;
+    /// Digest of the dataset, or zero for none.
+    bytes32 dataset;
+    /// Who sells it; zero: it is free.
+    address datasetOwner;
+    uint128 datasetMaxPrice;
+    /// Digest of the bag: what each task is given.
     bytes32 params;
-    /// The only pool that may take the order, or zero for any.
-    uint32 poolId;
+    bytes32 poolRestrict;
+    /// The pool's price per task at most.
     uint128 maxUnitPrice;
     /// Volume, in tasks, over all deals made of this order.
     uint32 tasks;
+    bytes32 tag;
+    uint16 category;
     uint32 trust;
     uint8 replicas;
     uint64 maxTaskTime;
@@ -131,13 +179,39 @@ struct PoolOrder {
     uint128 unitPrice;
     /// Volume, in tasks, over all deals made of this order.
     uint32 tasks;
+    /// What the pool has, a bit each.
+    bytes32 tag;
+    /// The class of work this price is for; requests name theirs.
+    uint16 category;
     /// The highest trust the pool will vote for.
     uint32 trust;
     uint8 stakeRatio;
     uint8 schedulerRatio;
     uint64 maxTaskTime;
+    bytes32 appRestrict;
+    bytes32 datasetRestrict;
+    bytes32 requesterRestrict;
     uint64 expiry;
     bytes32 salt;
+}
+
+/// @notice Who pays for a requester.
+struct SponsorOrder {
+    address sponsor;
+    /// Struct hash of the request.
+    bytes32 reqHash;
+    /// Most the sponsor pays, over all deals of the request.
+    uint128 maxCost;
+    uint64 expiry;
+    bytes32 salt;
+}
+
+/// @notice Presigns (1) or cancels (2) an order by a signature that anybody may carry.
+struct OrderOp {
+    address account;
+    bytes32 orderHash;
+    uint8 op;
+    uint64 deadline;
 }
 
 /// @notice Proof that a vote key agrees to be bound to an owner and a node key.
@@ -146,6 +220,37 @@ struct BindWorker {
     bytes32 nodeKey;
     address voteKey;
     uint64 deadline;
+}
+
+/// @notice All that a deal is, fixed at the match; its hash is the deal's id.
+struct DealTerms {
+    address requester;
+    /// Gets back what is not spent: the requester, or a sponsor.
+    address payer;
+    address beneficiary;
+    address callback;
+    uint32 poolId;
+    bytes32 app;
+    address appOwner;
+    uint128 appPrice;
+    bytes32 dataset;
+    address datasetOwner;
+    uint128 datasetPrice;
+    bytes32 params;
+    uint128 unitPrice;
+    uint32 tasks;
+    uint32 trust;
+    uint8 replicas;
+    uint8 stakeRatio;
+    uint8 schedulerRatio;
+    uint16 category;
+    bytes32 tag;
+    uint64 maxTaskTime;
+    uint64 deadline;
+    bytes32 reqHash;
+    bytes32 poolHash;
+    /// Tasks of the request order that earlier deals took.
+    uint32 filledBefore;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -164,6 +269,7 @@ struct TaskRec {
     uint128 reward;
     uint128 runPayout;
     uint128 runFees;
+    uint128 runRoyalties;
     uint128 runSlash;
     bytes32 votesHash;
     bytes32 postStateRoot;
@@ -176,6 +282,7 @@ struct WorkerAccount {
     uint128 cumEarned;
     uint128 cumSlashed;
     uint32 score;
+    /// index * 2^16 + place of the task that changed it last.
     uint64 lastTaskSeq;
 }
 
@@ -227,93 +334,84 @@ struct Seat {
     uint128 claimed;
 }
 
-/// @notice A pool and its money.
+/// @notice A pool and its money. Amounts of what batches move are 96 bits: 7.9e10 whole tokens of 18
+/// decimals, which the bond's limit enforces.
 struct Pool {
     address signer;
     /// When the bond may leave; zero while no exit is asked for.
-    uint64 exitAt;
+    uint40 exitAt;
     /// Deals opened so far; the next deal's slot.
     uint32 deals;
+    /// 0 live, 1 abandoned (a duty was neglected), 2 convicted (a fraud was proven).
+    uint8 state;
 
     address operator;
+    /// When it stopped being live; zero before.
+    uint40 deadAt;
 
     bytes32 nodeKey;
 
     /// Index of the newest committed batch, zero for none.
-    uint64 head;
+    uint32 head;
     /// Index of the newest finalized batch, zero for none.
-    uint64 finalized;
-    /// Sum of `value` over pending batches; the bond caps it.
-    uint128 pendingValue;
-
+    uint32 finalized;
+    /// payout + fees + royalties + slashed of pending batches; the bond caps it.
+    uint96 pendingValue;
     /// Sum over pending batches of what each takes out of `locked`.
-    uint128 pendingDraw;
-    /// Requesters' money of this pool's deals: unsettled, or refunded and not yet collected.
+    uint96 pendingDraw;
+
+    /// Payers' money of this pool's deals: unsettled, or refunded and not yet collected.
     uint128 locked;
+    /// Finalized earnings of workers, owners and operator, not claimed yet.
+    uint128 owed;
+
+    /// The operator's bond.
+    uint128 bond;
+    /// Sum of the stake records of this pool.
+    uint128 staked;
 
     /// Sum of `slashed` over pending batches.
     uint128 pendingSlashed;
     /// Slashes finalized but not yet taken from stake records.
     uint128 unapplied;
 
-    /// Finalized earnings that workers have not claimed yet.
-    uint128 owed;
-    /// The operator's bond.
-    uint128 bond;
+    /// How much of `cumFees` the operator has collected.
+    uint128 collected;
 
-    /// Sum of the stake records of this pool.
-    uint128 staked;
+    /// Running hash of forced entries (PROTOCOL.md section 7).
+    bytes32 inbox;
 }
 
-/// @notice A deal's fixed terms and what has been given back of it.
+/// @notice What is kept of a deal; its terms are in its id.
 struct Deal {
-    address requester;
+    /// Zero: there is no such deal.
     uint32 poolId;
     uint32 slot;
-    uint32 tasks;
-
-    uint128 unitPrice;
-    /// Returned to the requester so far, in all.
-    uint128 returned;
-
-    uint64 deadline;
-    uint64 maxTaskTime;
-    uint32 trust;
-    uint8 replicas;
-    uint8 stakeRatio;
-    uint8 schedulerRatio;
     /// Nothing can be returned any more.
     bool closed;
+    /// Returned to the payer so far, in all.
+    uint128 returned;
 }
 
-/// @notice A committed batch, in a ring of 1,024.
-struct Batch {
-    bytes32 headerHash;
+/// @notice What the owners of a deal's application and dataset have collected.
+struct Royalties {
+    uint128 app;
+    uint128 dataset;
+}
 
-    /// Zero while the batch is pending.
+/// @notice The two halves of a batch's word: a state to prove against, and what goes with it.
+struct Anchor {
     bytes32 stateRoot;
-
-    uint64 committedAt;
-    /// payout + fees + slashed: all that a bad batch could misdirect.
-    uint96 value;
-    uint96 slashed;
+    /// keccak256(abi.encode(headerHash, committedAt, inbox)).
+    bytes32 rest;
 }
 
-/// @notice What a scheduler needs to know of a new deal.
-struct DealTerms {
-    uint32 slot;
-    bytes32 reqHash;
-    bytes32 poolHash;
-    /// Tasks of the request order that earlier deals took.
-    uint32 filledBefore;
-    bytes32 app;
-    bytes32 params;
-    uint128 unitPrice;
-    uint32 tasks;
-    uint32 trust;
-    uint8 replicas;
-    uint8 stakeRatio;
-    uint8 schedulerRatio;
-    uint64 maxTaskTime;
-    uint64 deadline;
+/// @notice An order's use by the account that answers for it.
+struct OrderUse {
+    /// Tasks taken.
+    uint32 filled;
+    bool presigned;
+    bool cancelled;
+    /// Token units a sponsor has paid of it.
+    uint128 paid;
 }
