@@ -44,7 +44,7 @@ leaves! {
         cum_slashed: u128,
         /// The PoCo score.
         score: u32,
-        /// The pool's count of settled tasks when this last changed.
+        /// Where this last changed; see [`task_seq`].
         last_task_seq: u64,
     }
     /// A settled task in its batch.
@@ -67,6 +67,8 @@ leaves! {
         run_payout: u128,
         /// Paid to the scheduler so far in this batch.
         run_fees: u128,
+        /// Paid to owners of applications and datasets so far in this batch.
+        run_royalties: u128,
         /// Seized so far in this batch.
         run_slash: u128,
         /// See [`votes_hash`].
@@ -87,6 +89,11 @@ leaves! {
         /// Token units owed back for tasks without.
         refunded: u128,
     }
+}
+
+/// What [`WorkerAccount::last_task_seq`] says: the task at `place` of the batch at `index`.
+pub fn task_seq(index: u64, place: u32) -> u64 {
+    (index << 16) + u64::from(place)
 }
 
 /// A vote as the contract can check it.

@@ -40,7 +40,7 @@ pub const TASKS_MAX: u32 = 1 << 16;
 /// a fraud proof inside one transaction (threats.md E12).
 pub const REPLICAS_MAX: usize = 15;
 
-/// A deal as the contract knows it: a hash of both orders and the filled volume.
+/// A deal as the contract knows it: the hash of its [`DealTerms`](crate::terms::DealTerms).
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
 )]
@@ -50,6 +50,13 @@ pub struct DealId(pub B256);
 impl fmt::Display for DealId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+impl PoolId {
+    /// The restriction to this pool, as orders say it.
+    pub fn restrict(self) -> B256 {
+        B256::left_padding_from(&self.0.to_be_bytes())
     }
 }
 

@@ -22,6 +22,7 @@ pub mod messages;
 pub mod quic;
 pub mod report;
 pub mod telemetry;
+pub mod terms;
 pub mod tls;
 pub mod wire;
 

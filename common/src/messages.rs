@@ -78,7 +78,7 @@ macro_rules! messages {
         $($(#[$field_doc:meta])* $field:ident $sol_name:literal : $rust:ty = $sol:literal,)*
     })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name { $($(#[$field_doc])* pub $field: $rust,)* }
 
@@ -222,25 +222,92 @@ messages! {
         payout "payout": u128 = "uint128",
         /// Token units to the pool's operator.
         fees "fees": u128 = "uint128",
+        /// Token units to owners of applications and datasets.
+        royalties "royalties": u128 = "uint128",
         /// Token units seized from stakes.
         slashed "slashed": u128 = "uint128",
-        /// Root of the forced votes taken in; zero while there is no inbox.
-        ring_root "ringRoot": B256 = "bytes32",
+        /// The parent's `cum_fees` plus `fees`.
+        cum_fees "cumFees": u128 = "uint128",
+    }
+    /// An application owner's offer. Restrictions: zero for anybody, an id as a word, or the address
+    /// of a group contract.
+    AppOrder {
+        /// Who sells it.
+        owner "owner": Address = "address",
+        /// sha256 of the application.
+        app "app": B256 = "bytes32",
+        /// Token units per task.
+        price "price": u128 = "uint128",
+        /// How many tasks.
+        tasks "tasks": u32 = "uint32",
+        /// What it needs of a pool, a bit each.
+        tag "tag": B256 = "bytes32",
+        /// Only with these datasets.
+        dataset_restrict "datasetRestrict": B256 = "bytes32",
+        /// Only on these pools.
+        pool_restrict "poolRestrict": B256 = "bytes32",
+        /// Only for these requesters.
+        requester_restrict "requesterRestrict": B256 = "bytes32",
+        /// Unix seconds; no deal is opened later.
+        expiry "expiry": u64 = "uint64",
+        /// Makes equal offers different.
+        salt "salt": B256 = "bytes32",
+    }
+    /// A dataset owner's offer.
+    DatasetOrder {
+        /// Who sells it.
+        owner "owner": Address = "address",
+        /// sha256 of the dataset.
+        dataset "dataset": B256 = "bytes32",
+        /// Token units per task.
+        price "price": u128 = "uint128",
+        /// How many tasks.
+        tasks "tasks": u32 = "uint32",
+        /// What it needs of a pool, a bit each.
+        tag "tag": B256 = "bytes32",
+        /// Only with these applications.
+        app_restrict "appRestrict": B256 = "bytes32",
+        /// Only on these pools.
+        pool_restrict "poolRestrict": B256 = "bytes32",
+        /// Only for these requesters.
+        requester_restrict "requesterRestrict": B256 = "bytes32",
+        /// Unix seconds; no deal is opened later.
+        expiry "expiry": u64 = "uint64",
+        /// Makes equal offers different.
+        salt "salt": B256 = "bytes32",
     }
     /// A requester's order.
     ReqOrder {
-        /// Who pays.
+        /// Who asks, and pays unless a sponsor does.
         requester "requester": Address = "address",
+        /// Whose key results are encrypted for; zero: the requester's.
+        beneficiary "beneficiary": Address = "address",
+        /// EIP-1154 consumer that results can be pushed to, or zero.
+        callback "callback": Address = "address",
         /// sha256 of the application (a WASM module).
         app "app": B256 = "bytes32",
+        /// Who sells it; zero: it is free.
+        app_owner "appOwner": Address = "address",
+        /// Token units per task at most for the application.
+        app_max_price "appMaxPrice": u128 = "uint128",
+        /// sha256 of the dataset, or zero for none.
+        dataset "dataset": B256 = "bytes32",
+        /// Who sells it; zero: it is free.
+        dataset_owner "datasetOwner": Address = "address",
+        /// Token units per task at most for the dataset.
+        dataset_max_price "datasetMaxPrice": u128 = "uint128",
         /// sha256 of the bag: what each task is given. See [`crate::bag`].
         params "params": B256 = "bytes32",
-        /// Only this pool; 0 is any.
-        pool "poolId": PoolId = "uint32",
-        /// Token units per task at most.
+        /// Only these pools; see [`PoolId::restrict`].
+        pool_restrict "poolRestrict": B256 = "bytes32",
+        /// Token units per task at most for the pool.
         max_unit_price "maxUnitPrice": u128 = "uint128",
         /// How many tasks.
         tasks "tasks": u32 = "uint32",
+        /// What a pool must have, a bit each.
+        tag "tag": B256 = "bytes32",
+        /// The class of work; a pool's price is for one.
+        category "category": u16 = "uint16",
         /// 1 / (chance of a wrong result) asked for.
         trust "trust": u32 = "uint32",
         /// Most replicas a task may take, 1 to 15.
@@ -262,6 +329,10 @@ messages! {
         unit_price "unitPrice": u128 = "uint128",
         /// How many tasks it takes.
         tasks "tasks": u32 = "uint32",
+        /// What the pool has, a bit each.
+        tag "tag": B256 = "bytes32",
+        /// The class of work this price is for.
+        category "category": u16 = "uint16",
         /// The highest trust it serves.
         trust "trust": u32 = "uint32",
         /// Whole percent of the unit price a vote puts at stake.
@@ -270,10 +341,51 @@ messages! {
         scheduler_ratio "schedulerRatio": u8 = "uint8",
         /// Seconds one replica may take at most.
         max_task_time "maxTaskTime": u64 = "uint64",
+        /// Only these applications.
+        app_restrict "appRestrict": B256 = "bytes32",
+        /// Only these datasets.
+        dataset_restrict "datasetRestrict": B256 = "bytes32",
+        /// Only for these requesters.
+        requester_restrict "requesterRestrict": B256 = "bytes32",
         /// Unix seconds; no deal is opened later.
         expiry "expiry": u64 = "uint64",
         /// Makes equal offers different.
         salt "salt": B256 = "bytes32",
+    }
+    /// Who pays for a requester.
+    SponsorOrder {
+        /// Who pays.
+        sponsor "sponsor": Address = "address",
+        /// Struct hash of the request.
+        req_hash "reqHash": B256 = "bytes32",
+        /// Token units the sponsor pays at most, over all deals of the request.
+        max_cost "maxCost": u128 = "uint128",
+        /// Unix seconds; no deal is opened later.
+        expiry "expiry": u64 = "uint64",
+        /// Makes equal offers different.
+        salt "salt": B256 = "bytes32",
+    }
+    /// Presigns or cancels an order, by a signature that anybody may carry to the chain.
+    OrderOp {
+        /// Whose order.
+        account "account": Address = "address",
+        /// Its struct hash.
+        order_hash "orderHash": B256 = "bytes32",
+        /// 1 presign, 2 cancel.
+        op "op": u8 = "uint8",
+        /// Unix seconds; no good later.
+        deadline "deadline": u64 = "uint64",
+    }
+    /// What a worker's owner wants, by a signature that anybody may carry to the chain.
+    WorkerOp {
+        /// Which worker.
+        worker "workerIdx": WorkerIdx = "uint32",
+        /// 1 exit, 2 cancel the exit, 3 leave earnings as stake, 4 do not.
+        op "op": u8 = "uint8",
+        /// The owner's count of these.
+        nonce "nonce": u64 = "uint64",
+        /// Unix seconds; no good later.
+        deadline "deadline": u64 = "uint64",
     }
     /// Proof that the holder of a vote key agrees to vote for an owner and a node.
     BindWorker {
@@ -346,10 +458,4 @@ impl Separator {
         let words = [self.0.0, task_id.0, attempt.word(), worker.word(), digest.0, salt.0];
         keccak256(words.as_flattened())
     }
-}
-
-/// The contract's id of a deal: both orders, the volume filled before, and the volume taken.
-pub fn deal_id(req: B256, pool: B256, filled_before: u32, tasks: u32) -> DealId {
-    let words = [req.0, pool.0, filled_before.word(), tasks.word()];
-    DealId(keccak256(words.as_flattened()))
 }

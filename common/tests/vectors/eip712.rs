@@ -10,7 +10,8 @@ use quorate_common::{
     frame::{self, FrameTree},
     ids::{DealId, PoolId, WorkerIdx},
     keys::{VoteKey, recover},
-    messages::{self as ours, Domain, Message as _, Separator, deal_id},
+    messages::{self as ours, Domain, Message as _, Separator},
+    terms::DealTerms,
 };
 
 mod theirs {
@@ -24,9 +25,15 @@ mod theirs {
         struct Reveal { uint32 poolId; bytes32 taskId; uint16 attempt; bytes32 commitSetRoot; bytes32 resultDigest; bytes32 salt; }
         struct RevealAck { uint32 poolId; bytes32 taskId; uint16 attempt; uint32 workerIdx; bytes32 voteHash; uint64 seq; }
         struct Frame { bytes32 root; uint32 count; }
-        struct Header { uint32 poolId; uint64 index; bytes32 parent; bytes32 tasksRoot; bytes32 stateRoot; bytes32 evidence; uint32 count; uint128 payout; uint128 fees; uint128 slashed; bytes32 ringRoot; }
-        struct ReqOrder { address requester; bytes32 app; bytes32 params; uint32 poolId; uint128 maxUnitPrice; uint32 tasks; uint32 trust; uint8 replicas; uint64 maxTaskTime; uint64 expiry; uint64 deadline; bytes32 salt; }
-        struct PoolOrder { uint32 poolId; uint128 unitPrice; uint32 tasks; uint32 trust; uint8 stakeRatio; uint8 schedulerRatio; uint64 maxTaskTime; uint64 expiry; bytes32 salt; }
+        struct Header { uint32 poolId; uint64 index; bytes32 parent; bytes32 tasksRoot; bytes32 stateRoot; bytes32 evidence; uint32 count; uint128 payout; uint128 fees; uint128 royalties; uint128 slashed; uint128 cumFees; }
+        struct ReqOrder { address requester; address beneficiary; address callback; bytes32 app; address appOwner; uint128 appMaxPrice; bytes32 dataset; address datasetOwner; uint128 datasetMaxPrice; bytes32 params; bytes32 poolRestrict; uint128 maxUnitPrice; uint32 tasks; bytes32 tag; uint16 category; uint32 trust; uint8 replicas; uint64 maxTaskTime; uint64 expiry; uint64 deadline; bytes32 salt; }
+        struct PoolOrder { uint32 poolId; uint128 unitPrice; uint32 tasks; bytes32 tag; uint16 category; uint32 trust; uint8 stakeRatio; uint8 schedulerRatio; uint64 maxTaskTime; bytes32 appRestrict; bytes32 datasetRestrict; bytes32 requesterRestrict; uint64 expiry; bytes32 salt; }
+        struct AppOrder { address owner; bytes32 app; uint128 price; uint32 tasks; bytes32 tag; bytes32 datasetRestrict; bytes32 poolRestrict; bytes32 requesterRestrict; uint64 expiry; bytes32 salt; }
+        struct DatasetOrder { address owner; bytes32 dataset; uint128 price; uint32 tasks; bytes32 tag; bytes32 appRestrict; bytes32 poolRestrict; bytes32 requesterRestrict; uint64 expiry; bytes32 salt; }
+        struct SponsorOrder { address sponsor; bytes32 reqHash; uint128 maxCost; uint64 expiry; bytes32 salt; }
+        struct OrderOp { address account; bytes32 orderHash; uint8 op; uint64 deadline; }
+        struct WorkerOp { uint32 workerIdx; uint8 op; uint64 nonce; uint64 deadline; }
+        struct DealTerms { address requester; address payer; address beneficiary; address callback; uint32 poolId; bytes32 app; address appOwner; uint128 appPrice; bytes32 dataset; address datasetOwner; uint128 datasetPrice; bytes32 params; uint128 unitPrice; uint32 tasks; uint32 trust; uint8 replicas; uint8 stakeRatio; uint8 schedulerRatio; uint16 category; bytes32 tag; uint64 maxTaskTime; uint64 deadline; bytes32 reqHash; uint32 filledBefore; }
         struct BindWorker { address owner; bytes32 nodeKey; address voteKey; uint64 deadline; }
     }
 }
@@ -150,6 +157,8 @@ fn messages() -> Vec<Json> {
         header(),
         req_order(),
         pool_order(),
+        app_order(),
+        dataset_order(),
         case!(BindWorker {
             owner owner: address("owner"),
             node_key nodeKey: word("node key"),
@@ -170,19 +179,29 @@ fn header() -> Json {
         count count: 512_u32,
         payout payout: 123_456_789_012_345_678_901_u128,
         fees fees: 1_234_567_890_123_456_789_u128,
+        royalties royalties: 77_777_777_u128,
         slashed slashed: 987_654_321_u128,
-        ring_root ringRoot: word("ring"),
+        cum_fees cumFees: 9_234_567_890_123_456_789_u128,
     })
 }
 
 fn req_order() -> Json {
     case!(ReqOrder {
         requester requester: address("requester"),
+        beneficiary beneficiary: address("beneficiary"),
+        callback callback: address("callback"),
         app app: word("app"),
+        app_owner appOwner: address("app owner"),
+        app_max_price appMaxPrice: 31_u128,
+        dataset dataset: word("dataset"),
+        dataset_owner datasetOwner: address("dataset owner"),
+        dataset_max_price datasetMaxPrice: 32_u128,
         params params: word("params"),
-        pool poolId: PoolId(7),
+        pool_restrict poolRestrict: PoolId(7).restrict(),
         max_unit_price maxUnitPrice: u128::MAX - 1,
         tasks tasks: 65_536_u32,
+        tag tag: word("tag"),
+        category category: 3_u16,
         trust trust: 100_u32,
         replicas replicas: 7_u8,
         max_task_time maxTaskTime: 600_u64,
@@ -197,13 +216,72 @@ fn pool_order() -> Json {
         pool poolId: PoolId(7),
         unit_price unitPrice: 1_000_000_000_000_000_000_u128,
         tasks tasks: 1_000_000_u32,
+        tag tag: word("pool tag"),
+        category category: 3_u16,
         trust trust: 10_000_u32,
         stake_ratio stakeRatio: 30_u8,
         scheduler_ratio schedulerRatio: 1_u8,
         max_task_time maxTaskTime: 3_600_u64,
+        app_restrict appRestrict: word("only app"),
+        dataset_restrict datasetRestrict: word("only dataset"),
+        requester_restrict requesterRestrict: word("only requester"),
         expiry expiry: u64::MAX,
         salt salt: word("pool salt"),
     })
+}
+
+fn app_order() -> Json {
+    case!(AppOrder {
+        owner owner: address("app owner"),
+        app app: word("app"),
+        price price: 30_u128,
+        tasks tasks: 1_000_001_u32,
+        tag tag: word("app tag"),
+        dataset_restrict datasetRestrict: word("only dataset"),
+        pool_restrict poolRestrict: word("only pool"),
+        requester_restrict requesterRestrict: word("only requester"),
+        expiry expiry: 1_700_003_601_u64,
+        salt salt: word("app salt"),
+    })
+}
+
+fn dataset_order() -> Json {
+    case!(DatasetOrder {
+        owner owner: address("dataset owner"),
+        dataset dataset: word("dataset"),
+        price price: 29_u128,
+        tasks tasks: 1_000_002_u32,
+        tag tag: word("dataset tag"),
+        app_restrict appRestrict: word("only app"),
+        pool_restrict poolRestrict: word("only pool"),
+        requester_restrict requesterRestrict: word("only requester"),
+        expiry expiry: 1_700_003_602_u64,
+        salt salt: word("dataset salt"),
+    })
+}
+
+fn ops() -> Vec<Json> {
+    vec![
+        case!(SponsorOrder {
+            sponsor sponsor: address("sponsor"),
+            req_hash reqHash: word("req"),
+            max_cost maxCost: 5_000_u128,
+            expiry expiry: 1_700_003_603_u64,
+            salt salt: word("sponsor salt"),
+        }),
+        case!(OrderOp {
+            account account: address("account"),
+            order_hash orderHash: word("order"),
+            op op: 2_u8,
+            deadline deadline: 1_700_003_604_u64,
+        }),
+        case!(WorkerOp {
+            worker workerIdx: WorkerIdx(1_234),
+            op op: 3_u8,
+            nonce nonce: 8_u64,
+            deadline deadline: 1_700_003_605_u64,
+        }),
+    ]
 }
 
 fn commitments() -> Vec<Json> {
@@ -226,25 +304,54 @@ fn commitments() -> Vec<Json> {
     cases.into_iter().map(case).collect()
 }
 
-fn ids() -> Vec<Json> {
-    let case = |(filled_before, n, task_idx): (u32, u32, u32)| {
-        let (req, pool) = (word("req"), word("pool"));
-        let id = deal_id(req, pool, filled_before, n);
-        assert_eq!(id.0, keccak256((req, pool, filled_before, n).abi_encode()));
+/// Deals' terms with their ids, and a task of each.
+fn deals() -> Vec<Json> {
+    macro_rules! deal {
+        ($($field:ident $sol:ident: $value:expr,)*) => {{
+            let ours = DealTerms { $($field: $value,)* };
+            let theirs = theirs::DealTerms { $($sol: Plain::plain($value),)* };
+            assert_eq!(ours.id().0, keccak256(theirs.abi_encode()));
+            (ours.id(), Json::Object(vec![$((stringify!($sol), $value.into()),)*]))
+        }};
+    }
+    let (id, terms) = deal! {
+        requester requester: address("requester"),
+        payer payer: address("payer"),
+        beneficiary beneficiary: address("beneficiary"),
+        callback callback: address("callback"),
+        pool poolId: PoolId(7),
+        app app: word("app"),
+        app_owner appOwner: address("appOwner"),
+        app_price appPrice: u128::MAX - 2,
+        dataset dataset: word("dataset"),
+        dataset_owner datasetOwner: address("datasetOwner"),
+        dataset_price datasetPrice: 51_u128,
+        params params: word("params"),
+        unit_price unitPrice: 53_u128,
+        tasks tasks: 54_u32,
+        trust trust: 55_u32,
+        replicas replicas: 56_u8,
+        stake_ratio stakeRatio: 57_u8,
+        scheduler_ratio schedulerRatio: 58_u8,
+        category category: 59_u16,
+        tag tag: word("tag"),
+        max_task_time maxTaskTime: 61_u64,
+        deadline deadline: 62_u64,
+        req_hash reqHash: word("reqHash"),
+        filled_before filledBefore: 65_u32,
+    };
+    let case = |task_idx: u32| {
         let task_id = id.task_id(task_idx);
         let wide = alloy_primitives::U256::from(task_idx);
         assert_eq!(task_id, keccak256((id.0, wide).abi_encode()));
         Json::Object(vec![
-            ("reqHash", req.into()),
-            ("poolHash", pool.into()),
-            ("filledBefore", filled_before.into()),
-            ("n", n.into()),
+            ("terms", terms.clone()),
             ("dealId", id.into()),
             ("taskIdx", task_idx.into()),
             ("taskId", task_id.into()),
         ])
     };
-    [(100, 50, 49), (0, 65_536, 65_535)].into_iter().map(case).collect()
+    [49, 65_535].into_iter().map(case).collect()
 }
 
 fn frame() -> Json {
@@ -295,9 +402,9 @@ fn eip712() {
         "eip712.json",
         &Json::Object(vec![
             ("domain", domain),
-            ("structs", messages().into()),
+            ("structs", messages().into_iter().chain(ops()).collect::<Vec<Json>>().into()),
+            ("deals", deals().into()),
             ("commitment", commitments().into()),
-            ("ids", ids().into()),
             ("frame", frame()),
         ]),
     );

@@ -118,6 +118,7 @@ fn tasks() -> Vec<Json> {
         reward: 1_300,
         run_payout: 123_456_789_012_345_678_901,
         run_fees: 1_234_567,
+        run_royalties: 2_345_678,
         run_slash: 300,
         votes_hash: word("votes"),
         post_state_root: word("state"),
@@ -125,7 +126,8 @@ fn tasks() -> Vec<Json> {
     let json = |r: TaskRec| {
         let head =
             (1_u16, r.deal_id.0, r.task_idx, r.attempt, u16::from(r.outcome), r.commit_set_root);
-        let money = (r.winner_digest, r.reward, r.run_payout, r.run_fees, r.run_slash);
+        let money =
+            (r.winner_digest, r.reward, r.run_payout, r.run_fees, r.run_royalties, r.run_slash);
         let tail = (r.votes_hash, r.post_state_root);
         let encoded = [head.abi_encode(), money.abi_encode(), tail.abi_encode()].concat();
         assert_eq!(r.leaf(), keccak256(encoded));
@@ -139,6 +141,7 @@ fn tasks() -> Vec<Json> {
             ("reward", r.reward.to_string().into()),
             ("runPayout", r.run_payout.to_string().into()),
             ("runFees", r.run_fees.to_string().into()),
+            ("runRoyalties", r.run_royalties.to_string().into()),
             ("runSlash", r.run_slash.to_string().into()),
             ("votesHash", r.votes_hash.into()),
             ("postStateRoot", r.post_state_root.into()),

@@ -14,7 +14,7 @@ use quorate_common::{
     digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
     merkle::{SET_DEPTH, Tree},
-    messages::{Message as _, Word as _},
+    messages::Word as _,
 };
 
 /// The leaf of a commitment in its set: `keccak256(abi.encode(uint32 workerIdx, bytes32 commitment))`.
@@ -50,8 +50,8 @@ impl Grid {
                     self.durable.orders.get_mut(hash).expect("an order is refused once taken");
                 order.state = OrderState::Refused(reason.clone());
             }
-            Record::Deal { terms, ready, at_unix_ms } => {
-                self.apply_deal(Deal::new(terms.clone(), *ready, *at_unix_ms));
+            Record::Deal { opened, ready, at_unix_ms } => {
+                self.apply_deal(Deal::new(opened.clone(), *ready, *at_unix_ms));
             }
             Record::Assigned { .. } => self.apply_assigned(record),
             Record::Lost { task, worker } => {
@@ -105,8 +105,8 @@ impl Grid {
 
     /// A deal that is known already has only become ready: its tasks may have ended by then.
     fn apply_deal(&mut self, deal: Deal) {
-        let slot = deal.terms.slot;
-        let order = deal.terms.req.struct_hash();
+        let slot = deal.slot;
+        let order = deal.terms.req_hash;
         if let Some(order) = self.durable.orders.get_mut(&order) {
             order.state = OrderState::Deal(slot);
         }
@@ -220,7 +220,7 @@ impl Grid {
         let votes = open.map(|open| open.votes(score)).unwrap_or_default();
         let sets = open.map(|open| open.sets.clone()).unwrap_or_default();
         Settling {
-            terms: deal.terms.clone(),
+            deal: deal.opened(),
             deal_id: deal.id,
             task_idx: key.idx,
             attempt: u16::try_from(sets.len().saturating_sub(1)).expect("at most fifteen"),

@@ -75,7 +75,7 @@ impl Grid {
 
 impl Deal {
     fn check(&self) {
-        let slot = self.terms.slot;
+        let slot = self.slot;
         let done: Vec<_> = self
             .tasks
             .iter()

@@ -1,46 +1,41 @@
-//! A deal: both signed orders, what follows from them, and its tasks.
+//! A deal: what its orders agreed on, what follows from that, and its tasks.
 
 use crate::{poco::Terms, task::Task};
 use quorate_common::{
     digest::Digest,
     ids::{DealId, DealSlot, REPLICAS_MAX},
     keys::Signature,
-    messages::{Message as _, PoolOrder, ReqOrder, deal_id},
+    messages::{PoolOrder, ReqOrder},
+    terms::DealTerms,
     wire::DealInfo,
 };
 use serde::{Deserialize, Serialize};
 
-/// What the contract and both signed orders say. Never changes.
+/// A deal as the contract opened it. Never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DealTerms {
+pub struct Opened {
     /// Its place in the pool's state tree.
     pub slot: DealSlot,
-    /// The requester's order.
-    pub req: ReqOrder,
-    /// The pool's order.
-    pub pool: PoolOrder,
-    /// Volume of the requester's order filled before.
-    pub filled_before: u32,
-    /// Tasks in this deal.
-    pub tasks: u32,
+    /// What was agreed.
+    pub terms: DealTerms,
 }
 
-impl DealTerms {
+impl Opened {
     /// The contract's id.
     pub fn id(&self) -> DealId {
-        let (req, pool) = (self.req.struct_hash(), self.pool.struct_hash());
-        deal_id(req, pool, self.filled_before, self.tasks)
+        self.terms.id()
     }
+}
 
-    /// Money and trust.
-    pub fn terms(&self) -> Terms {
-        Terms {
-            unit_price: self.pool.unit_price,
-            stake_ratio: self.pool.stake_ratio,
-            scheduler_ratio: self.pool.scheduler_ratio,
-            trust: self.req.trust,
-        }
+/// What a vote needs to know of a deal: money and trust.
+pub fn money(terms: &DealTerms) -> Terms {
+    Terms {
+        unit_price: terms.unit_price,
+        royalty: terms.royalty(),
+        stake_ratio: terms.stake_ratio,
+        scheduler_ratio: terms.scheduler_ratio,
+        trust: terms.trust,
     }
 }
 
@@ -72,9 +67,11 @@ pub enum OrderState {
 /// A deal and its tasks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Deal {
+    /// Its place in the pool's state tree.
+    pub slot: DealSlot,
     /// What was agreed.
     pub terms: DealTerms,
-    /// `terms.id()`, kept because it costs four hashes.
+    /// `terms.id()`, kept because every message hashes it.
     pub id: DealId,
     /// Token units one replica puts at stake.
     pub stake: u128,
@@ -98,10 +95,12 @@ pub struct Deal {
 
 impl Deal {
     /// A deal with all tasks queued.
-    pub fn new(terms: DealTerms, ready: bool, opened_unix_ms: u64) -> Self {
-        let (id, stake) = (terms.id(), terms.terms().stake());
+    pub fn new(opened: Opened, ready: bool, opened_unix_ms: u64) -> Self {
+        let Opened { slot, terms } = opened;
+        let (id, stake) = (terms.id(), money(&terms).stake());
         let tasks = vec![Task::Queued; terms.tasks as usize];
         Self {
+            slot,
             terms,
             id,
             stake,
@@ -116,23 +115,28 @@ impl Deal {
         }
     }
 
+    /// As the contract opened it.
+    pub fn opened(&self) -> Opened {
+        Opened { slot: self.slot, terms: self.terms.clone() }
+    }
+
     /// What a worker must know.
     pub fn info(&self) -> DealInfo {
         DealInfo {
-            slot: self.terms.slot,
+            slot: self.slot,
             id: self.id,
-            app: Digest::from(self.terms.req.app),
-            bag: Digest::from(self.terms.req.params),
-            unit_price: self.terms.pool.unit_price,
+            app: Digest::from(self.terms.app),
+            bag: Digest::from(self.terms.params),
+            unit_price: self.terms.unit_price,
             stake: self.stake,
-            max_task_time: self.terms.req.max_task_time,
-            deadline: self.terms.req.deadline,
+            max_task_time: self.terms.max_task_time,
+            deadline: self.terms.deadline,
         }
     }
 
     /// Most replicas one of its tasks may take.
     pub fn replicas_max(&self) -> usize {
-        usize::from(self.terms.req.replicas).min(REPLICAS_MAX)
+        usize::from(self.terms.replicas).min(REPLICAS_MAX)
     }
 
     /// Whether every task is settled.

@@ -2,7 +2,7 @@
 //! drain's records are on disk, in the order given.
 
 use crate::{
-    deal::DealTerms,
+    deal::Opened,
     evidence::BatchFile,
     input::{SessionId, Ticket},
     poco::Outcome,
@@ -44,7 +44,7 @@ pub enum Effect {
         signature: Vec<u8>,
     },
     /// A deal is known: frames may name it from now on.
-    DealKnown(DealTerms),
+    DealKnown(Opened),
     /// Sign the batch, write its evidence, bring it on chain.
     Seal(Header, Box<BatchFile>),
     /// A task is settled: tell who watches.

@@ -3,7 +3,7 @@
 //! Checking is `audit`'s.
 
 use crate::{
-    deal::DealTerms,
+    deal::Opened,
     ledger::{DealBook, Identity},
     task::{FrameProof, SetRec},
 };
@@ -68,10 +68,8 @@ pub struct BatchFile {
     pub parent: Option<Header>,
     /// The state root it starts from.
     pub pre_state_root: B256,
-    /// Tasks the pool settled before it.
-    pub settled_before: u64,
     /// Deals of its tasks.
-    pub terms: Vec<DealTerms>,
+    pub terms: Vec<Opened>,
     /// Touched workers.
     pub workers: Vec<PreWorker>,
     /// Touched deals.
@@ -112,11 +110,8 @@ pub struct Receipt {
     pub path: Vec<B256>,
     /// Where the step starts.
     pub before: Before,
-    /// The pool's count of settled tasks, this one included; `None` where nobody voted, since it is
-    /// in no leaf then.
-    pub seq: Option<u64>,
     /// The deal.
-    pub deal: DealTerms,
+    pub deal: Opened,
     /// The deal's account before the step; `None`: empty leaf.
     pub deal_account: Option<DealAccount>,
     /// From the deal's leaf to the state root before the step.

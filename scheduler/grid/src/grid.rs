@@ -104,7 +104,7 @@ impl Grid {
             }
         }
         for deal in self.durable.deals.values() {
-            self.ready.effects.push(Effect::DealKnown(deal.terms.clone()));
+            self.ready.effects.push(Effect::DealKnown(deal.opened()));
         }
         for (header, file) in self.durable.ledger.unsealed() {
             self.ready.effects.push(Effect::Seal(header, Box::new(file)));
@@ -207,21 +207,21 @@ impl Grid {
             ChainInput::Stake { worker, stake, exiting } => {
                 self.record(Record::Stake { worker, stake, exiting });
             }
-            ChainInput::Deal { terms, ready } => self.on_deal(now, terms, ready),
+            ChainInput::Deal { opened, ready } => self.on_deal(now, opened, ready),
             ChainInput::Cursor { block, hash } => {
                 self.record(Record::Cursor { block, hash });
             }
         }
     }
 
-    fn on_deal(&mut self, now: Now, terms: crate::deal::DealTerms, ready: bool) {
-        let slot = terms.slot;
+    fn on_deal(&mut self, now: Now, opened: crate::deal::Opened, ready: bool) {
+        let slot = opened.slot;
         let known = self.durable.deals.get(&slot).map(|deal| deal.ready);
         if known == Some(true) || (known == Some(false) && !ready) {
             return;
         }
-        self.record(Record::Deal { terms: terms.clone(), ready, at_unix_ms: now.unix_ms });
-        self.effect(Effect::DealKnown(terms));
+        self.record(Record::Deal { opened: opened.clone(), ready, at_unix_ms: now.unix_ms });
+        self.effect(Effect::DealKnown(opened));
         self.watch_deal(now, slot);
     }
 
@@ -229,14 +229,14 @@ impl Grid {
     pub(crate) fn watch_deal(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
         if !deal.finished() {
-            let in_ms = deal.terms.req.deadline.saturating_sub(now.unix_s()).saturating_mul(1000);
+            let in_ms = deal.terms.deadline.saturating_sub(now.unix_s()).saturating_mul(1000);
             self.deadlines.set(now.mono_ms.saturating_add(in_ms), Deadline::Deal(slot));
         }
     }
 
     fn on_deal_over(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
-        if now.unix_s() < deal.terms.req.deadline {
+        if now.unix_s() < deal.terms.deadline {
             // The wall clock was set back: the deal ends by it, not by ours.
             self.watch_deal(now, slot);
             return;

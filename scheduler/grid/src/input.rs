@@ -1,6 +1,6 @@
 //! Everything that can happen to the grid. A new feature begins with a line here.
 
-use crate::{deal::DealTerms, task::FrameProof};
+use crate::{deal::Opened, task::FrameProof};
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     digest::Digest,
@@ -107,7 +107,7 @@ pub enum ChainInput {
     /// A deal with this pool.
     Deal {
         /// What was agreed.
-        terms: DealTerms,
+        opened: Opened,
         /// Whether module and bag are here and fit.
         ready: bool,
     },

@@ -3,14 +3,14 @@
 //! nowhere else in the grid.
 
 use crate::{
-    deal::DealTerms,
+    deal::{Opened, money},
     evidence::{BatchFile, PreDeal, PreWorker, TaskEvidence},
     poco::{Ballot, Judgement, Outcome, judge},
     task::SetRec,
 };
 use alloy_primitives::{Address, B256, U256};
 use quorate_common::{
-    accounts::{DealAccount, TaskRec, Vote, WorkerAccount, votes_hash},
+    accounts::{DealAccount, TaskRec, Vote, WorkerAccount, task_seq, votes_hash},
     ids::{DealId, DealSlot, PoolId, WORKERS_MAX, WorkerIdx},
     merkle::{BITMAP_DEPTH, STATE_DEPTH, Sparse, TASKS_DEPTH, Tree, zero},
     messages::{Header, Message as _},
@@ -35,13 +35,14 @@ pub struct OpenBatch {
     /// Its tasks, in order.
     pub tasks: Vec<TaskEvidence>,
     /// Deals its tasks belong to.
-    terms: BTreeMap<u32, DealTerms>,
+    terms: BTreeMap<u32, Opened>,
     /// Touched workers as they were before the batch.
     workers: BTreeMap<u32, Option<WorkerAccount>>,
     /// Touched deals as they were before the batch.
     deals: BTreeMap<u32, Option<DealBook>>,
     payout: u128,
     fees: u128,
+    royalties: u128,
     slashed: u128,
 }
 
@@ -82,8 +83,8 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Settling {
     /// Its deal.
-    pub terms: DealTerms,
-    /// The deal's id: `terms.id()`, which costs four hashes.
+    pub deal: Opened,
+    /// The deal's id: `deal.id()`, which costs a long hash.
     pub deal_id: DealId,
     /// Which task.
     pub task_idx: u32,
@@ -105,11 +106,11 @@ pub struct Ledger {
     pool: PoolId,
     workers: BTreeMap<u32, WorkerAccount>,
     deals: BTreeMap<u32, DealBook>,
-    /// Tasks ever settled.
-    seq: u64,
     /// The open batch's index.
     index: u64,
     parent: B256,
+    /// The operator's earnings in all closed batches.
+    cum_fees: u128,
     open: OpenBatch,
     /// Closed batches, by index; old ones are kept for receipts.
     pub closed: BTreeMap<u64, Closed>,
@@ -216,9 +217,9 @@ impl Ledger {
             pool,
             workers: BTreeMap::new(),
             deals: BTreeMap::new(),
-            seq: 0,
             index: 1,
             parent: B256::ZERO,
+            cum_fees: 0,
             open: OpenBatch::default(),
             closed: BTreeMap::new(),
             tree: empty_state(),
@@ -275,16 +276,16 @@ impl Ledger {
             self.open.opened_unix_ms = now_unix_ms;
         }
         let ballots: Vec<Ballot> = settling.votes.iter().map(|(.., ballot)| *ballot).collect();
-        let judgement = judge(&settling.terms.terms(), settling.winner, &ballots);
-        self.seq += 1;
+        let judgement = judge(&money(&settling.deal.terms), settling.winner, &ballots);
+        let place = u32::try_from(self.open.tasks.len()).expect("a batch has at most 2^16 tasks");
         let mut changes = BTreeMap::new();
-        self.book_workers(&settling, &judgement, &mut changes);
+        self.book_workers(&settling, &judgement, place, &mut changes);
         self.book_deal(&settling, &judgement, &mut changes);
         self.tree.set(&changes);
         self.open.payout += judgement.payout;
         self.open.fees += judgement.fees;
+        self.open.royalties += judgement.royalties;
         self.open.slashed += judgement.slashed;
-        let place = u32::try_from(self.open.tasks.len()).expect("a batch has at most 2^16 tasks");
         let evidence = self.evidence(settling, &judgement);
         self.open.tasks.push(evidence);
         (judgement, place)
@@ -294,15 +295,17 @@ impl Ledger {
         &mut self,
         settling: &Settling,
         judgement: &Judgement,
+        place: u32,
         changes: &mut BTreeMap<u64, B256>,
     ) {
+        let seq = task_seq(self.index, place);
         for ((worker, identity, ..), verdict) in settling.votes.iter().zip(&judgement.verdicts) {
             let before = self.workers.get(&worker.0).cloned();
             let account = self.workers.entry(worker.0).or_insert_with(|| identity.fresh_account());
             account.cum_earned += verdict.earned;
             account.cum_slashed += verdict.slashed;
             account.score = verdict.score;
-            account.last_task_seq = self.seq;
+            account.last_task_seq = seq;
             changes.insert(worker_leaf(*worker), account.leaf());
             self.open.workers.entry(worker.0).or_insert(before);
         }
@@ -314,17 +317,17 @@ impl Ledger {
         judgement: &Judgement,
         changes: &mut BTreeMap<u64, B256>,
     ) {
-        let slot = settling.terms.slot;
+        let slot = settling.deal.slot;
         let before =
             (!self.open.deals.contains_key(&slot.0)).then(|| self.deals.get(&slot.0).cloned());
         if let Some(before) = before {
             self.open.deals.insert(slot.0, before);
-            self.open.terms.insert(slot.0, settling.terms.clone());
+            self.open.terms.insert(slot.0, settling.deal.clone());
         }
         let book = self.deals.entry(slot.0).or_insert_with(|| DealBook::fresh(settling.deal_id));
         let bitmap = self.bitmaps.entry(slot.0).or_insert_with(|| book.bitmap());
         let first = book.settle(bitmap, settling.task_idx, judgement);
-        if book.account.settled_count == settling.terms.tasks {
+        if book.account.settled_count == settling.deal.terms.tasks {
             self.bitmaps.remove(&slot.0);
         }
         assert!(first, "task {} of {slot} was settled twice", settling.task_idx);
@@ -345,11 +348,12 @@ impl Ledger {
             reward: judgement.reward,
             run_payout: self.open.payout,
             run_fees: self.open.fees,
+            run_royalties: self.open.royalties,
             run_slash: self.open.slashed,
             votes_hash: votes_hash(&roots, &votes),
             post_state_root: self.tree.root(),
         };
-        TaskEvidence { slot: settling.terms.slot, rec, sets: settling.sets, votes, identities }
+        TaskEvidence { slot: settling.deal.slot, rec, sets: settling.sets, votes, identities }
     }
 
     /// Closes the open batch, if it has tasks: its header, and the file with everything needed to
@@ -378,10 +382,12 @@ impl Ledger {
             count: u32::try_from(file.tasks.len()).expect("at most 2^16"),
             payout: last.run_payout,
             fees: last.run_fees,
+            royalties: last.run_royalties,
             slashed: last.run_slash,
-            ring_root: B256::ZERO,
+            cum_fees: self.cum_fees + last.run_fees,
         };
         self.parent = header.struct_hash();
+        self.cum_fees = header.cum_fees;
         let closed = Closed { header, state: BatchState::Closed, file: Some(file) };
         self.closed.insert(self.index, closed);
         self.index += 1;
@@ -424,7 +430,6 @@ impl Ledger {
             index: self.index,
             parent,
             pre_state_root: self.tree.root(),
-            settled_before: self.seq - open.tasks.len() as u64,
             terms: open.terms.into_values().collect(),
             workers: open.workers.into_iter().map(worker).collect(),
             deals: open.deals.into_iter().map(deal).collect(),

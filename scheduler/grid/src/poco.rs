@@ -129,6 +129,8 @@ impl fmt::Display for Outcome {
 pub struct Terms {
     /// Token units per task, at most [`Terms::UNIT_PRICE_MAX`].
     pub unit_price: u128,
+    /// Token units per task to owners of application and dataset, at most twice as many.
+    pub royalty: u128,
     /// Whole percent of the unit price at stake per vote, at most 100.
     pub stake_ratio: u8,
     /// Whole percent of a reward that is the scheduler's, at most 100.
@@ -138,7 +140,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// 2^120: a reward with fifteen stakes added still fits 128 bits.
+    /// 2^120: a reward with fifteen stakes and both royalties added still fits 128 bits.
     pub const UNIT_PRICE_MAX: u128 = 1 << 120;
 
     /// Token units one vote puts at stake: `floor(unit_price · stake_ratio / 100)`.
@@ -178,6 +180,8 @@ pub struct Judgement {
     pub payout: u128,
     /// Token units to the scheduler.
     pub fees: u128,
+    /// Token units to owners of application and dataset.
+    pub royalties: u128,
     /// Token units seized.
     pub slashed: u128,
     /// Token units of the deal's lock spent.
@@ -206,7 +210,7 @@ pub fn tally(ballots: &[Ballot]) -> Tally {
 
 /// Pays, seizes and scores (PROTOCOL.md section 4). `winner` is `Some` for consensus.
 ///
-/// Conservation, exactly: `payout + fees + refunded = unit_price + slashed`.
+/// Conservation, exactly: `payout + fees + royalties + refunded = unit_price + royalty + slashed`.
 pub fn judge(terms: &Terms, winner: Option<B256>, ballots: &[Ballot]) -> Judgement {
     let stake = terms.stake();
     let loses = |ballot: &Ballot| match (ballot.digest, winner) {
@@ -217,10 +221,11 @@ pub fn judge(terms: &Terms, winner: Option<B256>, ballots: &[Ballot]) -> Judgeme
     let losers = ballots.iter().filter(|ballot| loses(ballot)).count() as u128;
     let slashed = losers * stake;
     let pot = terms.unit_price + slashed;
-    let (reward, spent, refunded) = match winner {
-        Some(_) => (pot, terms.unit_price, 0),
-        None => (0, 0, pot),
+    let (reward, royalties, refunded) = match winner {
+        Some(_) => (pot, terms.royalty, 0),
+        None => (0, 0, pot + terms.royalty),
     };
+    let spent = winner.map_or(0, |_| terms.unit_price + terms.royalty);
     let workers_reward = percent(reward, 100 - terms.scheduler_ratio.min(100));
     let log = |ballot: &Ballot| u128::from(weight(ballot.score).ilog2());
     let wins = |ballot: &Ballot| winner.is_some() && !loses(ballot);
@@ -244,7 +249,8 @@ pub fn judge(terms: &Terms, winner: Option<B256>, ballots: &[Ballot]) -> Judgeme
     };
     let verdicts: Vec<Verdict> = ballots.iter().map(verdict).collect();
     let payout = verdicts.iter().map(|verdict| verdict.earned).sum();
-    Judgement { reward, payout, fees: reward - payout, slashed, spent, refunded, verdicts }
+    let fees = reward - payout;
+    Judgement { reward, payout, fees, royalties, slashed, spent, refunded, verdicts }
 }
 
 /// `floor(amount · percent / 100)`, without a wider product.
@@ -318,19 +324,20 @@ mod tests {
         #[test]
         fn nothing_is_made_and_nothing_lost(
             price in 0..=Terms::UNIT_PRICE_MAX,
+            royalty in 0..=2 * Terms::UNIT_PRICE_MAX,
             stake_ratio in 0_u8..=100,
             scheduler_ratio in 0_u8..=100,
             votes in proptest::collection::vec((any::<u32>(), proptest::option::of(1_u8..4)), 0..16),
             winner in proptest::option::of(1_u8..4),
         ) {
-            let terms = Terms { unit_price: price, stake_ratio, scheduler_ratio, trust: 5 };
+            let terms = Terms { unit_price: price, royalty, stake_ratio, scheduler_ratio, trust: 5 };
             let ballots: Vec<Ballot> = votes
                 .into_iter()
                 .map(|(score, vote)| Ballot { score, digest: vote.map(digest) })
                 .collect();
             let j = judge(&terms, winner.map(digest), &ballots);
-            prop_assert_eq!(j.payout + j.fees + j.refunded, price + j.slashed);
-            prop_assert_eq!(j.spent + j.refunded - if winner.is_none() { j.slashed } else { 0 }, price);
+            prop_assert_eq!(j.payout + j.fees + j.royalties + j.refunded, price + royalty + j.slashed);
+            prop_assert_eq!(j.spent + j.refunded - if winner.is_none() { j.slashed } else { 0 }, price + royalty);
             prop_assert_eq!(j.verdicts.iter().map(|v| v.slashed).sum::<u128>(), j.slashed);
         }
 

@@ -57,7 +57,7 @@ impl Grid {
 
     fn next(&self, key: TaskKey, open: &Open) -> Next {
         let deal = &self.durable.deals[&key.deal];
-        let trust = deal.terms.req.trust;
+        let trust = deal.terms.trust;
         let score = |worker| self.durable.ledger.score(worker);
         if open.revealing() {
             return Next::Wait;
@@ -80,7 +80,7 @@ impl Grid {
     }
 
     fn freeze(&mut self, now: Now, key: TaskKey) {
-        let deal_end = self.durable.deals[&key.deal].terms.req.deadline;
+        let deal_end = self.durable.deals[&key.deal].terms.deadline;
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
         self.record(Record::Frozen { task: key, reveal_deadline });
         self.wanting.remove(&key);
@@ -340,7 +340,7 @@ impl Grid {
     /// The deal's first task that was never opened, if there is time for it.
     fn next_fresh(&self, now: Now, slot: DealSlot) -> Option<TaskKey> {
         let deal = self.durable.deals.get(&slot)?;
-        let in_time = now.unix_s() + TAIL_S < deal.terms.req.deadline;
+        let in_time = now.unix_s() + TAIL_S < deal.terms.deadline;
         let queued = matches!(deal.tasks.get(deal.next as usize), Some(Task::Queued));
         (in_time && queued).then_some(TaskKey { deal: slot, idx: deal.next })
     }
@@ -397,11 +397,11 @@ impl Grid {
     }
 
     fn assign_to(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) {
-        let req = &self.durable.deals[&key.deal].terms.req;
+        let terms = &self.durable.deals[&key.deal].terms;
         // The deal's last moment is for the reveal: a commit must leave room for it.
-        let latest = req.deadline.saturating_sub(1);
-        let commit_deadline = (now.unix_s() + req.max_task_time).min(latest);
-        let reveal_deadline = (commit_deadline + self.policy.reveal_s).min(req.deadline);
+        let latest = terms.deadline.saturating_sub(1);
+        let commit_deadline = (now.unix_s() + terms.max_task_time).min(latest);
+        let reveal_deadline = (commit_deadline + self.policy.reveal_s).min(terms.deadline);
         let member = self.durable.fleet.get(worker);
         let engine = member.and_then(Member::engine).unwrap_or_default();
         let task = key;

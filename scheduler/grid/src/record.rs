@@ -1,7 +1,7 @@
 //! Everything worth remembering. `Grid::apply` folds it, in life and in replay.
 
 use crate::{
-    deal::{DealTerms, Order},
+    deal::{Opened, Order},
     poco::Outcome,
     task::FrameProof,
 };
@@ -56,7 +56,7 @@ pub enum Record {
     /// A deal was opened.
     Deal {
         /// What was agreed.
-        terms: DealTerms,
+        opened: Opened,
         /// Whether module and bag are here and fit.
         ready: bool,
         /// Unix milliseconds.

@@ -153,7 +153,7 @@ impl Grid {
     /// Why a task is where it is.
     pub fn explain(&self, key: TaskKey) -> Option<Explanation> {
         let task = self.task(key)?;
-        let trust = self.durable.deals.get(&key.deal)?.terms.req.trust;
+        let trust = self.durable.deals.get(&key.deal)?.terms.trust;
         let score = |worker| self.durable.ledger.score(worker);
         let tally = task.open().map(|open| open.tally(score)).unwrap_or_default();
         let groups = tally.groups().iter().map(|(d, g)| (hex(*d), g.to_string())).collect();

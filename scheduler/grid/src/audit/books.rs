@@ -26,7 +26,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Books {
     pool: PoolId,
     head: Head,
-    settled: u64,
     workers: BTreeMap<u32, WorkerAccount>,
     deals: BTreeMap<u32, DealBook>,
     /// Deals that have an account; one deal at two places could be paid twice.
@@ -40,6 +39,7 @@ struct Head {
     /// Zero before the first.
     index: u64,
     hash: B256,
+    cum_fees: u128,
 }
 
 /// What is written down of [`Books`]; the rest follows from it.
@@ -47,7 +47,6 @@ struct Head {
 struct Snapshot {
     pool: PoolId,
     head: Head,
-    settled: u64,
     workers: BTreeMap<u32, WorkerAccount>,
     deals: BTreeMap<u32, DealBook>,
 }
@@ -58,7 +57,6 @@ impl Books {
         Self {
             pool,
             head: Head::default(),
-            settled: 0,
             workers: BTreeMap::new(),
             deals: BTreeMap::new(),
             ids: BTreeSet::new(),
@@ -94,8 +92,8 @@ impl Books {
         same(Fault::TasksRoot, Tree::new(TASKS_DEPTH, leaves).root(), header.tasks_root)?;
         walk.check_header(header)?;
         self.take_over(walk);
-        self.head = Head { index: header.index, hash: header.struct_hash() };
-        self.settled += u64::from(header.count);
+        self.head =
+            Head { index: header.index, hash: header.struct_hash(), cum_fees: header.cum_fees };
         assert_eq!(self.tree.root(), header.state_root, "both trees were given the same leaves");
         Ok(())
     }
@@ -108,11 +106,6 @@ impl Books {
     /// The state root after the last batch.
     pub fn state_root(&self) -> B256 {
         self.tree.root()
-    }
-
-    /// Tasks settled so far.
-    pub fn settled(&self) -> u64 {
-        self.settled
     }
 
     /// A worker's account with its path to the state root; `None` before its first task.
@@ -145,9 +138,9 @@ impl Books {
         same(Fault::Parent, self.head.hash, header.parent)?;
         let parent = file.parent.as_ref().map_or(B256::ZERO, |parent| parent.struct_hash());
         same(Fault::Parent, header.parent, parent)?;
-        same(Fault::Ring, B256::ZERO, header.ring_root)?;
-        same(Fault::StateBefore, self.tree.root(), file.pre_state_root)?;
-        same(Fault::SettledBefore, self.settled, file.settled_before)
+        let cum_fees = self.head.cum_fees.saturating_add(header.fees);
+        same(Fault::CumFees, cum_fees, header.cum_fees)?;
+        same(Fault::StateBefore, self.tree.root(), file.pre_state_root)
     }
 
     /// The file's accounts are the books': the state root says so of the leaves, this of the bitmaps
@@ -158,8 +151,8 @@ impl Books {
             ensure(known, Fault::DealBefore, "the deal as the last batch left it", pre.slot)?;
         }
         let mut fresh = BTreeSet::new();
-        for terms in &file.terms {
-            let (slot, id) = (terms.slot, terms.id());
+        for opened in &file.terms {
+            let (slot, id) = (opened.slot, opened.id());
             let first = self.deals.contains_key(&slot.0) || !self.ids.contains(&id);
             let once = first && fresh.insert(id);
             ensure(once, Fault::DealTwice, "each deal at one place", format_args!("{slot}: {id}"))?;
@@ -181,8 +174,8 @@ impl Books {
 
 impl From<Books> for Snapshot {
     fn from(books: Books) -> Self {
-        let Books { pool, head, settled, workers, deals, .. } = books;
-        Self { pool, head, settled, workers, deals }
+        let Books { pool, head, workers, deals, .. } = books;
+        Self { pool, head, workers, deals }
     }
 }
 
@@ -190,7 +183,7 @@ impl TryFrom<Snapshot> for Books {
     type Error = Fault;
 
     fn try_from(snapshot: Snapshot) -> Result<Self, Fault> {
-        let Snapshot { pool, head, settled, workers, deals } = snapshot;
+        let Snapshot { pool, head, workers, deals } = snapshot;
         if let Some(idx) = workers.keys().find(|idx| !(1..WORKERS_MAX).contains(*idx)) {
             return Err(fault(Fault::WorkerIdx, "1 to 2^19 - 1", idx));
         }
@@ -203,6 +196,6 @@ impl TryFrom<Snapshot> for Books {
         let mut tree = Sparse::new(STATE_DEPTH);
         tree.set(&worker_leaves.chain(deal_leaves).collect());
         let ids = deals.values().map(|book| book.account.deal_id).collect();
-        Ok(Self { pool, head, settled, workers, deals, ids, tree })
+        Ok(Self { pool, head, workers, deals, ids, tree })
     }
 }

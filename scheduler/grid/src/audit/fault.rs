@@ -67,12 +67,8 @@ faults! {
     Evidence => "evidence digest";
     /// The batch does not start from the state its parent ended with.
     StateBefore => "state root before";
-    /// The batch miscounts the tasks settled before it.
-    SettledBefore => "tasks settled before";
     /// The header miscounts its tasks, or there are none or too many.
     Count => "task count";
-    /// The header took in forced votes, and there is no inbox.
-    Ring => "ring root";
     /// The header's tasks are others.
     TasksRoot => "tasks root";
     /// The header's state is not its last task's.
@@ -81,13 +77,17 @@ faults! {
     Payout => "header payout";
     /// The header's fees are not its last task's.
     Fees => "header fees";
+    /// The header's royalties are not its last task's.
+    Royalties => "header royalties";
+    /// The header's fees so far are not its parent's and its own.
+    CumFees => "header fees so far";
     /// The header's seized stakes are not its last task's.
     Slashed => "header slashed";
     /// A worker's account before the batch is missing, needless, out of order or not as it was.
     WorkerBefore => "worker before";
     /// A deal's account before the batch is missing, needless, out of order or not as it was.
     DealBefore => "deal before";
-    /// A deal's orders are missing, out of range or another pool's.
+    /// A deal's terms are missing, out of range or another pool's.
     Terms => "deal terms";
     /// A deal stands at two places of the state tree, so its tasks could be settled twice.
     DealTwice => "deal twice";
@@ -101,9 +101,7 @@ faults! {
     DealPath => "deal path";
     /// A voter's account is not in the state before.
     VoterPath => "voter path";
-    /// The count of settled tasks is absent though needed, present though not, or went back.
-    Seq => "settled task count";
-    /// The task is not of the deal its orders make.
+    /// The task is not of the deal its terms make.
     DealId => "deal id";
     /// The deal has no such task.
     TaskIdx => "task index";
@@ -145,6 +143,8 @@ faults! {
     RunPayout => "running payout";
     /// The running fees are others.
     RunFees => "running fees";
+    /// The running royalties are others.
+    RunRoyalties => "running royalties";
     /// The running seized stakes are others.
     RunSlash => "running slash";
     /// An account would exceed its width.

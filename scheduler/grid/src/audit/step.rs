@@ -4,7 +4,7 @@
 use super::fault::{Fault, ensure, fault, same, who};
 use crate::{
     apply::set_leaf,
-    deal::DealTerms,
+    deal::{Opened, money},
     ledger::{DealBook, Identity, deal_leaf, place, worker_leaf},
     poco::{Ballot, Judgement, Outcome, Terms, judge, tally},
     task::SetRec,
@@ -17,6 +17,7 @@ use quorate_common::{
     keys::{Signature, recover},
     merkle::{BITMAP_DEPTH, Partial, SET_DEPTH, Tree, proves, root_of},
     messages::{Commit, Message as _, Reveal, Separator},
+    terms::DealTerms,
 };
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 pub(super) struct Totals {
     pub(super) payout: u128,
     pub(super) fees: u128,
+    pub(super) royalties: u128,
     pub(super) slashed: u128,
 }
 
@@ -52,7 +54,7 @@ pub(super) struct Step<'a> {
     /// The bitmap word of the task before the step, and its path in the deal's bitmap.
     pub(super) word: U256,
     pub(super) word_path: &'a [B256],
-    /// The pool's count of settled tasks, this one included.
+    /// What the accounts that change are marked with; see [`task_seq`](quorate_common::accounts::task_seq).
     pub(super) seq: u64,
     /// Totals before the step.
     pub(super) totals: Totals,
@@ -67,24 +69,25 @@ pub(super) struct After {
     pub(super) word: U256,
 }
 
-/// Whether both orders of a deal make sense for `pool`, within the ranges the arithmetic needs.
-pub(super) fn check_terms(pool: PoolId, terms: &DealTerms) -> Result<(), Fault> {
-    let (req, offer) = (&terms.req, &terms.pool);
+/// Whether a deal makes sense for `pool`, within the ranges the arithmetic needs.
+pub(super) fn check_terms(pool: PoolId, opened: &Opened) -> Result<(), Fault> {
+    let Opened { slot, terms } = opened;
     let ranges = [
-        ("slot", u128::from(terms.slot.0), 0, u128::from(DEALS_MAX) - 1),
+        ("slot", u128::from(slot.0), 0, u128::from(DEALS_MAX) - 1),
         ("tasks", terms.tasks.into(), 1, TASKS_MAX.into()),
-        ("pool order's pool", offer.pool.0.into(), pool.0.into(), pool.0.into()),
-        ("unit price", offer.unit_price, 0, Terms::UNIT_PRICE_MAX),
-        ("stake ratio", offer.stake_ratio.into(), 0, 100),
-        ("scheduler ratio", offer.scheduler_ratio.into(), 0, 100),
-        ("replicas", req.replicas.into(), 1, REPLICAS_MAX as u128),
+        ("pool", terms.pool.0.into(), pool.0.into(), pool.0.into()),
+        ("unit price", terms.unit_price, 0, Terms::UNIT_PRICE_MAX),
+        ("app price", terms.app_price, 0, Terms::UNIT_PRICE_MAX),
+        ("dataset price", terms.dataset_price, 0, Terms::UNIT_PRICE_MAX),
+        ("stake ratio", terms.stake_ratio.into(), 0, 100),
+        ("scheduler ratio", terms.scheduler_ratio.into(), 0, 100),
+        ("replicas", terms.replicas.into(), 1, REPLICAS_MAX as u128),
     ];
     for (field, value, least, most) in ranges {
         let expected = format_args!("{field} from {least} to {most}");
         ensure((least..=most).contains(&value), Fault::Terms, expected, value)?;
     }
-    let open = req.pool.0 == 0 || req.pool == pool;
-    ensure(open, Fault::Terms, format_args!("an order for {pool}"), req.pool)
+    Ok(())
 }
 
 /// Who signed the frames that were looked at already: a frame's votes are spread over a batch, and to
@@ -167,7 +170,7 @@ impl Step<'_> {
     }
 
     fn check_voters(&self) -> Result<(), Fault> {
-        let (votes, most) = (self.votes.len(), usize::from(self.terms.req.replicas));
+        let (votes, most) = (self.votes.len(), usize::from(self.terms.replicas));
         ensure(votes <= most, Fault::VoteCount, format_args!("at most {most}"), votes)?;
         same(Fault::Voters, votes, self.voters.len())?;
         let mut round = 0;
@@ -225,7 +228,7 @@ impl Step<'_> {
             .ok_or_else(|| fault(Fault::Outcome, "1, 2 or 3", rec.outcome))?;
         let ballots: Vec<Ballot> = self.ballots().collect();
         let tally = tally(&ballots);
-        let trust = terms.req.trust;
+        let trust = terms.trust;
         let decided = || tally.decided(trust).map_or("no result".into(), |d| d.to_string());
         let claimed = rec.winner_digest;
         let winner = match outcome {
@@ -243,7 +246,7 @@ impl Step<'_> {
         if winner.is_none() {
             ensure(claimed.is_zero(), Fault::Decision, "no result", claimed)?;
         }
-        Ok(judge(&terms.terms(), winner, &ballots))
+        Ok(judge(&money(terms), winner, &ballots))
     }
 
     fn ballots(&self) -> impl Iterator<Item = Ballot> {
@@ -256,9 +259,10 @@ impl Step<'_> {
     fn check_totals(&self, judgement: &Judgement) -> Result<(), Fault> {
         let (rec, totals) = (self.rec, &self.totals);
         same(Fault::Reward, judgement.reward, rec.reward)?;
-        let sums: [(fn(_) -> Fault, _, _, _); 3] = [
+        let sums: [(fn(_) -> Fault, _, _, _); 4] = [
             (Fault::RunPayout, totals.payout, judgement.payout, rec.run_payout),
             (Fault::RunFees, totals.fees, judgement.fees, rec.run_fees),
+            (Fault::RunRoyalties, totals.royalties, judgement.royalties, rec.run_royalties),
             (Fault::RunSlash, totals.slashed, judgement.slashed, rec.run_slash),
         ];
         for (check, before, more, found) in sums {
@@ -326,7 +330,12 @@ impl VoterBefore {
 
 impl Totals {
     pub(super) fn of(rec: &TaskRec) -> Self {
-        Self { payout: rec.run_payout, fees: rec.run_fees, slashed: rec.run_slash }
+        Self {
+            payout: rec.run_payout,
+            fees: rec.run_fees,
+            royalties: rec.run_royalties,
+            slashed: rec.run_slash,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     walk::check_sums,
 };
 use crate::{
-    deal::DealTerms,
+    deal::Opened,
     evidence::{Before, Receipt},
     ledger::{Identity, deal_leaf, worker_leaf},
     poco::{Outcome, Verdict},
@@ -14,7 +14,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
-    accounts::{DealAccount, TaskRec, WorkerAccount},
+    accounts::{DealAccount, TaskRec, WorkerAccount, task_seq},
     digest::Digest,
     frame,
     ids::{DealId, PoolId, WorkerIdx},
@@ -48,7 +48,7 @@ pub struct Verified {
     /// Who signed header and commit sets.
     pub signer: Address,
     /// What both sides agreed on.
-    pub terms: DealTerms,
+    pub terms: Opened,
     /// Whose task.
     pub deal: DealId,
     /// Which task.
@@ -101,7 +101,7 @@ pub fn verify(receipt: &Receipt, anchor: &Anchor) -> Result<Verified, Fault> {
     let step = Step {
         separator: &separator,
         pool: receipt.header.pool,
-        terms: &receipt.deal,
+        terms: &receipt.deal.terms,
         deal_id: receipt.deal.id(),
         rec: &receipt.rec,
         sets: &sets,
@@ -110,7 +110,7 @@ pub fn verify(receipt: &Receipt, anchor: &Anchor) -> Result<Verified, Fault> {
         deal: receipt.deal_account.as_ref(),
         word: receipt.word,
         word_path: &receipt.word_path,
-        seq: check_seq(receipt)?,
+        seq: task_seq(receipt.header.index, receipt.place),
         totals,
     };
     let after = step.take()?;
@@ -195,19 +195,6 @@ fn check_accounts(receipt: &Receipt, root: B256) -> Result<Partial, Fault> {
         ensure(proven, Fault::VoterPath, format_args!("a path to {root}"), leaf)?;
     }
     Ok(tree)
-}
-
-/// The count is in the voters' leaves after the step, so with voters, and only then, it is proven.
-fn check_seq(receipt: &Receipt) -> Result<u64, Fault> {
-    let needed = !receipt.votes.is_empty();
-    let expected = if needed { "a number" } else { "no number" };
-    let found = if needed { "no number" } else { "a number" };
-    ensure(receipt.seq.is_some() == needed, Fault::Seq, expected, found)?;
-    let seq = receipt.seq.unwrap_or_default();
-    let last = receipt.voters.iter().filter_map(|v| v.account.as_ref()).map(|a| a.last_task_seq);
-    let last = last.max().unwrap_or_default();
-    ensure(!needed || seq > last, Fault::Seq, format_args!("above {last}"), seq)?;
-    Ok(seq)
 }
 
 /// One signer, and the right one if it is known, signed header and sets.

@@ -6,13 +6,13 @@ use super::{
     step::{After, Signers, Step, Totals, VoterBefore, check_terms},
 };
 use crate::{
-    deal::DealTerms,
+    deal::Opened,
     evidence::{BatchFile, PreDeal, TaskEvidence},
     ledger::{DealBook, deal_leaf, place, worker_leaf},
 };
 use alloy_primitives::{B256, U256};
 use quorate_common::{
-    accounts::{DealAccount, WorkerAccount},
+    accounts::{DealAccount, WorkerAccount, task_seq},
     ids::{DealId, TASKS_MAX, WORKERS_MAX, WorkerIdx},
     merkle::{BITMAP_DEPTH, Partial, STATE_DEPTH, Sparse},
     messages::{Header, Separator},
@@ -42,7 +42,7 @@ pub(super) struct Changes {
 /// A deal in the middle of a batch.
 #[derive(Debug)]
 pub(super) struct DealNow<'a> {
-    pub(super) terms: &'a DealTerms,
+    pub(super) opened: &'a Opened,
     pub(super) id: DealId,
     pub(super) account: Option<DealAccount>,
     bitmap: Sparse,
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         let step = Step {
             separator: &self.separator,
             pool: self.file.pool,
-            terms: deal.terms,
+            terms: &deal.opened.terms,
             deal_id: deal.id,
             rec: &task.rec,
             sets: &task.sets,
@@ -113,7 +113,7 @@ impl<'a> Walk<'a> {
             deal: deal.account.as_ref(),
             word,
             word_path: &word_path,
-            seq: self.seq(),
+            seq: task_seq(self.file.index, self.done),
             totals: self.totals,
         };
         let after = step.take()?;
@@ -123,11 +123,6 @@ impl<'a> Walk<'a> {
         self.signers = signers;
         after.apply(&mut self.tree, task.slot, &task.rec)?;
         Ok(after)
-    }
-
-    /// The pool's count of settled tasks, the next one included.
-    pub(super) fn seq(&self) -> u64 {
-        self.file.settled_before.saturating_add(u64::from(self.done) + 1)
     }
 
     /// The voters of a task as they are before it.
@@ -192,6 +187,7 @@ impl DealNow<'_> {
 pub(super) fn check_sums(last: &Totals, header: &Header) -> Result<(), Fault> {
     same(Fault::Payout, last.payout, header.payout)?;
     same(Fault::Fees, last.fees, header.fees)?;
+    same(Fault::Royalties, last.royalties, header.royalties)?;
     same(Fault::Slashed, last.slashed, header.slashed)
 }
 
@@ -221,20 +217,20 @@ fn learn_deals<'a>(
     let listed = file.deals.iter().map(|pre| pre.slot.0);
     let same_deals = touched.iter().copied().eq(listed);
     ensure(same_deals, Fault::DealBefore, "the tasks' deals, in order", "others")?;
-    let ordered = file.terms.iter().map(|terms| terms.slot.0);
+    let ordered = file.terms.iter().map(|opened| opened.slot.0);
     let same_terms = touched.into_iter().eq(ordered);
     ensure(same_terms, Fault::Terms, "the tasks' deals, in order", "others")?;
     let mut deals = BTreeMap::new();
-    for (pre, terms) in file.deals.iter().zip(&file.terms) {
-        check_terms(file.pool, terms)?;
-        deals.insert(pre.slot.0, learn_deal(pre, terms, tree)?);
+    for (pre, opened) in file.deals.iter().zip(&file.terms) {
+        check_terms(file.pool, opened)?;
+        deals.insert(pre.slot.0, learn_deal(pre, opened, tree)?);
     }
     Ok(deals)
 }
 
 fn learn_deal<'a>(
     pre: &PreDeal,
-    terms: &'a DealTerms,
+    opened: &'a Opened,
     tree: &mut Partial,
 ) -> Result<DealNow<'a>, Fault> {
     let account = pre.book.as_ref().map(|book| book.account.clone());
@@ -249,5 +245,5 @@ fn learn_deal<'a>(
         let whole = book.words.values().all(|word| !word.is_zero());
         ensure(whole, Fault::DealBefore, "bitmap words with a bit set", "an empty one")?;
     }
-    Ok(DealNow { terms, id: terms.id(), account, bitmap })
+    Ok(DealNow { opened, id: opened.id(), account, bitmap })
 }

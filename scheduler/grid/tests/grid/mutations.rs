@@ -122,8 +122,13 @@ fn every_field_of_the_header_is_checked() {
         POOL.header(|b| b.header.count += 1),
         POOL.header(|b| b.header.payout += 1),
         POOL.header(|b| b.header.fees += 1),
+        POOL.header(|b| {
+            b.header.fees += 1;
+            b.header.cum_fees += 1;
+        }),
+        POOL.header(|b| b.header.royalties += 1),
         POOL.header(|b| b.header.slashed += 1),
-        POOL.header(|b| b.header.ring_root.0[0] ^= 1),
+        POOL.header(|b| b.header.cum_fees += 1),
     ];
     let expected = [
         "pool",
@@ -134,9 +139,11 @@ fn every_field_of_the_header_is_checked() {
         "evidence digest",
         "task count",
         "header payout",
+        "header fees so far",
         "header fees",
+        "header royalties",
         "header slashed",
-        "ring root",
+        "header fees so far",
     ];
     assert_eq!(names, expected);
     let mut batch = POOL.batch.clone();
@@ -249,11 +256,11 @@ fn sets_voters_and_accounts_are_checked() {
         file(|f| f.index += 1),
         file(|f| f.parent = None),
         file(|f| f.pre_state_root.0[0] ^= 1),
-        file(|f| f.settled_before += 1),
-        file(|f| f.terms[0].pool.unit_price += 1),
-        file(|f| f.terms[0].pool.unit_price = u128::MAX),
+        file(|f| f.terms[0].terms.unit_price += 1),
+        file(|f| f.terms[0].terms.unit_price = u128::MAX),
+        file(|f| f.terms[0].terms.app_price = u128::MAX),
         file(|f| f.terms[0].slot = DealSlot(1 << 19)),
-        file(|f| f.terms[0].tasks = 0),
+        file(|f| f.terms[0].terms.tasks = 0),
         file(|f| f.workers[0].worker = WorkerIdx(0)),
         file(|f| f.workers[0].account.as_mut().unwrap().score += 1),
         file(|f| f.workers[0].path[3].0[0] ^= 1),
@@ -278,8 +285,8 @@ fn sets_voters_and_accounts_are_checked() {
         "batch index",
         "parent header",
         "state root before",
-        "tasks settled before",
         "deal id",
+        "deal terms",
         "deal terms",
         "deal terms",
         "deal terms",

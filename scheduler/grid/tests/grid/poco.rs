@@ -11,7 +11,7 @@ fn digest(vote: u8) -> B256 {
 
 #[test]
 fn the_example_of_the_rules_step_by_step() {
-    let terms = Terms { unit_price: 0, stake_ratio: 0, scheduler_ratio: 0, trust: 100 };
+    let terms = Terms { unit_price: 0, royalty: 0, stake_ratio: 0, scheduler_ratio: 0, trust: 100 };
     let mut tally = Tally::default();
     let mut ballots = Vec::new();
     let mut printed = String::new();
@@ -44,7 +44,8 @@ fn newcomers_needed_for_each_trust() {
 
 #[test]
 fn pay_stake_and_score_to_the_unit() {
-    let terms = Terms { unit_price: 1_000, stake_ratio: 30, scheduler_ratio: 1, trust: 5 };
+    let terms =
+        Terms { unit_price: 1_000, royalty: 0, stake_ratio: 30, scheduler_ratio: 1, trust: 5 };
     let ballot = |score, vote: Option<u8>| Ballot { score, digest: vote.map(digest) };
     let ballots = [ballot(0, Some(1)), ballot(50, Some(1)), ballot(7, Some(2)), ballot(9, None)];
     let j = judge(&terms, Some(digest(1)), &ballots);

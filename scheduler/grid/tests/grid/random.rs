@@ -86,12 +86,13 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
         price: dice.one_of(&[0, 1, 7, 1_000, 1_000_003]),
         deadline_s: dice.roll(120) + 5,
         task_s: dice.roll(40) + 1,
+        royalties: (dice.one_of(&[0, 0, 3, 1_000]), dice.one_of(&[0, 0, 5])),
     };
     if dice.roll(4) == 0 {
-        let terms = world.terms(asks);
-        world.input(Input::Chain(ChainInput::Deal { terms: terms.clone(), ready: false }));
+        let opened = world.terms(asks);
+        world.input(Input::Chain(ChainInput::Deal { opened: opened.clone(), ready: false }));
         world.pass_quietly_ms(dice.roll(8_000));
-        world.input(Input::Chain(ChainInput::Deal { terms, ready: true }));
+        world.input(Input::Chain(ChainInput::Deal { opened, ready: true }));
     } else {
         world.deal(asks);
     }

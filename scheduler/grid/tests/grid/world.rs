@@ -10,12 +10,13 @@ use quorate_common::{
     ids::{DealSlot, PoolId, TaskKey, WorkerIdx},
     keys::VoteKey,
     messages::{Domain, Header, Message as _, PoolOrder, ReqOrder, Separator},
+    terms::DealTerms,
     wire::{self, ToScheduler, Votes},
 };
 use quorate_grid::{
     Effect, Grid, Input, Record,
     audit::{self, Anchor, Books},
-    deal::DealTerms,
+    deal::Opened,
     effect::ToSession,
     evidence::{BatchFile, Receipt, Seal},
     input::{ChainInput, CommitVote, RevealVote, SessionId, SignedVotes},
@@ -77,11 +78,21 @@ pub(crate) struct Asks {
     pub(crate) price: u128,
     pub(crate) deadline_s: u64,
     pub(crate) task_s: u64,
+    /// Prices of application and dataset.
+    pub(crate) royalties: (u128, u128),
 }
 
 impl Default for Asks {
     fn default() -> Self {
-        Self { tasks: 1, trust: 5, replicas: 7, price: PRICE, deadline_s: 3_600, task_s: 60 }
+        Self {
+            tasks: 1,
+            trust: 5,
+            replicas: 7,
+            price: PRICE,
+            deadline_s: 3_600,
+            task_s: 60,
+            royalties: (0, 0),
+        }
     }
 }
 
@@ -160,18 +171,26 @@ impl World {
 
     /// A deal; the same seed of names gives the same ids.
     pub(crate) fn deal(&mut self, asks: Asks) -> DealSlot {
-        let terms = self.terms(asks);
-        let slot = terms.slot;
-        self.input(Input::Chain(ChainInput::Deal { terms, ready: true }));
+        let opened = self.terms(asks);
+        let slot = opened.slot;
+        self.input(Input::Chain(ChainInput::Deal { opened, ready: true }));
         slot
     }
 
-    pub(crate) fn terms(&mut self, asks: Asks) -> DealTerms {
-        let (slot, salt) =
-            (DealSlot(self.deals), B256::left_padding_from(&self.deals.to_be_bytes()));
+    pub(crate) fn terms(&mut self, asks: Asks) -> Opened {
+        let (req, offer) = self.orders(asks);
+        let slot = DealSlot(self.deals);
         self.deals += 1;
+        let mut terms = DealTerms::of(&req, &offer, 0, asks.tasks);
+        (terms.app_price, terms.dataset_price) = asks.royalties;
+        Opened { slot, terms }
+    }
+
+    /// The orders of the next deal.
+    pub(crate) fn orders(&self, asks: Asks) -> (ReqOrder, PoolOrder) {
+        let salt = B256::left_padding_from(&self.deals.to_be_bytes());
         let end = self.now.unix_s() + asks.deadline_s;
-        let pool = PoolOrder {
+        let offer = PoolOrder {
             pool: PoolId(1),
             unit_price: asks.price,
             tasks: 1 << 16,
@@ -181,12 +200,13 @@ impl World {
             max_task_time: 1 << 20,
             expiry: end,
             salt,
+            ..PoolOrder::default()
         };
         let req = ReqOrder {
             requester: Address::repeat_byte(0xee),
             app: B256::repeat_byte(0xa0),
             params: B256::repeat_byte(0xb0),
-            pool: PoolId(1),
+            pool_restrict: PoolId(1).restrict(),
             max_unit_price: asks.price,
             tasks: asks.tasks,
             trust: asks.trust,
@@ -195,8 +215,9 @@ impl World {
             expiry: end,
             deadline: end,
             salt,
+            ..ReqOrder::default()
         };
-        DealTerms { slot, req, pool, filled_before: 0, tasks: asks.tasks }
+        (req, offer)
     }
 
     /// A new connection of a worker, which repeats what it was not told.
@@ -492,9 +513,11 @@ impl World {
             .grid
             .deals()
             .values()
-            .map(|deal| deal.terms.pool.unit_price * u128::from(deal.settled))
+            .map(|deal| deal.terms.price() * u128::from(deal.settled))
             .sum();
-        assert_eq!(earned + fees + refunded, locked + slashed, "money");
+        let open = ledger.open().tasks.last().map_or(0, |task| task.rec.run_royalties);
+        let royalties = ledger.closed.values().map(|c| c.header.royalties).sum::<u128>() + open;
+        assert_eq!(earned + fees + royalties + refunded, locked + slashed, "money");
         let owed_of_seized = refunded - (locked - spent);
         assert!(owed_of_seized <= slashed, "more was owed back than seized");
         for closed in ledger.closed.values() {
