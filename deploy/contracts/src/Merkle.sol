@@ -27,7 +27,8 @@ library Merkle {
     error IndexOutOfRange(uint256 index, uint256 limit);
 
     /// @notice The root that a leaf, its position and its path lead to.
-    /// @param path Exactly `depth` sibling hashes, lowest first.
+    /// @param path Exactly `depth` sibling hashes, lowest first. Zero stands for the empty subtree of
+    /// its height: no node is zero, and zero bytes cost a quarter.
     function root(bytes32 leaf, uint256 index, bytes32[] calldata path, uint256 depth)
         internal
         pure
@@ -36,9 +37,45 @@ library Merkle {
         if (path.length != depth) revert ProofLengthMismatch(depth, path.length);
         if (index >> depth != 0) revert IndexOutOfRange(index, uint256(1) << depth);
         node = leaf;
-        for (uint256 i = 0; i < depth; i++) {
-            node = (index >> i) & 1 == 0 ? pair(node, path[i]) : pair(path[i], node);
+        assembly ("memory-safe") {
+            let empty := 0
+            let end := add(path.offset, shl(5, depth))
+            for { let at := path.offset } lt(at, end) { at := add(at, 0x20) } {
+                let sibling := calldataload(at)
+                if iszero(sibling) { sibling := empty }
+                let side := shl(5, and(index, 1))
+                mstore(side, node)
+                mstore(xor(side, 0x20), sibling)
+                node := keccak256(0x00, 0x40)
+                mstore(0x00, empty)
+                mstore(0x20, empty)
+                empty := keccak256(0x00, 0x40)
+                index := shr(1, index)
+            }
         }
+    }
+
+    /// @notice A batch's word, from the two halves of its anchor.
+    function wordOf(bytes32 stateRoot, bytes32 rest) internal pure returns (bytes32) {
+        return pair(stateRoot, rest);
+    }
+
+    /// @notice The half of an anchor that is not the state.
+    function restOf(bytes32 headerHash, uint64 committedAt, bytes32 inbox)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(headerHash, committedAt, inbox));
+    }
+
+    /// @notice A pool's inbox after one more entry.
+    function inboxAfter(bytes32 before, uint64 at, uint8 kind, bytes32 entry)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(before, at, kind, entry));
     }
 
     /// @notice Root of an empty subtree of the given height, Z[height].
@@ -72,14 +109,27 @@ library Merkle {
         return keccak256(abi.encode(uint8(1), rec));
     }
 
+    // Accounts are hashed as they lie in calldata: stray bits in a word make another leaf, which no
+    // step of a pool leads to.
+
     /// @notice Leaf of a worker in the state tree.
-    function workerLeaf(WorkerAccount calldata account) internal pure returns (bytes32) {
-        return keccak256(abi.encode(uint8(0), account));
+    function workerLeaf(WorkerAccount calldata account) internal pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, 0)
+            calldatacopy(add(p, 0x20), account, 0xc0) // 6 words
+            leaf := keccak256(p, 0xe0)
+        }
     }
 
     /// @notice Leaf of a deal in the state tree.
-    function dealLeaf(DealAccount calldata account) internal pure returns (bytes32) {
-        return keccak256(abi.encode(uint8(2), account));
+    function dealLeaf(DealAccount calldata account) internal pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, 2)
+            calldatacopy(add(p, 0x20), account, 0xa0) // 5 words
+            leaf := keccak256(p, 0xc0)
+        }
     }
 
     /// @notice All votes of a task and the commit sets they were frozen in.

@@ -4,22 +4,27 @@ pragma solidity 0.8.34;
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {Merkle} from "./Merkle.sol";
 import {
+    AppOrder,
     Assign,
     BindWorker,
     Commit,
     CommitAck,
     CommitSet,
+    DatasetOrder,
+    DealTerms,
     Frame,
     Header,
+    OrderOp,
     PoolOrder,
     ReqOrder,
     Reveal,
-    RevealAck
+    RevealAck,
+    SponsorOrder,
+    WorkerOp
 } from "./Types.sol";
 
 /// @title EIP-712 struct hashes, derived ids, frames and signatures (common/PROTOCOL.md section 2).
-/// @notice Pure arithmetic over bytes: no storage, no rule about who may do what. The domain
-/// separator is the contract's affair. Held to the Rust side by common/vectors/eip712.json.
+/// @notice Pure arithmetic over bytes: no storage, no rule about who may do what. Held to the Rust side by common/vectors/eip712.json.
 library Messages {
     bytes32 internal constant ASSIGN_TYPE = keccak256(
         "Assign(uint32 poolId,bytes32 dealId,uint32 taskIdx,uint16 attempt,uint32 workerIdx,uint64 seedEpoch,uint64 commitDeadline,uint64 revealDeadline)"
@@ -40,16 +45,35 @@ library Messages {
     );
     bytes32 internal constant FRAME_TYPE = keccak256("Frame(bytes32 root,uint32 count)");
     bytes32 internal constant HEADER_TYPE = keccak256(
-        "Header(uint32 poolId,uint64 index,bytes32 parent,bytes32 tasksRoot,bytes32 stateRoot,bytes32 evidence,uint32 count,uint128 payout,uint128 fees,uint128 slashed,bytes32 ringRoot)"
+        "Header(uint32 poolId,uint64 index,bytes32 parent,bytes32 tasksRoot,bytes32 stateRoot,bytes32 evidence,uint32 count,uint128 payout,uint128 fees,uint128 royalties,uint128 slashed,uint128 cumFees)"
     );
-    bytes32 internal constant REQ_ORDER_TYPE = keccak256(
-        "ReqOrder(address requester,bytes32 app,bytes32 params,uint32 poolId,uint128 maxUnitPrice,uint32 tasks,uint32 trust,uint8 replicas,uint64 maxTaskTime,uint64 expiry,uint64 deadline,bytes32 salt)"
+    bytes32 internal constant APP_ORDER_TYPE = keccak256(
+        "AppOrder(address owner,bytes32 app,uint128 price,uint32 tasks,bytes32 tag,bytes32 datasetRestrict,bytes32 poolRestrict,bytes32 requesterRestrict,uint64 expiry,bytes32 salt)"
+    );
+    bytes32 internal constant DATASET_ORDER_TYPE = keccak256(
+        "DatasetOrder(address owner,bytes32 dataset,uint128 price,uint32 tasks,bytes32 tag,bytes32 appRestrict,bytes32 poolRestrict,bytes32 requesterRestrict,uint64 expiry,bytes32 salt)"
     );
     bytes32 internal constant POOL_ORDER_TYPE = keccak256(
-        "PoolOrder(uint32 poolId,uint128 unitPrice,uint32 tasks,uint32 trust,uint8 stakeRatio,uint8 schedulerRatio,uint64 maxTaskTime,uint64 expiry,bytes32 salt)"
+        "PoolOrder(uint32 poolId,uint128 unitPrice,uint32 tasks,bytes32 tag,uint16 category,uint32 trust,uint8 stakeRatio,uint8 schedulerRatio,uint64 maxTaskTime,bytes32 appRestrict,bytes32 datasetRestrict,bytes32 requesterRestrict,uint64 expiry,bytes32 salt)"
     );
+    bytes32 internal constant REQ_ORDER_TYPE = keccak256(
+        "ReqOrder(address requester,address beneficiary,address callback,bytes32 app,address appOwner,uint128 appMaxPrice,bytes32 dataset,address datasetOwner,uint128 datasetMaxPrice,bytes32 params,bytes32 poolRestrict,uint128 maxUnitPrice,uint32 tasks,bytes32 tag,uint16 category,uint32 trust,uint8 replicas,uint64 maxTaskTime,uint64 expiry,uint64 deadline,bytes32 salt)"
+    );
+    bytes32 internal constant SPONSOR_ORDER_TYPE = keccak256(
+        "SponsorOrder(address sponsor,bytes32 reqHash,uint128 maxCost,uint64 expiry,bytes32 salt)"
+    );
+    bytes32 internal constant ORDER_OP_TYPE =
+        keccak256("OrderOp(address account,bytes32 orderHash,uint8 op,uint64 deadline)");
+    bytes32 internal constant WORKER_OP_TYPE =
+        keccak256("WorkerOp(uint32 workerIdx,uint8 op,uint64 nonce,uint64 deadline)");
     bytes32 internal constant BIND_WORKER_TYPE =
         keccak256("BindWorker(address owner,bytes32 nodeKey,address voteKey,uint64 deadline)");
+
+    bytes32 internal constant DOMAIN_TYPE = keccak256(
+        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    );
+    bytes32 internal constant NAME = keccak256("Quorate");
+    bytes32 internal constant VERSION = keccak256("1");
 
     /// @notice Most messages one signature may cover: eight hashes of proof, and a worker's
     /// busiest second still fits a frame.
@@ -92,31 +116,103 @@ library Messages {
         return keccak256(abi.encode(FRAME_TYPE, m));
     }
 
+    // The big ones are hashed as they lie in calldata. Their encoding is that of the struct; words
+    // with bits beyond their type are no encoding of any struct, and hash to what nobody signed.
+
     function hash(Header calldata m) internal pure returns (bytes32) {
-        return keccak256(abi.encode(HEADER_TYPE, m));
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+        }
+        return _hashWords(HEADER_TYPE, at, 12);
     }
 
-    function hash(ReqOrder calldata m) internal pure returns (bytes32) {
-        return keccak256(abi.encode(REQ_ORDER_TYPE, m));
+    function hash(AppOrder calldata m) internal pure returns (bytes32) {
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+        }
+        return _hashWords(APP_ORDER_TYPE, at, 10);
+    }
+
+    function hash(DatasetOrder calldata m) internal pure returns (bytes32) {
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+        }
+        return _hashWords(DATASET_ORDER_TYPE, at, 10);
     }
 
     function hash(PoolOrder calldata m) internal pure returns (bytes32) {
-        return keccak256(abi.encode(POOL_ORDER_TYPE, m));
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+        }
+        return _hashWords(POOL_ORDER_TYPE, at, 14);
+    }
+
+    function hash(ReqOrder calldata m) internal pure returns (bytes32) {
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+        }
+        return _hashWords(REQ_ORDER_TYPE, at, 21);
+    }
+
+    function _hashWords(bytes32 typeHash, uint256 at, uint256 words)
+        private
+        pure
+        returns (bytes32 h)
+    {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            calldatacopy(add(p, 0x20), at, shl(5, words))
+            h := keccak256(p, shl(5, add(words, 1)))
+        }
+    }
+
+    function hash(SponsorOrder calldata m) internal pure returns (bytes32) {
+        return keccak256(abi.encode(SPONSOR_ORDER_TYPE, m));
+    }
+
+    function hash(OrderOp calldata m) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ORDER_OP_TYPE, m));
+    }
+
+    function hash(WorkerOp calldata m) internal pure returns (bytes32) {
+        return keccak256(abi.encode(WORKER_OP_TYPE, m));
     }
 
     function hash(BindWorker memory m) internal pure returns (bytes32) {
         return keccak256(abi.encode(BIND_WORKER_TYPE, m));
     }
 
-    /// @notice A deal's id: known before it is mined, unchanged by a reorganisation.
-    /// @param filledBefore Tasks of the request order taken by earlier deals.
-    /// @param n Tasks of this deal.
-    function dealId(bytes32 reqHash, bytes32 poolHash, uint32 filledBefore, uint32 n)
-        internal
-        pure
-        returns (bytes32)
-    {
-        return keccak256(abi.encode(reqHash, poolHash, filledBefore, n));
+    /// @notice A deal's id is the hash of its terms: known before it is mined, unchanged by a
+    /// reorganisation.
+    function dealId(DealTerms calldata terms) internal pure returns (bytes32 id) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            calldatacopy(p, terms, 0x300) // 24 words
+            id := keccak256(p, 0x300)
+        }
+    }
+
+    /// @notice The domain that every signature is for, whichever contract of the four checks it.
+    /// @param settlement The contract that holds the money.
+    function domainSeparator(address settlement) internal view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPE, NAME, VERSION, block.chainid, settlement));
+    }
+
+    /// @notice What a key signs for a struct.
+    function toSign(bytes32 separator, bytes32 structHash) internal pure returns (bytes32 d) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, hex"1901")
+            mstore(add(p, 0x02), separator)
+            mstore(add(p, 0x22), structHash)
+            d := keccak256(p, 0x42)
+        }
     }
 
     /// @notice A task's id.
@@ -127,14 +223,14 @@ library Messages {
     /// @notice What a worker commits to before anyone may see its result. The worker and the domain
     /// are inside, so that a copied commitment opens for nobody else and on no other chain.
     function commitment(
-        bytes32 domainSeparator,
+        bytes32 separator,
         bytes32 task,
         uint16 attempt,
         uint32 workerIdx,
         bytes32 resultDigest,
         bytes32 salt
     ) internal pure returns (bytes32) {
-        return keccak256(abi.encode(domainSeparator, task, attempt, workerIdx, resultDigest, salt));
+        return keccak256(abi.encode(separator, task, attempt, workerIdx, resultDigest, salt));
     }
 
     /// @notice Root of the frame that holds a message, from the message and its proof.
@@ -148,9 +244,14 @@ library Messages {
         pure
         returns (bytes32)
     {
+        return Merkle.root(Merkle.frameLeaf(structHash), index, path, checkFrame(index, count));
+    }
+
+    /// @notice The length of a frame proof's path, if its numbers fit.
+    function checkFrame(uint32 index, uint32 count) internal pure returns (uint256 depth) {
         if (count == 0 || count > FRAME_MAX) revert FrameCountOutOfRange(count, FRAME_MAX);
         if (index >= count) revert FrameIndexOutOfRange(index, count);
-        return Merkle.root(Merkle.frameLeaf(structHash), index, path, frameDepth(count));
+        return frameDepth(count);
     }
 
     /// @notice ceil(log2(count)) for count from 1 to 256.

@@ -5,26 +5,29 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Domain} from "./Domain.sol";
 import {ISettlement} from "./ISettlement.sol";
 import {Merkle} from "./Merkle.sol";
 import {Messages} from "./Messages.sol";
 import {
-    Batch,
+    Anchor,
     BindWorker,
+    ClaimItem,
+    CommitSet,
     Deal,
     DealAccount,
     DealTerms,
     Header,
+    Opening,
     Pool,
-    PoolOrder,
-    ReqOrder,
+    Reveal,
+    Royalties,
     Seat,
     Worker,
-    WorkerAccount
+    WorkerAccount,
+    WorkerOp
 } from "./Types.sol";
 
 /// @title The settlement contract. ISettlement.sol is its specification, README.md its money map.
@@ -32,7 +35,7 @@ import {
 /// balance per account. Every function changes state, emits, and touches the token last; only
 /// deposits must credit after the transfer, since they measure it, and they hold the guard.
 /// Narrowing casts are of numbers that a check or a minimum just above has bounded.
-contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
+contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using SafeCast for uint256;
     using Math for uint256;
@@ -43,39 +46,44 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
 
     /// @notice A window shorter than a chain's force-inclusion delay (24 hours on the slowest
     /// rollups) lets whoever orders transactions hold back every challenge.
-    uint64 public constant WINDOW_MIN = 24 hours;
+    uint64 private constant WINDOW_MIN = 24 hours;
     /// @notice A longer one would outlive the evidence: blobs are kept 18 days, and a challenge
     /// needs days to be answered.
-    uint64 public constant WINDOW_MAX = 10 days;
+    uint64 private constant WINDOW_MAX = 10 days;
     /// @notice Longest time a task may take. A worker who asks to leave can be in one that long.
-    uint64 public constant MAX_TASK_TIME = 1 days;
+    uint64 private constant MAX_TASK_TIME = 1 days;
     /// @notice Time for a pool to commit a task that has ended, for the exit timer. A slash that is
     /// committed later finds the stake gone and comes out of the pool's bond.
-    uint64 public constant COMMIT_SLACK = 1 days;
+    uint64 private constant COMMIT_SLACK = 1 days;
     /// @notice After a deal's deadline a pool has this long to commit what it settled: the longest
     /// task, the commit slack and five days for a congested chain or an operator away for a weekend.
-    uint64 public constant GRACE = 7 days;
+    uint64 private constant GRACE = 7 days;
     /// @notice On top of the window, before a bond may leave: the last batch's challenge may come
     /// on its last day and must still find the bond.
-    uint64 public constant BOND_SLACK = 7 days;
-    /// @notice Farthest deadline of a deal. Bounds how long a dead pool can hold money, and how long
-    /// a deal opened just before a pool's exit can hold its bond.
-    uint64 public constant MAX_DEAL_TIME = 365 days;
+    uint64 private constant BOND_SLACK = 7 days;
+    /// @notice What is unsettled in a dead pool stays this long for workers to settle by Escape: a
+    /// pool's own time to commit (GRACE) is theirs now.
+    uint64 private constant ESCAPE_TIME = 7 days;
     /// @notice Tasks of one deal, and of one batch: a depth-16 tree. A bigger bag is several deals.
-    uint32 public constant MAX_TASKS = 65_536;
-    /// @notice Replicas of one task: what a fraud proof can re-execute within a block's gas.
-    uint8 public constant MAX_REPLICAS = 15;
+    uint32 private constant MAX_TASKS = 65_536;
     /// @notice Workers in all and deals per pool: each has half of the depth-20 state tree.
     /// Position 0 stays empty, so workers are numbered from 1.
-    uint32 public constant TREE_HALF = 2 ** 19;
-    /// @notice Batches remembered per pool. At one batch in ten minutes: 3.5 days pending and at
-    /// least as long final. Slots are paid for once and then reused.
-    uint64 public constant RING = 1024;
-    /// @notice Of those, batches that may be pending; the other half stays claimable.
-    uint64 public constant MAX_PENDING = RING / 2;
-    /// @notice `value` of a slot is packed into 96 bits, and the bond bounds it: 7.9e10 whole tokens
-    /// of 18 decimals.
-    uint128 public constant BOND_MAX = type(uint96).max;
+    uint32 private constant TREE_HALF = 2 ** 19;
+    /// @notice Batches remembered per pool. At one batch in ten minutes: 3.5 days pending and
+    /// 3.5 days final. Slots are paid for once and then reused.
+    uint64 private constant RING = 1024;
+    /// @notice Of those, batches that may be pending. The other half are the newest final ones: no
+    /// batch that was ever committed, dropped ones included, can have taken their slots.
+    uint64 private constant MAX_PENDING = RING / 2;
+    /// @notice What batches may move is packed into 96 bits, and the bond bounds it: 7.9e10 whole
+    /// tokens of 18 decimals.
+    uint128 private constant BOND_MAX = type(uint96).max;
+    /// @notice Where the burnt half of a convicted pool's bond goes: nobody has its key.
+    address private constant BURNT = 0x000000000000000000000000000000000000dEaD;
+
+    uint8 private constant LIVE = 0;
+    uint8 private constant ABANDONED = 1;
+    uint8 private constant CONVICTED = 2;
 
     // -----------------------------------------------------------------------------------------
     // State
@@ -84,6 +92,12 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     IERC20 private immutable _token;
     /// @inheritdoc ISettlement
     uint64 public immutable window;
+    /// @inheritdoc ISettlement
+    address public immutable market;
+    /// @inheritdoc ISettlement
+    address public immutable court;
+    /// @inheritdoc ISettlement
+    address public immutable escape;
 
     /// @inheritdoc ISettlement
     uint32 public workers;
@@ -96,20 +110,32 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     mapping(bytes32 nodeKey => uint32) private _byNodeKey;
     mapping(uint32 poolId => mapping(uint32 workerIdx => Seat)) private _seats;
     mapping(uint32 poolId => Pool) private _pools;
-    mapping(uint32 poolId => mapping(uint64 slot => Batch)) private _batches;
-    mapping(bytes32 orderHash => uint32) private _filled;
+    mapping(uint32 poolId => bytes32[RING]) private _batches;
     mapping(bytes32 dealId => Deal) private _deals;
+    mapping(bytes32 dealId => Royalties) private _royalties;
+    mapping(address owner => uint64) private _nonces;
 
     /// @param token_ The only token this contract will ever hold. It must not take fees on transfer
     /// and must not change balances by itself; a fee is detected and refused, a rebase cannot be.
     /// @param window_ Challenge window in seconds, WINDOW_MIN to WINDOW_MAX.
-    constructor(IERC20 token_, uint64 window_) EIP712("Quorate", "1") {
+    /// @param market_,court_,escape_ The three that may do what nobody else may. They are created
+    /// around this contract, each with the other's address computed before, so what is there is not
+    /// looked at.
+    constructor(IERC20 token_, uint64 window_, address market_, address court_, address escape_)
+        Domain(address(this))
+    {
         if (address(token_) == address(0)) revert ZeroKey("token");
+        if (market_ == address(0)) revert ZeroKey("market");
+        if (court_ == address(0)) revert ZeroKey("court");
+        if (escape_ == address(0)) revert ZeroKey("escape");
         if (window_ < WINDOW_MIN || window_ > WINDOW_MAX) {
             revert WindowOutOfRange(WINDOW_MIN, WINDOW_MAX, window_);
         }
         _token = token_;
         window = window_;
+        market = market_;
+        court = court_;
+        escape = escape_;
     }
 
     // -----------------------------------------------------------------------------------------
@@ -118,7 +144,13 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function deposit(uint128 amount) external nonReentrant {
-        _pull(msg.sender, amount);
+        _pull(msg.sender, msg.sender, amount);
+    }
+
+    /// @inheritdoc ISettlement
+    function depositFor(address account, uint128 amount) external nonReentrant {
+        if (account == address(0)) revert ZeroKey("account");
+        _pull(msg.sender, account, amount);
     }
 
     /// @inheritdoc ISettlement
@@ -134,7 +166,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         // and if nobody did, the transfer below fails.
         try IERC20Permit(address(_token)).permit(owner, address(this), amount, deadline, v, r, s) {}
             catch {}
-        _pull(owner, amount);
+        _pull(owner, owner, amount);
     }
 
     /// @inheritdoc ISettlement
@@ -161,20 +193,23 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         bytes32 r,
         bytes32 vs
     ) external returns (uint32 workerIdx) {
-        if (nodeKey == 0) revert ZeroKey("nodeKey");
-        if (voteKey == address(0)) revert ZeroKey("voteKey");
-        if (block.timestamp > deadline) revert SignatureExpired(deadline, block.timestamp);
-        if (_byVoteKey[voteKey] != 0) revert VoteKeyBound(voteKey, _byVoteKey[voteKey]);
-        if (_byNodeKey[nodeKey] != 0) revert NodeKeyBound(nodeKey, _byNodeKey[nodeKey]);
-        BindWorker memory binding = BindWorker(msg.sender, nodeKey, voteKey, deadline);
-        _checkSigner(voteKey, Messages.recover(_digest(Messages.hash(binding)), r, vs));
+        bytes32 binding = Messages.hash(BindWorker(msg.sender, nodeKey, voteKey, deadline));
+        return _register(msg.sender, nodeKey, voteKey, deadline, binding, r, vs);
+    }
 
-        workerIdx = ++workers;
-        if (workerIdx >= TREE_HALF) revert WorkersFull(TREE_HALF - 1);
-        _workers[workerIdx] = Worker(msg.sender, 0, voteKey, nodeKey);
-        _byVoteKey[voteKey] = workerIdx;
-        _byNodeKey[nodeKey] = workerIdx;
-        emit WorkerRegistered(workerIdx, msg.sender, nodeKey, voteKey);
+    /// @inheritdoc ISettlement
+    function registerWorkerFor(
+        address owner,
+        bytes32 nodeKey,
+        address voteKey,
+        uint64 deadline,
+        bytes32 r,
+        bytes32 vs,
+        bytes calldata ownerSig
+    ) external returns (uint32 workerIdx) {
+        bytes32 binding = Messages.hash(BindWorker(owner, nodeKey, voteKey, deadline));
+        _checkSigned(owner, binding, ownerSig);
+        return _register(owner, nodeKey, voteKey, deadline, binding, r, vs);
     }
 
     /// @inheritdoc ISettlement
@@ -183,26 +218,42 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         if (worker.exitAt != 0) revert WorkerExiting(workerIdx, worker.exitAt);
         Pool storage pool = _livePool(poolId);
         _debit(msg.sender, amount);
-        Seat storage seat = _seats[poolId][workerIdx];
-        seat.stake += amount;
-        pool.staked += amount;
-        emit Staked(poolId, workerIdx, amount, seat.stake);
+        _addStake(pool, _seats[poolId][workerIdx], poolId, workerIdx, amount);
     }
 
     /// @inheritdoc ISettlement
     function requestExit(uint32 workerIdx) external {
-        Worker storage worker = _ownWorker(workerIdx);
-        if (worker.exitAt != 0) revert WorkerExiting(workerIdx, worker.exitAt);
-        worker.exitAt = uint64(block.timestamp) + window + MAX_TASK_TIME + COMMIT_SLACK;
-        emit ExitRequested(workerIdx, worker.exitAt);
+        _requestExit(_ownWorker(workerIdx), workerIdx);
     }
 
     /// @inheritdoc ISettlement
     function cancelExit(uint32 workerIdx) external {
-        Worker storage worker = _ownWorker(workerIdx);
-        if (worker.exitAt == 0) revert WorkerNotExiting(workerIdx);
-        worker.exitAt = 0;
-        emit ExitCancelled(workerIdx);
+        _cancelExit(_ownWorker(workerIdx), workerIdx);
+    }
+
+    /// @inheritdoc ISettlement
+    function setRestake(uint32 workerIdx, bool restake) external {
+        _setRestake(_ownWorker(workerIdx), workerIdx, restake);
+    }
+
+    /// @inheritdoc ISettlement
+    function operateWorker(WorkerOp calldata op, bytes calldata ownerSig) external {
+        Worker storage worker = _worker(op.workerIdx);
+        address owner = worker.owner;
+        if (block.timestamp > op.deadline) revert SignatureExpired(op.deadline, block.timestamp);
+        uint64 nonce = _nonces[owner];
+        if (op.nonce != nonce) revert NonceMismatch(nonce, op.nonce);
+        _nonces[owner] = nonce + 1;
+        _checkSigned(owner, Messages.hash(op), ownerSig);
+        if (op.op == 1) _requestExit(worker, op.workerIdx);
+        else if (op.op == 2) _cancelExit(worker, op.workerIdx);
+        else if (op.op == 3 || op.op == 4) _setRestake(worker, op.workerIdx, op.op == 3);
+        else revert UnknownOp(op.op);
+    }
+
+    /// @inheritdoc ISettlement
+    function nonceOf(address owner) external view returns (uint64) {
+        return _nonces[owner];
     }
 
     /// @inheritdoc ISettlement
@@ -210,19 +261,17 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         uint32 poolId,
         uint32 workerIdx,
         WorkerAccount calldata account,
-        bytes32[] calldata proof
+        bytes32[] calldata proof,
+        Anchor calldata anchor,
+        Opening calldata next
     ) external {
         Worker storage worker = _ownWorker(workerIdx);
         if (worker.exitAt == 0) revert WorkerNotExiting(workerIdx);
         if (block.timestamp < worker.exitAt) revert TooEarly(worker.exitAt, block.timestamp);
         Pool storage pool = _pool(poolId);
-        _checkNoneOverdue(pool, poolId);
-        _checkProof(
-            _stateRoot(pool, poolId, pool.finalized),
-            _workerLeaf(worker, account, true),
-            workerIdx,
-            proof
-        );
+        _checkFinal(pool, poolId, pool.finalized, anchor.stateRoot, anchor.rest);
+        bool pending = _checkNoneOverdue(pool, poolId, next);
+        _checkProof(anchor.stateRoot, _workerLeaf(worker, account, true), workerIdx, proof);
         Seat storage seat = _seats[poolId][workerIdx];
         _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
 
@@ -230,7 +279,8 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         // stake that is there, so this binds only where a dishonest one has promised too much.
         uint128 due = seat.stake;
         if (due == 0) revert NothingDue(0);
-        uint256 reserved = uint256(pool.unapplied) + pool.pendingSlashed;
+        // With no batch pending nothing is reserved, whatever a dropped one has left behind.
+        uint256 reserved = uint256(pool.unapplied) + (pending ? pool.pendingSlashed : 0);
         uint128 amount = uint128(Math.min(due, uint256(pool.staked).saturatingSub(reserved)));
         if (amount == 0) revert PoolDrained(poolId, due);
         seat.stake = due - amount;
@@ -287,7 +337,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc ISettlement
     function requestBondExit(uint32 poolId) external {
         Pool storage pool = _ownLivePool(poolId);
-        pool.exitAt = uint64(block.timestamp) + window + BOND_SLACK;
+        pool.exitAt = uint40(block.timestamp + window + BOND_SLACK);
         emit BondExitRequested(poolId, pool.exitAt);
     }
 
@@ -295,6 +345,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     function withdrawBond(uint32 poolId) external {
         Pool storage pool = _pool(poolId);
         _checkSender(pool.operator);
+        if (pool.state != LIVE) revert PoolDead(poolId, pool.state);
         if (pool.exitAt == 0) revert PoolNotExiting(poolId);
         if (block.timestamp < pool.exitAt) revert TooEarly(pool.exitAt, block.timestamp);
         uint64 pending = pool.head - pool.finalized;
@@ -314,71 +365,38 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         return _pool(poolId);
     }
 
+    /// @inheritdoc ISettlement
+    function poolKeys(uint32 poolId) external view returns (address signer, address operator) {
+        Pool storage pool = _pool(poolId);
+        return (pool.signer, pool.operator);
+    }
+
     // -----------------------------------------------------------------------------------------
     // Deals
     // -----------------------------------------------------------------------------------------
 
     /// @inheritdoc ISettlement
-    function openDeal(
-        ReqOrder calldata req,
-        bytes calldata reqSig,
-        PoolOrder calldata offer,
-        bytes calldata offerSig,
-        uint32 n
-    ) external returns (bytes32 dealId) {
-        Pool storage pool = _livePool(offer.poolId);
-        _checkTerms(req, offer, n);
-        bytes32 reqHash = Messages.hash(req);
-        bytes32 poolHash = Messages.hash(offer);
-        _checkRequester(req.requester, _digest(reqHash), reqSig);
-        _checkSigner(pool.signer, Messages.recover64(_digest(poolHash), offerSig));
-
-        uint32 filledBefore = _fill(reqHash, req.tasks, req.expiry, n);
-        _fill(poolHash, offer.tasks, offer.expiry, n);
-        dealId = Messages.dealId(reqHash, poolHash, filledBefore, n);
-
-        DealTerms memory terms = DealTerms({
-            slot: _takeSlot(pool, offer.poolId),
-            reqHash: reqHash,
-            poolHash: poolHash,
-            filledBefore: filledBefore,
-            app: req.app,
-            params: req.params,
-            unitPrice: offer.unitPrice,
-            tasks: n,
-            trust: req.trust,
-            replicas: req.replicas,
-            stakeRatio: offer.stakeRatio,
-            schedulerRatio: offer.schedulerRatio,
-            maxTaskTime: req.maxTaskTime,
-            deadline: req.deadline
-        });
-        _lock(pool, req.requester, uint256(n) * offer.unitPrice);
-        _store(dealId, req.requester, offer.poolId, terms);
-        emit DealOpened(dealId, offer.poolId, req.requester, terms);
-    }
-
-    /// @inheritdoc ISettlement
-    function cancelReqOrder(ReqOrder calldata order) external {
-        _checkSender(order.requester);
-        _cancel(Messages.hash(order));
-    }
-
-    /// @inheritdoc ISettlement
-    function cancelPoolOrder(PoolOrder calldata order) external {
-        Pool storage pool = _pool(order.poolId);
-        if (msg.sender != pool.operator) _checkSender(pool.signer);
-        _cancel(Messages.hash(order));
-    }
-
-    /// @inheritdoc ISettlement
-    function filledOf(bytes32 orderHash) external view returns (uint32) {
-        return _filled[orderHash];
+    function openDeal(DealTerms calldata terms) external returns (bytes32 dealId, uint32 slot) {
+        _checkSender(market);
+        Pool storage pool = _livePool(terms.poolId);
+        slot = pool.deals;
+        if (slot >= TREE_HALF) revert DealsFull(terms.poolId, TREE_HALF);
+        pool.deals = slot + 1;
+        dealId = Messages.dealId(terms);
+        if (_deals[dealId].poolId != 0) revert DealExists(dealId);
+        _deals[dealId] = Deal(terms.poolId, slot, false, 0);
+        _lock(pool, terms.payer, terms.tasks * _priceOf(terms));
+        _emitDealOpened(dealId, terms, slot);
     }
 
     /// @inheritdoc ISettlement
     function dealOf(bytes32 dealId) external view returns (Deal memory) {
-        return _deal(dealId);
+        return _deals[dealId];
+    }
+
+    /// @inheritdoc ISettlement
+    function royaltiesOf(bytes32 dealId) external view returns (Royalties memory) {
+        return _royalties[dealId];
     }
 
     // -----------------------------------------------------------------------------------------
@@ -387,47 +405,60 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function commitBatch(Header calldata header, bytes32 r, bytes32 vs) external {
-        Pool storage pool = _livePool(header.poolId);
-        _checkNext(pool, header);
+        uint32 poolId = header.poolId;
+        Pool storage pool = _livePool(poolId);
         bytes32 headerHash = Messages.hash(header);
         _checkSigner(pool.signer, Messages.recover(_digest(headerHash), r, vs));
+        _reserve(pool, header);
 
-        uint256 value = _reserve(pool, header);
-        pool.head = header.index;
-        Batch storage batch = _batches[header.poolId][header.index % RING];
-        batch.headerHash = headerHash;
-        batch.committedAt = uint64(block.timestamp);
-        batch.value = uint96(value); // at most the bond, and so at most BOND_MAX
-        batch.slashed = uint96(header.slashed); // a part of value
-        emit BatchCommitted(header.poolId, header.index, headerHash, header);
+        uint64 committedAt = uint64(block.timestamp);
+        bytes32 inbox = pool.inbox;
+        _batches[poolId][header.index % RING] =
+            _wordOf(header.stateRoot, headerHash, committedAt, inbox);
+        _emitCommitted(header, headerHash, committedAt, inbox);
     }
 
     /// @inheritdoc ISettlement
-    function finalize(Header calldata header) external {
-        Pool storage pool = _pool(header.poolId);
-        if (pool.finalized == pool.head) revert NothingPending(header.poolId);
-        uint64 next = pool.finalized + 1;
+    function finalize(Header calldata header, uint64 committedAt, bytes32 inbox) external {
+        uint32 poolId = header.poolId;
+        Pool storage pool = _pools[poolId];
+        (uint32 next, uint32 head) = (pool.finalized + 1, pool.head);
+        if (next > head) revert NothingPending(poolId);
         if (header.index != next) revert IndexMismatch(next, header.index);
-        Batch storage batch = _batches[header.poolId][next % RING];
-        bytes32 headerHash = Messages.hash(header);
-        if (headerHash != batch.headerHash) revert HeaderMismatch(batch.headerHash, headerHash);
-        uint256 readyAt = uint256(batch.committedAt) + window;
+        bytes32 headerHash = _checkHeader(header, committedAt, inbox);
+        uint256 readyAt = uint256(committedAt) + window;
         if (block.timestamp < readyAt) revert TooEarly(readyAt, block.timestamp);
-
-        _release(pool, header, batch.value);
-        pool.finalized = next;
-        batch.stateRoot = header.stateRoot;
-        if (header.fees != 0) _free[pool.operator] += header.fees;
-        emit Finalized(header.poolId, next, headerHash, header.stateRoot);
+        _release(pool, header, next, next == head);
+        emit Finalized(poolId, next, headerHash, header.stateRoot);
     }
 
     /// @inheritdoc ISettlement
-    function batchOf(uint32 poolId, uint64 index) external view returns (Batch memory batch) {
+    function collectFees(Header calldata header, uint64 committedAt, bytes32 inbox)
+        external
+        returns (uint128 paid)
+    {
+        uint32 poolId = header.poolId;
         Pool storage pool = _pool(poolId);
-        if (index > pool.head || index < _oldest(pool)) revert UnknownBatch(poolId, index);
-        batch = _batches[poolId][index % RING];
-        // A reused slot still holds the root of the batch that had it before.
-        if (index > pool.finalized) batch.stateRoot = 0;
+        _checkRemembered(pool, poolId, header.index);
+        _checkHeader(header, committedAt, inbox);
+        uint128 collected = pool.collected;
+        if (header.cumFees <= collected) revert NothingDue(collected);
+        uint128 due = header.cumFees - collected;
+        paid = uint128(Math.min(due, pool.owed));
+        if (paid == 0) revert PoolDrained(poolId, due);
+        pool.collected = collected + paid;
+        pool.owed -= paid;
+        _free[pool.operator] += paid;
+        emit FeesCollected(poolId, pool.operator, paid, collected + paid);
+    }
+
+    /// @inheritdoc ISettlement
+    function batchOf(uint32 poolId, uint64 index) external view returns (bytes32) {
+        Pool storage pool = _pool(poolId);
+        uint256 newest =
+            pool.state == LIVE ? uint256(pool.head) : uint256(pool.finalized) + MAX_PENDING;
+        if (index > newest || index < _oldest(pool)) revert UnknownBatch(poolId, index);
+        return _batches[poolId][index % RING];
     }
 
     // -----------------------------------------------------------------------------------------
@@ -440,61 +471,209 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         uint32 workerIdx,
         WorkerAccount calldata account,
         bytes32[] calldata proof,
-        uint64 index
+        uint64 index,
+        Anchor calldata anchor
     ) external nonReentrant returns (uint128 paid) {
-        Worker storage worker = _worker(workerIdx);
-        Pool storage pool = _pool(poolId);
-        _checkProof(
-            _stateRoot(pool, poolId, index), _workerLeaf(worker, account, false), workerIdx, proof
-        );
-        Seat storage seat = _seats[poolId][workerIdx];
-        bool slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
-        uint128 claimed = seat.claimed;
-        uint128 due = account.cumEarned > claimed ? account.cumEarned - claimed : 0;
-        paid = uint128(Math.min(due, pool.owed));
-        if (paid == 0) {
-            if (slashed) return 0;
-            if (due == 0) revert NothingDue(claimed);
-            revert PoolDrained(poolId, due);
+        Pool storage pool = _pools[poolId];
+        _checkFinal(pool, poolId, index, anchor.stateRoot, anchor.rest);
+        (uint128 due, bool slashed) = (0, false);
+        (paid, due, slashed) = _claim(pool, poolId, workerIdx, account, proof, anchor.stateRoot);
+        if (paid != 0 || slashed) return paid;
+        if (due == 0) revert NothingDue(_seats[poolId][workerIdx].claimed);
+        revert PoolDrained(poolId, due);
+    }
+
+    /// @inheritdoc ISettlement
+    function claimMany(
+        uint32 poolId,
+        uint64 index,
+        Anchor calldata anchor,
+        ClaimItem[] calldata items
+    ) external nonReentrant returns (uint128 paid) {
+        Pool storage pool = _pools[poolId];
+        _checkFinal(pool, poolId, index, anchor.stateRoot, anchor.rest);
+        for (uint256 i = 0; i < items.length; i++) {
+            ClaimItem calldata item = items[i];
+            (uint128 one,,) =
+                _claim(pool, poolId, item.workerIdx, item.account, item.proof, anchor.stateRoot);
+            paid += one;
         }
-        seat.claimed = claimed + paid;
-        pool.owed -= paid;
-        emit Claimed(poolId, workerIdx, worker.owner, paid, claimed + paid);
-        _pay(worker.owner, paid); // last: a re-entrant call already sees it paid
+    }
+
+    /// @inheritdoc ISettlement
+    function claimRoyalties(
+        DealTerms calldata terms,
+        DealAccount calldata account,
+        bytes32[] calldata proof,
+        uint64 index,
+        Anchor calldata anchor
+    ) external returns (uint128 paid) {
+        (bytes32 dealId, Deal storage deal, Pool storage pool) = _dealOf(terms);
+        _checkFinal(pool, terms.poolId, index, anchor.stateRoot, anchor.rest);
+        _checkDeal(anchor.stateRoot, dealId, deal.slot, account, proof);
+        uint256 price = _priceOf(terms);
+        uint256 done = price == 0 ? 0 : account.spent / price;
+        Royalties storage had = _royalties[dealId];
+        uint256 dueApp = (done * terms.appPrice).saturatingSub(had.app);
+        uint256 dueDataset = (done * terms.datasetPrice).saturatingSub(had.dataset);
+        if (dueApp + dueDataset == 0) revert NothingDue(had.app + had.dataset);
+        uint128 owed = pool.owed;
+        uint128 toApp = uint128(Math.min(dueApp, owed));
+        uint128 toDataset = uint128(Math.min(dueDataset, owed - toApp));
+        paid = toApp + toDataset;
+        if (paid == 0) revert PoolDrained(terms.poolId, (dueApp + dueDataset).toUint128());
+        pool.owed = owed - paid;
+        (had.app, had.dataset) = (had.app + toApp, had.dataset + toDataset);
+        if (toApp != 0) _free[terms.appOwner] += toApp;
+        if (toDataset != 0) _free[terms.datasetOwner] += toDataset;
+        emit RoyaltiesPaid(dealId, toApp, toDataset);
     }
 
     /// @inheritdoc ISettlement
     function refundUnsettled(
-        bytes32 dealId,
+        DealTerms calldata terms,
         DealAccount calldata account,
         bytes32[] calldata proof,
-        uint64 index
+        uint64 index,
+        Opening calldata batch
     ) external returns (uint128 amount) {
-        Deal storage deal = _deal(dealId);
-        if (deal.closed) revert NothingDue(deal.returned);
-        uint32 poolId = deal.poolId;
-        Pool storage pool = _pool(poolId);
-        _checkProof(
-            _stateRoot(pool, poolId, index),
-            _dealLeaf(dealId, account),
-            uint256(TREE_HALF) + deal.slot,
-            proof
-        );
-        bool last = _isLast(pool, deal, index);
+        (bytes32 dealId, Deal storage deal, Pool storage pool) = _dealOf(terms);
+        uint128 returned = deal.returned;
+        if (deal.closed) revert NothingDue(returned);
+        _checkFinal(pool, terms.poolId, index, batch.stateRoot, _restOf(batch));
+        _checkDeal(batch.stateRoot, dealId, deal.slot, account, proof);
+        bool last = _isLast(pool, terms.deadline, index, batch.committedAt);
         uint256 total = account.refunded;
         if (last) {
-            total += uint256(deal.tasks).saturatingSub(account.settledCount) * deal.unitPrice;
+            total += uint256(terms.tasks).saturatingSub(account.settledCount) * _priceOf(terms);
         }
-        uint128 returned = deal.returned;
         if (total <= returned) revert NothingDue(returned);
         uint256 due = total - returned;
         amount = uint128(Math.min(due, pool.locked - pool.pendingDraw));
-        if (amount == 0) revert PoolDrained(poolId, uint128(due));
-        deal.returned = returned + amount;
-        deal.closed = last && amount == due;
+        if (amount == 0) revert PoolDrained(terms.poolId, due.toUint128());
+        bool closed = last && amount == due;
+        (deal.returned, deal.closed) = (returned + amount, closed);
         pool.locked -= amount;
-        _free[deal.requester] += amount;
-        emit Refunded(dealId, deal.requester, amount, returned + amount, deal.closed);
+        _free[terms.payer] += amount;
+        emit Refunded(dealId, terms.payer, amount, returned + amount, closed);
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // The inbox
+    // -----------------------------------------------------------------------------------------
+
+    /// @inheritdoc ISettlement
+    function forceVote(
+        uint32 poolId,
+        Reveal calldata vote,
+        uint32 frameIndex,
+        uint32 frameCount,
+        bytes32[] calldata path,
+        bytes32,
+        bytes32
+    ) external {
+        if (vote.poolId != poolId) revert PoolMismatch(poolId, vote.poolId);
+        _checkFrame(frameIndex, frameCount, path.length);
+        _force(poolId, 1, Messages.hash(vote));
+    }
+
+    /// @inheritdoc ISettlement
+    function demandSet(uint32 poolId, bytes32 taskId, uint16 attempt, uint32 workerIdx) external {
+        _force(poolId, 2, keccak256(abi.encode(taskId, attempt, workerIdx)));
+    }
+
+    /// @inheritdoc ISettlement
+    function answerSet(
+        uint32 poolId,
+        CommitSet calldata set,
+        uint32 frameIndex,
+        uint32 frameCount,
+        bytes32[] calldata path,
+        bytes32,
+        bytes32
+    ) external {
+        if (set.poolId != poolId) revert PoolMismatch(poolId, set.poolId);
+        _checkFrame(frameIndex, frameCount, path.length);
+        _force(poolId, 3, Messages.hash(set));
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // For the Court and for Escape
+    // -----------------------------------------------------------------------------------------
+
+    /// @inheritdoc ISettlement
+    function convict(uint32 poolId, uint32 index) external nonReentrant returns (uint128 share) {
+        _checkSender(court);
+        Pool storage pool = _pool(poolId);
+        uint32 finalized = pool.finalized;
+        if (index <= finalized) revert AlreadyFinal(poolId, index, finalized);
+        if (pool.head >= index) pool.head = index - 1;
+        if (pool.head == finalized) (pool.pendingValue, pool.pendingDraw) = (0, 0);
+        emit Dropped(poolId, index);
+        if (pool.state == CONVICTED) return 0;
+        _end(pool, CONVICTED);
+
+        uint128 bond = pool.bond;
+        uint128 burnt = bond / 2;
+        share = bond / 4;
+        pool.bond = bond - burnt - share;
+        _free[court] += share;
+        emit Convicted(poolId, burnt, share, pool.bond);
+        if (burnt != 0) _pay(BURNT, burnt); // last, and kept there if the token refuses it
+    }
+
+    /// @inheritdoc ISettlement
+    function reward(address to, uint128 amount) external {
+        _checkSender(court);
+        _debit(court, amount);
+        _free[to] += amount;
+        emit Rewarded(to, amount);
+    }
+
+    /// @inheritdoc ISettlement
+    function abandon(uint32 poolId) external {
+        _checkSender(escape);
+        Pool storage pool = _pool(poolId);
+        if (pool.state != LIVE) revert PoolDead(poolId, pool.state);
+        _end(pool, ABANDONED);
+        emit Abandoned(poolId);
+    }
+
+    /// @inheritdoc ISettlement
+    function payForced(
+        DealTerms calldata terms,
+        uint128 cost,
+        address[] calldata to,
+        uint128[] calldata amounts
+    ) external {
+        _checkSender(escape);
+        (bytes32 dealId, Deal storage deal, Pool storage pool) = _dealOf(terms);
+        if (deal.closed) revert DealClosed(dealId);
+        if (to.length != amounts.length) revert SumMismatch(to.length, amounts.length);
+        uint256 sum;
+        for (uint256 i = 0; i < to.length; i++) {
+            sum += amounts[i];
+            _free[to[i]] += amounts[i];
+        }
+        if (sum != cost) revert SumMismatch(cost, sum);
+        uint128 available = pool.locked - pool.pendingDraw;
+        if (cost > available) revert LockedTooLow(available, cost);
+        pool.locked -= cost;
+        deal.returned += cost;
+        emit ForcedPaid(dealId, cost);
+    }
+
+    /// @inheritdoc ISettlement
+    function payFromBond(uint32 poolId, address to, uint128 amount)
+        external
+        returns (uint128 paid)
+    {
+        _checkSender(escape);
+        Pool storage pool = _pool(poolId);
+        paid = uint128(Math.min(amount, pool.bond));
+        pool.bond -= paid;
+        _free[to] += paid;
+        emit BondPaid(poolId, to, paid);
     }
 
     // -----------------------------------------------------------------------------------------
@@ -508,7 +687,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function DOMAIN_SEPARATOR() external view returns (bytes32) {
-        return _domainSeparatorV4();
+        return _domainSeparator();
     }
 
     // -----------------------------------------------------------------------------------------
@@ -516,14 +695,14 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     // -----------------------------------------------------------------------------------------
 
     /// @dev Takes tokens in and credits what came, which must be what was asked for.
-    function _pull(address from, uint128 amount) private {
+    function _pull(address from, address to, uint128 amount) private {
         if (amount == 0) revert ZeroAmount();
         uint256 before = _token.balanceOf(address(this));
         _token.safeTransferFrom(from, address(this), amount);
         uint256 received = _token.balanceOf(address(this)) - before;
         if (received != amount) revert TransferMismatch(amount, received);
-        _free[from] += amount;
-        emit Deposited(from, amount);
+        _free[to] += amount;
+        emit Deposited(to, amount);
     }
 
     /// @dev Sends tokens out, or keeps them for `to` where the token refuses it (a block list):
@@ -551,47 +730,115 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
     }
 
     /// @dev A deal of price zero locks nothing and is allowed: work can be given away.
-    function _lock(Pool storage pool, address requester, uint256 cost) private {
+    function _lock(Pool storage pool, address payer, uint256 cost) private {
         if (cost == 0) return;
-        uint128 free = _free[requester];
-        if (cost > free) revert FreeTooLow(requester, free, cost);
-        _free[requester] = free - uint128(cost);
+        uint128 free = _free[payer];
+        if (cost > free) revert FreeTooLow(payer, free, cost);
+        _free[payer] = free - uint128(cost);
         pool.locked += uint128(cost);
     }
 
-    /// @dev Reserves what a new batch will move, so that no later call can make finalizing fail:
-    /// bond for its value, locked money for its draw, stake for its slashes.
-    function _reserve(Pool storage pool, Header calldata header) private returns (uint256 value) {
-        uint256 out = uint256(header.payout) + header.fees;
-        value = out + header.slashed;
-        uint256 room = (uint256(pool.bond) * 2 / 3).saturatingSub(pool.pendingValue);
-        if (value > room) revert BondTooLow(room, value);
-        pool.pendingValue += uint128(value);
+    /// @dev What one task of a deal locks. Its parts are 128 bits, so nothing wraps.
+    function _priceOf(DealTerms calldata terms) private pure returns (uint256) {
+        return uint256(terms.unitPrice) + terms.appPrice + terms.datasetPrice;
+    }
 
-        uint256 draw = out.saturatingSub(header.slashed);
-        uint256 available = pool.locked - pool.pendingDraw;
-        if (draw > available) revert LockedTooLow(available, draw);
-        pool.pendingDraw += uint128(draw);
+    /// @dev Makes a batch the head of its pool and reserves what it will move, so that no later call
+    /// can make finalizing fail: bond for its value, locked money for its draw, stake for its slashes.
+    function _reserve(Pool storage pool, Header calldata header) private {
+        (uint32 head, uint32 finalized) = (pool.head + 1, pool.finalized);
+        if (header.index != head) revert IndexMismatch(head, header.index);
+        if (head - finalized > MAX_PENDING) revert RingFull(MAX_PENDING);
+        _checkRange("count", 1, MAX_TASKS, header.count);
+        _checkRange("cumFees", header.fees, type(uint128).max, header.cumFees);
 
-        if (header.slashed == 0) return value;
+        (uint128 slashed, uint96 value, uint96 draw) =
+            (header.slashed, pool.pendingValue, pool.pendingDraw);
+        uint256 out = _outOf(header);
+        uint256 room = (uint256(pool.bond) * 2 / 3).saturatingSub(value);
+        if (out + slashed > room) revert BondTooLow(room, out + slashed);
+        uint256 drawn = out.saturatingSub(slashed);
+        uint256 available = pool.locked - draw;
+        if (drawn > available) revert LockedTooLow(available, drawn);
+        // Both are at most the bond, and so at most BOND_MAX.
+        pool.head = head;
+        pool.pendingValue = value + uint96(out + slashed);
+        pool.pendingDraw = draw + uint96(drawn);
+
+        if (slashed == 0) return;
         uint256 taken = uint256(pool.unapplied) + pool.pendingSlashed;
         available = uint256(pool.staked).saturatingSub(taken);
-        if (header.slashed > available) revert StakeTooLow(available, header.slashed);
-        pool.pendingSlashed += header.slashed;
+        if (slashed > available) revert StakeTooLow(available, slashed);
+        pool.pendingSlashed += slashed;
     }
 
     /// @dev Undoes the reservation and moves the money: slashes back the rewards, so they enter
     /// `locked`, and the stake records they will be taken from are `unapplied` until somebody proves
-    /// them one by one.
-    function _release(Pool storage pool, Header calldata header, uint256 value) private {
-        uint256 out = uint256(header.payout) + header.fees;
-        pool.pendingValue -= uint128(value);
-        pool.pendingDraw -= uint128(out.saturatingSub(header.slashed));
-        pool.locked = (uint256(pool.locked) + header.slashed - out).toUint128();
-        pool.owed += header.payout;
-        if (header.slashed == 0) return;
-        pool.pendingSlashed -= header.slashed;
-        pool.unapplied += header.slashed;
+    /// them one by one. With nothing pending nothing is reserved, which also clears what batches
+    /// that the Court has dropped left behind.
+    function _release(Pool storage pool, Header calldata header, uint32 index, bool last) private {
+        (uint256 out, uint128 slashed) = (_outOf(header), header.slashed);
+        pool.finalized = index;
+        if (last) {
+            (pool.pendingValue, pool.pendingDraw) = (0, 0);
+        } else {
+            pool.pendingValue -= uint96(out + slashed);
+            pool.pendingDraw -= uint96(out.saturatingSub(slashed));
+        }
+        pool.locked = (uint256(pool.locked) + slashed - out).toUint128();
+        pool.owed = (pool.owed + out).toUint128();
+        if (slashed == 0) return;
+        pool.pendingSlashed = last ? 0 : pool.pendingSlashed - slashed;
+        pool.unapplied += slashed;
+    }
+
+    /// @dev What a batch moves out of `locked` in all.
+    function _outOf(Header calldata header) private pure returns (uint256) {
+        return uint256(header.payout) + header.fees + header.royalties;
+    }
+
+    /// @dev One worker's claim: slashes first, then what is due, as far as the pool owes it.
+    function _claim(
+        Pool storage pool,
+        uint32 poolId,
+        uint32 workerIdx,
+        WorkerAccount calldata account,
+        bytes32[] calldata proof,
+        bytes32 stateRoot
+    ) private returns (uint128 paid, uint128 due, bool slashed) {
+        Worker storage worker = _worker(workerIdx);
+        _checkProof(stateRoot, _workerLeaf(worker, account, false), workerIdx, proof);
+        Seat storage seat = _seats[poolId][workerIdx];
+        slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
+        uint128 claimed = seat.claimed;
+        if (account.cumEarned <= claimed) return (0, 0, slashed);
+        due = account.cumEarned - claimed;
+        uint128 owed = pool.owed;
+        paid = uint128(Math.min(due, owed));
+        if (paid == 0) return (0, due, slashed);
+        claimed += paid;
+        seat.claimed = claimed;
+        pool.owed = owed - paid;
+        address owner = worker.owner;
+        emit Claimed(poolId, workerIdx, owner, paid, claimed);
+        if (worker.restake && worker.exitAt == 0 && pool.exitAt == 0 && pool.state == LIVE) {
+            _addStake(pool, seat, poolId, workerIdx, paid);
+        } else {
+            _pay(owner, paid); // last: a re-entrant call already sees it paid
+        }
+    }
+
+    function _addStake(
+        Pool storage pool,
+        Seat storage seat,
+        uint32 poolId,
+        uint32 workerIdx,
+        uint128 amount
+    ) private {
+        uint128 total = seat.stake + amount;
+        seat.stake = total;
+        pool.staked += amount;
+        emit Staked(poolId, workerIdx, amount, total);
     }
 
     /// @dev Takes newly proven slashes from the stake record, and what has already left it from the
@@ -603,6 +850,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         uint32 workerIdx,
         uint128 cumSlashed
     ) private returns (bool applied) {
+        if (cumSlashed == 0) return false; // most workers: their seat's first word is not even read
         uint128 before = seat.slashed;
         if (cumSlashed <= before) return false;
         uint256 due = Math.min(cumSlashed - before, pool.unapplied);
@@ -618,27 +866,6 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         return true;
     }
 
-    // -----------------------------------------------------------------------------------------
-    // Orders
-    // -----------------------------------------------------------------------------------------
-
-    function _checkTerms(ReqOrder calldata req, PoolOrder calldata offer, uint32 n) private view {
-        if (req.poolId != 0 && req.poolId != offer.poolId) {
-            revert PoolMismatch(req.poolId, offer.poolId);
-        }
-        if (offer.unitPrice > req.maxUnitPrice) {
-            revert PriceTooHigh(req.maxUnitPrice, offer.unitPrice);
-        }
-        if (req.trust > offer.trust) revert TrustTooHigh(offer.trust, req.trust);
-        uint256 longest = Math.min(offer.maxTaskTime, MAX_TASK_TIME);
-        _checkRange("maxTaskTime", 1, longest, req.maxTaskTime);
-        _checkRange("replicas", 1, MAX_REPLICAS, req.replicas);
-        _checkRange("n", 1, MAX_TASKS, n);
-        _checkRange("stakeRatio", 0, 100, offer.stakeRatio);
-        _checkRange("schedulerRatio", 0, 100, offer.schedulerRatio);
-        _checkRange("deadline", block.timestamp + 1, block.timestamp + MAX_DEAL_TIME, req.deadline);
-    }
-
     function _checkRange(string memory field, uint256 min, uint256 max, uint256 actual)
         private
         pure
@@ -646,103 +873,91 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         if (actual < min || actual > max) revert OutOfRange(field, min, max, actual);
     }
 
-    /// @dev Counts `n` tasks of an order that has not expired, and says how many were taken before.
-    function _fill(bytes32 orderHash, uint32 volume, uint64 expiry, uint32 n)
-        private
-        returns (uint32 filled)
-    {
-        if (block.timestamp > expiry) {
-            revert OrderExpired(orderHash, expiry, block.timestamp);
-        }
-        filled = _filled[orderHash];
-        uint256 left = uint256(volume).saturatingSub(filled);
-        if (n > left) revert OrderFilled(orderHash, left, n);
-        _filled[orderHash] = filled + n;
-    }
-
-    function _cancel(bytes32 orderHash) private {
-        _filled[orderHash] = type(uint32).max;
-        emit OrderCancelled(orderHash, msg.sender);
-    }
-
-    function _takeSlot(Pool storage pool, uint32 poolId) private returns (uint32 slot) {
-        slot = pool.deals;
-        if (slot >= TREE_HALF) revert DealsFull(poolId, TREE_HALF);
-        pool.deals = slot + 1;
-    }
-
-    function _store(bytes32 dealId, address requester, uint32 poolId, DealTerms memory terms)
-        private
-    {
-        _deals[dealId] = Deal({
-            requester: requester,
-            poolId: poolId,
-            slot: terms.slot,
-            tasks: terms.tasks,
-            unitPrice: terms.unitPrice,
-            returned: 0,
-            deadline: terms.deadline,
-            maxTaskTime: terms.maxTaskTime,
-            trust: terms.trust,
-            replicas: terms.replicas,
-            stakeRatio: terms.stakeRatio,
-            schedulerRatio: terms.schedulerRatio,
-            closed: false
-        });
-    }
-
     // -----------------------------------------------------------------------------------------
     // Batches and roots
     // -----------------------------------------------------------------------------------------
 
-    function _checkNext(Pool storage pool, Header calldata header) private view {
-        uint64 next = pool.head + 1;
-        if (header.index != next) revert IndexMismatch(next, header.index);
-        if (next - pool.finalized > MAX_PENDING) revert RingFull(MAX_PENDING);
-        bytes32 parent =
-            next == 1 ? bytes32(0) : _batches[header.poolId][pool.head % RING].headerHash;
-        if (header.parent != parent) revert ParentMismatch(parent, header.parent);
-        _checkRange("count", 1, MAX_TASKS, header.count);
-        // There is no inbox of forced votes yet, so its root is that of an empty one.
-        if (header.ringRoot != 0) revert RingRootMismatch(0, header.ringRoot);
-    }
-
-    /// @dev The state after finalized batch `index`; the empty state before the first.
-    function _stateRoot(Pool storage pool, uint32 poolId, uint64 index)
+    function _wordOf(bytes32 stateRoot, bytes32 headerHash, uint64 committedAt, bytes32 inbox)
         private
-        view
+        pure
         returns (bytes32)
     {
-        uint64 newest = pool.finalized;
-        uint64 oldest = _oldest(pool);
-        if (newest == 0 && index == 0) return Merkle.EMPTY_STATE;
-        if (index > newest || index < oldest) revert NotFinal(poolId, index, oldest, newest);
-        return _batches[poolId][index % RING].stateRoot;
+        return Merkle.wordOf(stateRoot, Merkle.restOf(headerHash, committedAt, inbox));
     }
 
-    /// @dev The oldest batch whose slot has not been reused; 1 while the ring is not full.
+    function _restOf(Opening calldata batch) private pure returns (bytes32) {
+        return Merkle.restOf(batch.headerHash, batch.committedAt, batch.inbox);
+    }
+
+    /// @dev That the batch is what the ring holds in its place.
+    function _checkHeader(Header calldata header, uint64 committedAt, bytes32 inbox)
+        private
+        view
+        returns (bytes32 headerHash)
+    {
+        headerHash = Messages.hash(header);
+        bytes32 word = _wordOf(header.stateRoot, headerHash, committedAt, inbox);
+        _checkWord(_batches[header.poolId][header.index % RING], word);
+    }
+
+    /// @dev That the state is the one after finalized batch `index`, or the empty one before any.
+    function _checkFinal(
+        Pool storage pool,
+        uint32 poolId,
+        uint64 index,
+        bytes32 stateRoot,
+        bytes32 rest
+    ) private view {
+        if (index == 0 && pool.finalized == 0) {
+            return _checkWord(Merkle.EMPTY_STATE, stateRoot);
+        }
+        _checkRemembered(pool, poolId, index);
+        _checkWord(_batches[poolId][index % RING], Merkle.wordOf(stateRoot, rest));
+    }
+
+    function _checkWord(bytes32 expected, bytes32 actual) private pure {
+        if (actual != expected) revert BatchMismatch(expected, actual);
+    }
+
+    function _checkRemembered(Pool storage pool, uint32 poolId, uint64 index) private view {
+        (uint64 newest, uint64 oldest) = (pool.finalized, _oldest(pool));
+        if (index > newest || index < oldest) revert NotFinal(poolId, index, oldest, newest);
+    }
+
+    /// @dev The oldest batch whose slot no other can have taken; 1 while there are few. Counted from
+    /// the newest final one, not from the head, which the Court can take back.
     function _oldest(Pool storage pool) private view returns (uint64) {
-        return pool.head > RING ? pool.head - RING + 1 : 1;
+        uint64 newest = pool.finalized;
+        return newest > RING - MAX_PENDING ? newest - (RING - MAX_PENDING) + 1 : 1;
     }
 
     /// @dev Whether no batch that may still settle tasks of the deal can follow the state after
-    /// `index`: a pool must commit what it settled before deadline + GRACE.
-    function _isLast(Pool storage pool, Deal storage deal, uint64 index)
+    /// `index`. A pool must commit what it settled before deadline + GRACE; a dead one commits no
+    /// more, and what it left is its workers' to settle for ESCAPE_TIME.
+    function _isLast(Pool storage pool, uint64 deadline, uint64 index, uint64 committedAt)
         private
         view
         returns (bool)
     {
-        uint256 end = uint256(deal.deadline) + GRACE;
+        bool newest = index == pool.finalized && index == pool.head;
+        if (pool.state != LIVE) return newest && block.timestamp >= pool.deadAt + ESCAPE_TIME;
+        uint256 end = uint256(deadline) + GRACE;
         if (block.timestamp < end) return false;
-        if (index == pool.finalized && index == pool.head) return true;
-        return index != 0 && _batches[deal.poolId][index % RING].committedAt > end;
+        return newest || (index != 0 && committedAt > end);
     }
 
-    function _checkNoneOverdue(Pool storage pool, uint32 poolId) private view {
-        uint64 next = pool.finalized + 1;
-        if (next > pool.head) return;
-        uint256 readyAt = uint256(_batches[poolId][next % RING].committedAt) + window;
-        if (block.timestamp >= readyAt) revert FinalizeFirst(poolId, next);
+    function _checkNoneOverdue(Pool storage pool, uint32 poolId, Opening calldata next)
+        private
+        view
+        returns (bool pending)
+    {
+        uint64 index = uint64(pool.finalized) + 1;
+        if (index > pool.head) return false;
+        bytes32 word = Merkle.wordOf(next.stateRoot, _restOf(next));
+        _checkWord(_batches[poolId][index % RING], word);
+        uint256 readyAt = uint256(next.committedAt) + window;
+        if (block.timestamp >= readyAt) revert FinalizeFirst(poolId, index);
+        return true;
     }
 
     function _checkProof(bytes32 root, bytes32 leaf, uint256 position, bytes32[] calldata proof)
@@ -753,68 +968,159 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         if (actual != root) revert ProofMismatch(root, actual);
     }
 
-    /// @dev The leaf of an account that is this worker's. `emptyToo` lets an account that the pool
-    /// never touched pass, as the empty leaf.
+    /// @dev The leaf of an account that is this worker's, by its place and its owner; that its vote key
+    /// is the worker's too is for the Court. `emptyToo` lets an account that the pool never touched
+    /// pass, as the empty leaf.
     function _workerLeaf(Worker storage worker, WorkerAccount calldata account, bool emptyToo)
         private
         view
         returns (bytes32)
     {
         if (emptyToo && account.owner == address(0)) {
-            bool clean = account.voteKey == address(0) && account.cumEarned == 0
-                && account.cumSlashed == 0 && account.score == 0 && account.lastTaskSeq == 0;
-            if (!clean) revert EmptyAccountNotZero();
+            uint256 any = uint160(account.voteKey) | account.cumEarned | account.cumSlashed
+                | account.score | account.lastTaskSeq;
+            if (any != 0) revert EmptyAccountNotZero();
             return 0;
         }
-        _checkSame(worker.owner, account.owner);
-        _checkSame(worker.voteKey, account.voteKey);
+        if (account.owner != worker.owner) {
+            revert AccountMismatch(_wordOf(worker.owner), _wordOf(account.owner));
+        }
         return Merkle.workerLeaf(account);
     }
 
-    /// @dev The leaf of an account that is this deal's, or the empty leaf if it was never touched.
-    function _dealLeaf(bytes32 dealId, DealAccount calldata account)
-        private
-        pure
-        returns (bytes32)
-    {
+    /// @dev That the account is this deal's in the state, or, all zero, that it was never touched.
+    function _checkDeal(
+        bytes32 root,
+        bytes32 dealId,
+        uint32 slot,
+        DealAccount calldata account,
+        bytes32[] calldata proof
+    ) private pure {
+        bytes32 leaf;
         if (account.dealId == 0) {
-            bool clean = account.settledRoot == 0 && account.settledCount == 0 && account.spent == 0
-                && account.refunded == 0;
-            if (!clean) revert EmptyAccountNotZero();
-            return 0;
+            uint256 any = uint256(account.settledRoot) | account.settledCount | account.spent
+                | account.refunded;
+            if (any != 0) revert EmptyAccountNotZero();
+        } else {
+            if (account.dealId != dealId) revert AccountMismatch(dealId, account.dealId);
+            leaf = Merkle.dealLeaf(account);
         }
-        if (account.dealId != dealId) revert AccountMismatch(dealId, account.dealId);
-        return Merkle.dealLeaf(account);
+        _checkProof(root, leaf, uint256(TREE_HALF) + slot, proof);
     }
 
-    function _checkSame(address expected, address actual) private pure {
-        if (expected == actual) return;
-        revert AccountMismatch(
-            bytes32(uint256(uint160(expected))), bytes32(uint256(uint160(actual)))
-        );
+    function _wordOf(address account) private pure returns (bytes32) {
+        return bytes32(uint256(uint160(account)));
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // The inbox, and the end of a pool
+    // -----------------------------------------------------------------------------------------
+
+    /// @dev The pool is there if its inbox has entries, which spares most calls a look.
+    function _force(uint32 poolId, uint8 kind, bytes32 entryHash) private {
+        bytes32 before = _pools[poolId].inbox;
+        if (before == 0) _pool(poolId);
+        uint64 at = uint64(block.timestamp);
+        bytes32 inbox = Merkle.inboxAfter(before, at, kind, entryHash);
+        _pools[poolId].inbox = inbox;
+        emit Forced(poolId, kind, entryHash, at, before, inbox, msg.data[4:]);
+    }
+
+    function _checkFrame(uint32 index, uint32 count, uint256 length) private pure {
+        uint256 depth = Messages.checkFrame(index, count);
+        if (length != depth) revert Merkle.ProofLengthMismatch(depth, length);
+    }
+
+    function _end(Pool storage pool, uint8 state) private {
+        pool.state = state;
+        if (pool.deadAt == 0) pool.deadAt = uint40(block.timestamp);
+    }
+
+    // The two big events are written from calldata as it lies there, at a third of the code and gas
+    // that encoding each field takes. Every field that has fewer bits than its word was read before,
+    // which refuses stray bits.
+
+    function _emitDealOpened(bytes32 dealId, DealTerms calldata terms, uint32 slot) private {
+        bytes32 topic = DealOpened.selector;
+        (uint256 poolId, uint256 requester) = (terms.poolId, uint160(terms.requester));
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, slot)
+            calldatacopy(add(p, 0x20), terms, 0x300)
+            log4(p, 0x320, topic, dealId, poolId, requester)
+        }
+    }
+
+    function _emitCommitted(
+        Header calldata header,
+        bytes32 headerHash,
+        uint64 committedAt,
+        bytes32 inbox
+    ) private {
+        bytes32 topic = BatchCommitted.selector;
+        (uint256 poolId, uint256 index) = (header.poolId, header.index);
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            calldatacopy(p, header, 0x180)
+            mstore(add(p, 0x180), committedAt)
+            mstore(add(p, 0x1a0), inbox)
+            log4(p, 0x1c0, topic, poolId, index, headerHash)
+        }
     }
 
     // -----------------------------------------------------------------------------------------
     // Who is who
     // -----------------------------------------------------------------------------------------
 
-    function _digest(bytes32 structHash) private view returns (bytes32) {
-        return _hashTypedDataV4(structHash);
+    function _register(
+        address owner,
+        bytes32 nodeKey,
+        address voteKey,
+        uint64 deadline,
+        bytes32 binding,
+        bytes32 r,
+        bytes32 vs
+    ) private returns (uint32 workerIdx) {
+        if (nodeKey == 0) revert ZeroKey("nodeKey");
+        if (voteKey == address(0)) revert ZeroKey("voteKey");
+        if (block.timestamp > deadline) revert SignatureExpired(deadline, block.timestamp);
+        if (_byVoteKey[voteKey] != 0) revert VoteKeyBound(voteKey, _byVoteKey[voteKey]);
+        if (_byNodeKey[nodeKey] != 0) revert NodeKeyBound(nodeKey, _byNodeKey[nodeKey]);
+        _checkSigner(voteKey, Messages.recover(_digest(binding), r, vs));
+
+        workerIdx = ++workers;
+        if (workerIdx >= TREE_HALF) revert WorkersFull(TREE_HALF - 1);
+        _workers[workerIdx] = Worker(owner, 0, false, voteKey, nodeKey);
+        _byVoteKey[voteKey] = workerIdx;
+        _byNodeKey[nodeKey] = workerIdx;
+        emit WorkerRegistered(workerIdx, owner, nodeKey, voteKey);
+    }
+
+    function _requestExit(Worker storage worker, uint32 workerIdx) private {
+        if (worker.exitAt != 0) revert WorkerExiting(workerIdx, worker.exitAt);
+        uint64 exitAt = uint64(block.timestamp) + window + MAX_TASK_TIME + COMMIT_SLACK;
+        worker.exitAt = exitAt;
+        emit ExitRequested(workerIdx, exitAt);
+    }
+
+    function _cancelExit(Worker storage worker, uint32 workerIdx) private {
+        if (worker.exitAt == 0) revert WorkerNotExiting(workerIdx);
+        worker.exitAt = 0;
+        emit ExitCancelled(workerIdx);
+    }
+
+    function _setRestake(Worker storage worker, uint32 workerIdx, bool restake) private {
+        worker.restake = restake;
+        emit RestakeSet(workerIdx, restake);
     }
 
     function _checkSigner(address expected, address recovered) private pure {
         if (recovered != expected) revert BadSignature(expected, recovered);
     }
 
-    /// @dev A key's own signature counts first, even where the account has code (EIP-7702); then
-    /// whatever its code accepts.
-    function _checkRequester(address requester, bytes32 digest, bytes calldata sig) private view {
-        if (requester == address(0)) revert ZeroKey("requester");
-        address recovered = Messages.recoverAny(digest, sig);
-        if (recovered == requester) return;
-        bool valid = requester.code.length != 0
-            && SignatureChecker.isValidERC1271SignatureNowCalldata(requester, digest, sig);
-        if (!valid) revert BadSignature(requester, recovered);
+    function _checkSigned(address account, bytes32 structHash, bytes calldata sig) private view {
+        (bool signed, address recovered) = _isSigned(account, structHash, sig);
+        if (!signed) revert BadSignature(account, recovered);
     }
 
     function _checkSender(address expected) private view {
@@ -838,6 +1144,7 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
 
     function _livePool(uint32 poolId) private view returns (Pool storage pool) {
         pool = _pool(poolId);
+        if (pool.state != LIVE) revert PoolDead(poolId, pool.state);
         if (pool.exitAt != 0) revert PoolExiting(poolId, pool.exitAt);
     }
 
@@ -846,8 +1153,15 @@ contract Settlement is ISettlement, EIP712, ReentrancyGuardTransient {
         _checkSender(pool.operator);
     }
 
-    function _deal(bytes32 dealId) private view returns (Deal storage deal) {
+    /// @dev A deal by its terms: whoever holds them can prove them.
+    function _dealOf(DealTerms calldata terms)
+        private
+        view
+        returns (bytes32 dealId, Deal storage deal, Pool storage pool)
+    {
+        dealId = Messages.dealId(terms);
         deal = _deals[dealId];
-        if (deal.requester == address(0)) revert UnknownDeal(dealId);
+        if (deal.poolId == 0) revert UnknownDeal(dealId);
+        pool = _pools[terms.poolId];
     }
 }

@@ -222,6 +222,16 @@ struct BindWorker {
     uint64 deadline;
 }
 
+/// @notice What an owner has done with its worker by a signature that anybody may carry.
+struct WorkerOp {
+    uint32 workerIdx;
+    /// 1 request exit, 2 cancel exit, 3 leave earnings as stake, 4 pay earnings out.
+    uint8 op;
+    /// Counts the owner's operations, from 0.
+    uint64 nonce;
+    uint64 deadline;
+}
+
 /// @notice All that a deal is, fixed at the match; its hash is the deal's id.
 struct DealTerms {
     address requester;
@@ -248,7 +258,6 @@ struct DealTerms {
     uint64 maxTaskTime;
     uint64 deadline;
     bytes32 reqHash;
-    bytes32 poolHash;
     /// Tasks of the request order that earlier deals took.
     uint32 filledBefore;
 }
@@ -317,6 +326,8 @@ struct Worker {
     address owner;
     /// When its stakes may leave; zero while no exit is asked for.
     uint64 exitAt;
+    /// Earnings are left as stake, where they were earned.
+    bool restake;
 
     address voteKey;
 
@@ -404,6 +415,21 @@ struct Anchor {
     bytes32 stateRoot;
     /// keccak256(abi.encode(headerHash, committedAt, inbox)).
     bytes32 rest;
+}
+
+/// @notice A batch's word opened in full, where its time counts.
+struct Opening {
+    bytes32 stateRoot;
+    bytes32 headerHash;
+    uint64 committedAt;
+    bytes32 inbox;
+}
+
+/// @notice One worker of a claim for many.
+struct ClaimItem {
+    uint32 workerIdx;
+    WorkerAccount account;
+    bytes32[] proof;
 }
 
 /// @notice An order's use by the account that answers for it.
