@@ -3,6 +3,7 @@
 
 use crate::{
     accounts::{DealAccount, WorkerAccount},
+    anchor::Opening,
     digest::Digest,
     ids::{DealSlot, PoolId, WorkerIdx},
     messages::{Domain, Header, ReqOrder},
@@ -227,8 +228,8 @@ pub struct WorkerProof {
     pub worker: WorkerIdx,
     /// The batch.
     pub index: u64,
-    /// Its header's struct hash.
-    pub hash: B256,
+    /// The batch as the contract has it.
+    pub opening: Opening,
     /// The account there.
     pub account: WorkerAccount,
     /// To the header's state root.
@@ -244,8 +245,8 @@ pub struct DealProof {
     pub deal: DealSlot,
     /// The batch.
     pub index: u64,
-    /// Its header's struct hash.
-    pub hash: B256,
+    /// The batch as the contract has it.
+    pub opening: Opening,
     /// The account there.
     pub account: DealAccount,
     /// To the header's state root.

@@ -5,6 +5,7 @@
 //! configuration file, no more.
 
 pub mod accounts;
+pub mod anchor;
 pub mod api;
 pub mod backoff;
 pub mod bag;

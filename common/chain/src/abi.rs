@@ -21,12 +21,17 @@ mod generated {
     );
     alloy::sol!(
         #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
+        Market,
+        "../../deploy/contracts/abi/Market.json"
+    );
+    alloy::sol!(
+        #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
         TestToken,
         "../../deploy/contracts/abi/TestToken.json"
     );
 }
 
-pub use generated::{Settlement, TestToken};
+pub use generated::{Market, Settlement, TestToken};
 
 /// A revert, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +42,9 @@ pub struct Explained {
     pub text: String,
 }
 
-/// Every custom error of both contracts, by selector.
+/// Every custom error of all contracts, by selector.
 static ERRORS: LazyLock<BTreeMap<Selector, AbiError>> = LazyLock::new(|| {
-    [Settlement::abi::contract(), TestToken::abi::contract()]
+    [Settlement::abi::contract(), Market::abi::contract(), TestToken::abi::contract()]
         .iter()
         .flat_map(JsonAbi::errors)
         .map(|error| (error.selector(), error.clone()))

@@ -10,8 +10,10 @@ mod follower;
 use crate::abi::Settlement as Abi;
 use alloy::primitives::{Address, B256, Log};
 use alloy::sol_types::SolEventInterface;
+use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, DealSlot, PoolId, WorkerIdx};
 use quorate_common::messages::Header;
+use quorate_common::terms::DealTerms;
 use serde::{Deserialize, Serialize};
 
 pub use follower::{Cursor, EventBatch, Follower, Located};
@@ -109,18 +111,13 @@ pub enum ChainEvent {
         amount: u128,
     },
     /// Two orders were matched and the money locked.
-    DealOpened(DealOpened),
-    /// No more deals will be made of an order.
-    OrderCancelled {
-        /// Its struct hash.
-        order: B256,
-    },
+    DealOpened(Box<DealOpened>),
     /// A batch is pending.
     BatchCommitted {
-        /// Struct hash of the header.
-        header_hash: B256,
-        /// All of it, so that anyone can finalize it.
+        /// All of its header.
         header: Header,
+        /// What the contract's word of it holds.
+        opening: Opening,
     },
     /// A batch is final.
     Finalized {
@@ -153,12 +150,81 @@ pub enum ChainEvent {
         /// By how much.
         amount: u128,
     },
-    /// A requester got back what a deal did not spend.
+    /// The operator was paid its fees.
+    FeesCollected {
+        /// Of which pool.
+        pool: PoolId,
+        /// How much, this time.
+        paid: u128,
+        /// How much in all.
+        collected: u128,
+    },
+    /// The owners of a deal's application and dataset were paid.
+    RoyaltiesPaid {
+        /// Which deal.
+        deal: DealId,
+        /// For the application, this time.
+        to_app: u128,
+        /// For the dataset, this time.
+        to_dataset: u128,
+    },
+    /// Whether a worker's earnings are left as stake.
+    RestakeSet {
+        /// Whose.
+        worker: WorkerIdx,
+        /// Whether.
+        restake: bool,
+    },
+    /// A forced entry in a pool's inbox.
+    Forced(Forced),
+    /// Batches were dropped: this one and all later ones.
+    Dropped {
+        /// Whose.
+        pool: PoolId,
+        /// The first.
+        index: u64,
+    },
+    /// A fraud was proven: the pool is dead.
+    Convicted {
+        /// Which.
+        pool: PoolId,
+        /// What is left of its bond, for victims.
+        bond: u128,
+    },
+    /// A duty was neglected: the pool is dead.
+    Abandoned {
+        /// Which.
+        pool: PoolId,
+    },
+    /// Somebody had a share of a conviction.
+    Rewarded {
+        /// Who.
+        to: Address,
+        /// How much.
+        amount: u128,
+    },
+    /// Tasks of a dead pool's deal were settled by force.
+    ForcedPaid {
+        /// Which deal.
+        deal: DealId,
+        /// What they cost.
+        cost: u128,
+    },
+    /// A pool's bond paid somebody.
+    BondPaid {
+        /// Whose bond.
+        pool: PoolId,
+        /// Who was paid.
+        to: Address,
+        /// How much.
+        amount: u128,
+    },
+    /// The payer got back what a deal did not spend.
     DealRefunded {
         /// Which deal.
         deal: DealId,
         /// Who got it.
-        requester: Address,
+        payer: Address,
         /// How much, this time.
         amount: u128,
         /// How much in all.
@@ -171,40 +237,31 @@ pub enum ChainEvent {
 /// A deal as its event tells it: all a scheduler needs to begin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DealOpened {
-    /// Its id.
+    /// Its id: the hash of its terms.
     pub deal: DealId,
-    /// Who works.
-    pub pool: PoolId,
-    /// Who pays.
-    pub requester: Address,
     /// Its place in the pool's state tree.
     pub slot: DealSlot,
-    /// Struct hash of the request order.
-    pub req_hash: B256,
-    /// Struct hash of the pool order.
-    pub pool_hash: B256,
-    /// Tasks of the request order that earlier deals took.
-    pub filled_before: u32,
-    /// sha256 of the application.
-    pub app: B256,
-    /// sha256 of the bag.
-    pub params: B256,
-    /// Token units per task.
-    pub unit_price: u128,
-    /// How many tasks.
-    pub tasks: u32,
-    /// 1 / (chance of a wrong result) asked for.
-    pub trust: u32,
-    /// Most replicas a task may take.
-    pub replicas: u8,
-    /// Percent of the unit price a vote puts at stake.
-    pub stake_ratio: u8,
-    /// Percent of a reward that is the scheduler's.
-    pub scheduler_ratio: u8,
-    /// Seconds one replica may take.
-    pub max_task_time: u64,
-    /// Unix seconds; work ends here.
-    pub deadline: u64,
+    /// All that it is.
+    pub terms: DealTerms,
+}
+
+/// An entry of a pool's inbox (PROTOCOL.md section 7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forced {
+    /// Whose inbox.
+    pub pool: PoolId,
+    /// 1 vote, 2 demand, 3 set.
+    pub kind: u8,
+    /// What it is.
+    pub hash: B256,
+    /// Unix seconds of its block.
+    pub at: u64,
+    /// The inbox before it.
+    pub before: B256,
+    /// The inbox after it.
+    pub after: B256,
+    /// The arguments of the call that made it.
+    pub entry: Vec<u8>,
 }
 
 impl ChainEvent {
@@ -254,11 +311,16 @@ impl ChainEvent {
             Events::BondWithdrawn(e) => {
                 Self::BondWithdrawn { pool: PoolId(e.poolId), amount: e.amount }
             }
-            Events::DealOpened(e) => Self::DealOpened(e.into()),
-            Events::OrderCancelled(e) => Self::OrderCancelled { order: e.orderHash },
-            Events::BatchCommitted(e) => {
-                Self::BatchCommitted { header_hash: e.headerHash, header: e.header.into() }
-            }
+            Events::DealOpened(e) => Self::DealOpened(Box::new(e.into())),
+            Events::BatchCommitted(e) => Self::BatchCommitted {
+                opening: Opening {
+                    state_root: e.header.stateRoot,
+                    header_hash: e.headerHash,
+                    committed_at: e.committedAt,
+                    inbox: e.inbox,
+                },
+                header: e.header.into(),
+            },
             Events::Finalized(e) => Self::Finalized {
                 pool: PoolId(e.poolId),
                 index: e.index,
@@ -275,52 +337,48 @@ impl ChainEvent {
             Events::PayoutKept(e) => Self::PayoutKept { account: e.account, amount: e.amount },
             Events::Refunded(e) => Self::DealRefunded {
                 deal: DealId(e.dealId),
-                requester: e.requester,
+                payer: e.payer,
                 amount: e.amount,
                 returned: e.returned,
                 closed: e.closed,
             },
-            Events::EIP712DomainChanged(_) => return None,
+            Events::FeesCollected(e) => Self::FeesCollected {
+                pool: PoolId(e.poolId),
+                paid: e.paid,
+                collected: e.collected,
+            },
+            Events::RoyaltiesPaid(e) => Self::RoyaltiesPaid {
+                deal: DealId(e.dealId),
+                to_app: e.toApp,
+                to_dataset: e.toDataset,
+            },
+            Events::RestakeSet(e) => {
+                Self::RestakeSet { worker: WorkerIdx(e.workerIdx), restake: e.restake }
+            }
+            Events::Forced(e) => Self::Forced(Forced {
+                pool: PoolId(e.poolId),
+                kind: e.kind,
+                hash: e.hash,
+                at: e.at,
+                before: e.inboxBefore,
+                after: e.inbox,
+                entry: e.entry.to_vec(),
+            }),
+            Events::Dropped(e) => Self::Dropped { pool: PoolId(e.poolId), index: e.index },
+            Events::Convicted(e) => Self::Convicted { pool: PoolId(e.poolId), bond: e.bond },
+            Events::Abandoned(e) => Self::Abandoned { pool: PoolId(e.poolId) },
+            Events::Rewarded(e) => Self::Rewarded { to: e.to, amount: e.amount },
+            Events::ForcedPaid(e) => Self::ForcedPaid { deal: DealId(e.dealId), cost: e.cost },
+            Events::BondPaid(e) => {
+                Self::BondPaid { pool: PoolId(e.poolId), to: e.to, amount: e.amount }
+            }
         })
     }
 }
 
 impl From<Abi::DealOpened> for DealOpened {
     fn from(event: Abi::DealOpened) -> Self {
-        let Abi::DealTerms {
-            slot,
-            reqHash,
-            poolHash,
-            filledBefore,
-            app,
-            params,
-            unitPrice,
-            tasks,
-            trust,
-            replicas,
-            stakeRatio,
-            schedulerRatio,
-            maxTaskTime,
-            deadline,
-        } = event.terms;
-        Self {
-            deal: DealId(event.dealId),
-            pool: PoolId(event.poolId),
-            requester: event.requester,
-            slot: DealSlot(slot),
-            req_hash: reqHash,
-            pool_hash: poolHash,
-            filled_before: filledBefore,
-            app,
-            params,
-            unit_price: unitPrice,
-            tasks,
-            trust,
-            replicas,
-            stake_ratio: stakeRatio,
-            scheduler_ratio: schedulerRatio,
-            max_task_time: maxTaskTime,
-            deadline,
-        }
+        let (deal, slot) = (DealId(event.dealId), DealSlot(event.slot));
+        Self { deal, slot, terms: event.terms.into() }
     }
 }

@@ -10,7 +10,7 @@ mod convert;
 mod deploy;
 mod views;
 
-use crate::abi::{Settlement as Abi, TestToken};
+use crate::abi::{Market, Settlement as Abi, TestToken};
 use crate::error::SettleError;
 use crate::keystore::Signer;
 use crate::transport::{CallRequest, Chain};
@@ -19,9 +19,9 @@ use alloy::sol_types::{SolCall, SolStruct};
 use quorate_common::ids::{DealId, PoolId, WorkerIdx};
 use quorate_common::messages::{Domain, Separator};
 
-pub use calls::Permit;
+pub use calls::{Orders, Permit, Signed};
 pub use deploy::{deploy_settlement, deploy_token};
-pub use views::{BatchView, DealView, PoolView, SeatView, WorkerView};
+pub use views::{DealView, PoolState, PoolView, SeatView, UseView, WorkerView};
 
 /// Batches remembered per pool, pending and final: the contract's ring.
 pub const BATCH_RING: u64 = 1024;
@@ -33,6 +33,7 @@ pub struct Settlement {
     domain: Domain,
     separator: Separator,
     token: Address,
+    market: Address,
     window_s: u64,
 }
 
@@ -48,12 +49,14 @@ impl Settlement {
             return Err(none("there is no code"));
         }
         let separator = domain.separator();
-        let mut contract = Self { chain, domain, separator, token: Address::ZERO, window_s: 0 };
+        let (token, market) = (Address::ZERO, Address::ZERO);
+        let mut contract = Self { chain, domain, separator, token, market, window_s: 0 };
         let found = contract.read(Abi::DOMAIN_SEPARATORCall {}).await;
         if found.map_err(|error| not_ours(error, none))? != separator.0 {
             return Err(none("it signs for another domain"));
         }
         contract.token = contract.read(Abi::tokenCall {}).await?;
+        contract.market = contract.read(Abi::marketCall {}).await?;
         contract.window_s = contract.read(Abi::windowCall {}).await?;
         Ok(contract)
     }
@@ -81,6 +84,11 @@ impl Settlement {
     /// The one token it holds.
     pub fn token(&self) -> Address {
         self.token
+    }
+
+    /// The contract that matches orders for it.
+    pub fn market(&self) -> Address {
+        self.market
     }
 
     /// Seconds a batch waits before it can be final.
@@ -149,19 +157,21 @@ impl Settlement {
         Ok(self.read(Abi::poolOfCall { poolId: pool.0 }).await?.into())
     }
 
-    /// Tasks taken of an order, by its struct hash; `u32::MAX` if it is cancelled.
-    pub async fn filled_of(&self, order: B256) -> Result<u32, SettleError> {
-        self.read(Abi::filledOfCall { orderHash: order }).await
+    /// How far an order is used, by its account (a pool's: its operator) and struct hash.
+    pub async fn use_of(&self, account: Address, order: B256) -> Result<UseView, SettleError> {
+        let call = Market::useOfCall { account, orderHash: order };
+        Ok(self.read_from(self.market, call).await?.into())
     }
 
-    /// A deal's terms.
-    pub async fn deal(&self, deal: DealId) -> Result<DealView, SettleError> {
-        Ok(self.read(Abi::dealOfCall { dealId: deal.0 }).await?.into())
+    /// What is kept of a deal; nothing if there is none.
+    pub async fn deal(&self, deal: DealId) -> Result<Option<DealView>, SettleError> {
+        let deal = self.read(Abi::dealOfCall { dealId: deal.0 }).await?;
+        Ok((deal.poolId != 0).then(|| deal.into()))
     }
 
-    /// A remembered batch, pending or final.
-    pub async fn batch(&self, pool: PoolId, index: u64) -> Result<BatchView, SettleError> {
-        Ok(self.read(Abi::batchOfCall { poolId: pool.0, index }).await?.into())
+    /// The word of a remembered batch, pending or final: see [`quorate_common::anchor`].
+    pub async fn batch(&self, pool: PoolId, index: u64) -> Result<B256, SettleError> {
+        self.read(Abi::batchOfCall { poolId: pool.0, index }).await
     }
 
     /// Token units an account holds outside the contract.

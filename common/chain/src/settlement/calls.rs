@@ -1,15 +1,20 @@
 //! What the contract can be told, as unsigned calls. Who may send which, and when it is refused,
 //! stands in `deploy/contracts/src/ISettlement.sol`.
 
-use crate::abi::{Settlement as Abi, TestToken};
+use crate::abi::{Market, Settlement as Abi, TestToken};
 use crate::outbox::Call;
 use crate::settlement::Settlement;
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolCall;
 use quorate_common::accounts::{DealAccount, WorkerAccount};
-use quorate_common::ids::{DealId, PoolId, WorkerIdx};
+use quorate_common::anchor::{Anchor, Opening};
+use quorate_common::ids::{PoolId, WorkerIdx};
 use quorate_common::keys::Signature;
-use quorate_common::messages::{BindWorker, Header, PoolOrder, ReqOrder};
+use quorate_common::merkle::zero;
+use quorate_common::messages::{
+    AppOrder, BindWorker, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder,
+};
+use quorate_common::terms::DealTerms;
 
 /// A token owner's ERC-2612 permission, signed for the token's own domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,66 @@ pub struct Permit {
     pub deadline: u64,
     /// The owner's signature.
     pub signature: Signature,
+}
+
+/// An order with its signature: 64 or 65 bytes, what an ERC-1271 account accepts, or nothing where it
+/// was presigned.
+#[derive(Debug)]
+pub struct Signed<'a, Order> {
+    /// The order.
+    pub order: &'a Order,
+    /// See above.
+    pub signature: &'a [u8],
+}
+
+// Not derived: an order need not be `Copy` for its reference to be.
+impl<Order> Clone for Signed<'_, Order> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Order> Copy for Signed<'_, Order> {}
+
+/// Orders to match.
+#[derive(Clone, Copy, Debug)]
+pub struct Orders<'a> {
+    /// Who asks.
+    pub req: Signed<'a, ReqOrder>,
+    /// Who works.
+    pub offer: Signed<'a, PoolOrder>,
+    /// Where the request names an owner of its application.
+    pub app: Option<Signed<'a, AppOrder>>,
+    /// Where the request names an owner of its dataset.
+    pub dataset: Option<Signed<'a, DatasetOrder>>,
+    /// Where somebody else pays.
+    pub sponsor: Option<Signed<'a, SponsorOrder>>,
+}
+
+impl Orders<'_> {
+    fn to_match(self, tasks: u32) -> Market::Match {
+        let (app, app_sig) = or_none(self.app);
+        let (dataset, dataset_sig) = or_none(self.dataset);
+        let (sponsor, sponsor_sig) = or_none(self.sponsor);
+        Market::Match {
+            req: self.req.order.into(),
+            reqSig: self.req.signature.to_vec().into(),
+            offer: self.offer.order.into(),
+            offerSig: self.offer.signature.to_vec().into(),
+            app: (&app).into(),
+            appSig: app_sig.into(),
+            dataset: (&dataset).into(),
+            datasetSig: dataset_sig.into(),
+            sponsor: (&sponsor).into(),
+            sponsorSig: sponsor_sig.into(),
+            n: tasks,
+        }
+    }
+}
+
+/// An order that is not given has every field zero and no signature.
+fn or_none<Order: Clone + Default>(signed: Option<Signed<'_, Order>>) -> (Order, Vec<u8>) {
+    signed.map_or_else(Default::default, |s| (s.order.clone(), s.signature.to_vec()))
 }
 
 impl Settlement {
@@ -91,19 +156,24 @@ impl Settlement {
     }
 
     /// After the exit timer, frees a stake less its slashes. Without an account, if the pool never
-    /// settled a task of the worker; the proof is then of the empty leaf.
+    /// settled a task of the worker; the proof is then of the empty leaf. `newest` is the newest final
+    /// batch, `next` the oldest pending one, if there is one.
     pub fn unstake(
         &self,
         pool: PoolId,
         worker: WorkerIdx,
         account: Option<&WorkerAccount>,
         proof: &[B256],
+        newest: &Anchor,
+        next: &Opening,
     ) -> Call {
         let call = Abi::unstakeCall {
             poolId: pool.0,
             workerIdx: worker.0,
             account: account.map_or_else(no_worker, Into::into),
-            proof: proof.to_vec(),
+            proof: compact(proof),
+            anchor: newest.into(),
+            next: next.into(),
         };
         self.tell(format!("unstake {worker} from {pool}"), &call)
     }
@@ -130,36 +200,22 @@ impl Settlement {
         self.tell(format!("withdraw the bond of {pool}"), &Abi::withdrawBondCall { poolId: pool.0 })
     }
 
-    /// Matches `tasks` tasks of two signed orders. `req_signature` is 64 or 65 bytes, or what an
-    /// ERC-1271 account accepts.
-    pub fn open_deal(
-        &self,
-        req: &ReqOrder,
-        req_signature: &[u8],
-        offer: &PoolOrder,
-        offer_signature: &Signature,
-        tasks: u32,
-    ) -> Call {
-        let call = Abi::openDealCall {
-            req: req.into(),
-            reqSig: req_signature.to_vec().into(),
-            offer: offer.into(),
-            offerSig: offer_signature.to_bytes().into(),
-            n: tasks,
-        };
-        self.tell(format!("open a deal of {tasks} tasks in {}", offer.pool), &call)
+    /// Matches `tasks` tasks of these orders.
+    pub fn open_deal(&self, orders: &Orders<'_>, tasks: u32) -> Call {
+        let call = Market::openDealCall { m: orders.to_match(tasks) };
+        let what = format!("open a deal of {tasks} tasks in {}", orders.offer.order.pool);
+        to(self.market(), what, &call)
     }
 
-    /// Ends a request order; deals made of it stand.
-    pub fn cancel_req_order(&self, order: &ReqOrder) -> Call {
-        let call = Abi::cancelReqOrderCall { order: order.into() };
-        self.tell("cancel a request order".to_owned(), &call)
+    /// Ends an order of the sender's, by its struct hash; deals made of it stand.
+    pub fn cancel_order(&self, order: B256) -> Call {
+        to(self.market(), "cancel an order".to_owned(), &Market::cancelCall { orderHash: order })
     }
 
-    /// Ends a pool order; deals made of it stand.
-    pub fn cancel_pool_order(&self, order: &PoolOrder) -> Call {
-        let call = Abi::cancelPoolOrderCall { order: order.into() };
-        self.tell(format!("cancel an order of {}", order.pool), &call)
+    /// Ends an order of a pool, by its struct hash; deals made of it stand.
+    pub fn cancel_pool_order(&self, pool: PoolId, order: B256) -> Call {
+        let call = Market::cancelPoolOrderCall { poolId: pool.0, orderHash: order };
+        to(self.market(), format!("cancel an order of {pool}"), &call)
     }
 
     /// Puts a batch up for its window, with the header's signature by the pool's signer.
@@ -169,9 +225,23 @@ impl Settlement {
     }
 
     /// After its window, makes the oldest pending batch final.
-    pub fn finalize(&self, header: &Header) -> Call {
-        let call = Abi::finalizeCall { header: header.into() };
+    pub fn finalize(&self, header: &Header, opening: &Opening) -> Call {
+        let call = Abi::finalizeCall {
+            header: header.into(),
+            committedAt: opening.committed_at,
+            inbox: opening.inbox,
+        };
         self.tell(format!("finalize batch {} of {}", header.index, header.pool), &call)
+    }
+
+    /// Pays the operator the fees of all batches up to a final one.
+    pub fn collect_fees(&self, header: &Header, opening: &Opening) -> Call {
+        let call = Abi::collectFeesCall {
+            header: header.into(),
+            committedAt: opening.committed_at,
+            inbox: opening.inbox,
+        };
+        self.tell(format!("collect the fees of {}", header.pool), &call)
     }
 
     /// Pays a worker's owner what is earned and not yet paid, as of the final batch `index`.
@@ -182,33 +252,56 @@ impl Settlement {
         account: &WorkerAccount,
         proof: &[B256],
         index: u64,
+        anchor: &Anchor,
     ) -> Call {
         let call = Abi::claimCall {
             poolId: pool.0,
             workerIdx: worker.0,
             account: account.into(),
-            proof: proof.to_vec(),
+            proof: compact(proof),
             index,
+            anchor: anchor.into(),
         };
         self.tell(format!("claim for {worker} from {pool}, batch {index}"), &call)
     }
 
-    /// Returns to a requester what a deal did not spend, as of the final batch `index`. Without an
+    /// Pays the owners of a deal's application and dataset, as of the final batch `index`.
+    pub fn claim_royalties(
+        &self,
+        terms: &DealTerms,
+        account: &DealAccount,
+        proof: &[B256],
+        index: u64,
+        anchor: &Anchor,
+    ) -> Call {
+        let call = Abi::claimRoyaltiesCall {
+            terms: terms.into(),
+            account: account.into(),
+            proof: compact(proof),
+            index,
+            anchor: anchor.into(),
+        };
+        self.tell(format!("claim the royalties of deal {}", terms.id()), &call)
+    }
+
+    /// Returns to the payer what a deal did not spend, as of the final batch `index`. Without an
     /// account, if no task of the deal was ever settled; the proof is then of the empty leaf.
     pub fn refund_unsettled(
         &self,
-        deal: DealId,
+        terms: &DealTerms,
         account: Option<&DealAccount>,
         proof: &[B256],
         index: u64,
+        opening: &Opening,
     ) -> Call {
         let call = Abi::refundUnsettledCall {
-            dealId: deal.0,
+            terms: terms.into(),
             account: account.map_or_else(no_deal, Into::into),
-            proof: proof.to_vec(),
+            proof: compact(proof),
             index,
+            batch: opening.into(),
         };
-        self.tell(format!("refund deal {deal}"), &call)
+        self.tell(format!("refund deal {}", terms.id()), &call)
     }
 
     fn tell(&self, what: String, call: &impl SolCall) -> Call {
@@ -218,6 +311,13 @@ impl Settlement {
 
 fn to(contract: Address, what: String, call: &impl SolCall) -> Call {
     Call { what, to: Some(contract), value: U256::ZERO, data: call.abi_encode().into() }
+}
+
+/// A proof as the contract reads it: siblings that are empty subtrees are zero.
+fn compact(proof: &[B256]) -> Vec<B256> {
+    let empty = |(height, sibling): (usize, &B256)| *sibling == zero(height);
+    let sibling = |at| if empty(at) { B256::ZERO } else { *at.1 };
+    proof.iter().enumerate().map(sibling).collect()
 }
 
 /// The account of a worker that was never touched: every field zero.

@@ -1,144 +1,215 @@
 //! Between the protocol's structs (`quorate-common`) and the generated ones, field by field, so
 //! that a field added on one side does not compile on the other.
 
-use crate::abi::Settlement as Abi;
+use crate::abi::{Market, Settlement as Abi};
 use quorate_common::accounts::{DealAccount, WorkerAccount};
+use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::PoolId;
-use quorate_common::messages::{Header, PoolOrder, ReqOrder};
+use quorate_common::messages::{
+    AppOrder, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder,
+};
+use quorate_common::terms::DealTerms;
 
-impl From<&ReqOrder> for Abi::ReqOrder {
-    fn from(order: &ReqOrder) -> Self {
-        let ReqOrder {
-            requester,
-            app,
-            params,
-            pool,
-            max_unit_price,
-            tasks,
-            trust,
-            replicas,
-            max_task_time,
-            expiry,
-            deadline,
-            salt,
-        } = order;
-        Self {
-            requester: *requester,
-            app: *app,
-            params: *params,
-            poolId: pool.0,
-            maxUnitPrice: *max_unit_price,
-            tasks: *tasks,
-            trust: *trust,
-            replicas: *replicas,
-            maxTaskTime: *max_task_time,
-            expiry: *expiry,
-            deadline: *deadline,
-            salt: *salt,
+/// From ours to theirs.
+macro_rules! to_abi {
+    ($($ours:ident => $theirs:ty { $($field:ident $sol:ident $(. $inner:tt)?,)* })*) => {$(
+        impl From<&$ours> for $theirs {
+            fn from(value: &$ours) -> Self {
+                let $ours { $($field,)* } = value;
+                Self { $($sol: $field $(.$inner)? .to_owned(),)* }
+            }
         }
+    )*};
+}
+
+to_abi! {
+    ReqOrder => Market::ReqOrder {
+        requester requester,
+        beneficiary beneficiary,
+        callback callback,
+        app app,
+        app_owner appOwner,
+        app_max_price appMaxPrice,
+        dataset dataset,
+        dataset_owner datasetOwner,
+        dataset_max_price datasetMaxPrice,
+        params params,
+        pool_restrict poolRestrict,
+        max_unit_price maxUnitPrice,
+        tasks tasks,
+        tag tag,
+        category category,
+        trust trust,
+        replicas replicas,
+        max_task_time maxTaskTime,
+        expiry expiry,
+        deadline deadline,
+        salt salt,
+    }
+    PoolOrder => Market::PoolOrder {
+        pool poolId.0,
+        unit_price unitPrice,
+        tasks tasks,
+        tag tag,
+        category category,
+        trust trust,
+        stake_ratio stakeRatio,
+        scheduler_ratio schedulerRatio,
+        max_task_time maxTaskTime,
+        app_restrict appRestrict,
+        dataset_restrict datasetRestrict,
+        requester_restrict requesterRestrict,
+        expiry expiry,
+        salt salt,
+    }
+    AppOrder => Market::AppOrder {
+        owner owner,
+        app app,
+        price price,
+        tasks tasks,
+        tag tag,
+        dataset_restrict datasetRestrict,
+        pool_restrict poolRestrict,
+        requester_restrict requesterRestrict,
+        expiry expiry,
+        salt salt,
+    }
+    DatasetOrder => Market::DatasetOrder {
+        owner owner,
+        dataset dataset,
+        price price,
+        tasks tasks,
+        tag tag,
+        app_restrict appRestrict,
+        pool_restrict poolRestrict,
+        requester_restrict requesterRestrict,
+        expiry expiry,
+        salt salt,
+    }
+    SponsorOrder => Market::SponsorOrder {
+        sponsor sponsor,
+        req_hash reqHash,
+        max_cost maxCost,
+        expiry expiry,
+        salt salt,
+    }
+    Header => Abi::Header {
+        pool poolId.0,
+        index index,
+        parent parent,
+        tasks_root tasksRoot,
+        state_root stateRoot,
+        evidence evidence,
+        count count,
+        payout payout,
+        fees fees,
+        royalties royalties,
+        slashed slashed,
+        cum_fees cumFees,
+    }
+    DealTerms => Abi::DealTerms {
+        requester requester,
+        payer payer,
+        beneficiary beneficiary,
+        callback callback,
+        pool poolId.0,
+        app app,
+        app_owner appOwner,
+        app_price appPrice,
+        dataset dataset,
+        dataset_owner datasetOwner,
+        dataset_price datasetPrice,
+        params params,
+        unit_price unitPrice,
+        tasks tasks,
+        trust trust,
+        replicas replicas,
+        stake_ratio stakeRatio,
+        scheduler_ratio schedulerRatio,
+        category category,
+        tag tag,
+        max_task_time maxTaskTime,
+        deadline deadline,
+        req_hash reqHash,
+        filled_before filledBefore,
+    }
+    WorkerAccount => Abi::WorkerAccount {
+        owner owner,
+        vote_key voteKey,
+        cum_earned cumEarned,
+        cum_slashed cumSlashed,
+        score score,
+        last_task_seq lastTaskSeq,
+    }
+    DealAccount => Abi::DealAccount {
+        deal_id dealId.0,
+        settled_root settledRoot,
+        settled_count settledCount,
+        spent spent,
+        refunded refunded,
+    }
+    Opening => Abi::Opening {
+        state_root stateRoot,
+        header_hash headerHash,
+        committed_at committedAt,
+        inbox inbox,
+    }
+    Anchor => Abi::Anchor {
+        state_root stateRoot,
+        rest rest,
     }
 }
 
-impl From<&PoolOrder> for Abi::PoolOrder {
-    fn from(order: &PoolOrder) -> Self {
-        let PoolOrder {
-            pool,
-            unit_price,
-            tasks,
-            trust,
-            stake_ratio,
-            scheduler_ratio,
-            max_task_time,
-            expiry,
-            salt,
-        } = order;
-        Self {
-            poolId: pool.0,
-            unitPrice: *unit_price,
-            tasks: *tasks,
-            trust: *trust,
-            stakeRatio: *stake_ratio,
-            schedulerRatio: *scheduler_ratio,
-            maxTaskTime: *max_task_time,
-            expiry: *expiry,
-            salt: *salt,
+/// From theirs to ours.
+macro_rules! from_abi {
+    ($($theirs:ty => $ours:ident { $($field:ident: $value:expr,)* } of $name:ident)*) => {$(
+        impl From<$theirs> for $ours {
+            fn from($name: $theirs) -> Self {
+                Self { $($field: $value,)* }
+            }
         }
-    }
+    )*};
 }
 
-impl From<&Header> for Abi::Header {
-    fn from(header: &Header) -> Self {
-        let Header {
-            pool,
-            index,
-            parent,
-            tasks_root,
-            state_root,
-            evidence,
-            count,
-            payout,
-            fees,
-            slashed,
-            ring_root,
-        } = header;
-        Self {
-            poolId: pool.0,
-            index: *index,
-            parent: *parent,
-            tasksRoot: *tasks_root,
-            stateRoot: *state_root,
-            evidence: *evidence,
-            count: *count,
-            payout: *payout,
-            fees: *fees,
-            slashed: *slashed,
-            ringRoot: *ring_root,
-        }
-    }
-}
-
-impl From<Abi::Header> for Header {
-    fn from(header: Abi::Header) -> Self {
-        Self {
-            pool: PoolId(header.poolId),
-            index: header.index,
-            parent: header.parent,
-            tasks_root: header.tasksRoot,
-            state_root: header.stateRoot,
-            evidence: header.evidence,
-            count: header.count,
-            payout: header.payout,
-            fees: header.fees,
-            slashed: header.slashed,
-            ring_root: header.ringRoot,
-        }
-    }
-}
-
-impl From<&WorkerAccount> for Abi::WorkerAccount {
-    fn from(account: &WorkerAccount) -> Self {
-        let WorkerAccount { owner, vote_key, cum_earned, cum_slashed, score, last_task_seq } =
-            account;
-        Self {
-            owner: *owner,
-            voteKey: *vote_key,
-            cumEarned: *cum_earned,
-            cumSlashed: *cum_slashed,
-            score: *score,
-            lastTaskSeq: *last_task_seq,
-        }
-    }
-}
-
-impl From<&DealAccount> for Abi::DealAccount {
-    fn from(account: &DealAccount) -> Self {
-        let DealAccount { deal_id, settled_root, settled_count, spent, refunded } = account;
-        Self {
-            dealId: deal_id.0,
-            settledRoot: *settled_root,
-            settledCount: *settled_count,
-            spent: *spent,
-            refunded: *refunded,
-        }
-    }
+from_abi! {
+    Abi::Header => Header {
+        pool: PoolId(header.poolId),
+        index: header.index,
+        parent: header.parent,
+        tasks_root: header.tasksRoot,
+        state_root: header.stateRoot,
+        evidence: header.evidence,
+        count: header.count,
+        payout: header.payout,
+        fees: header.fees,
+        royalties: header.royalties,
+        slashed: header.slashed,
+        cum_fees: header.cumFees,
+    } of header
+    Abi::DealTerms => DealTerms {
+        requester: terms.requester,
+        payer: terms.payer,
+        beneficiary: terms.beneficiary,
+        callback: terms.callback,
+        pool: PoolId(terms.poolId),
+        app: terms.app,
+        app_owner: terms.appOwner,
+        app_price: terms.appPrice,
+        dataset: terms.dataset,
+        dataset_owner: terms.datasetOwner,
+        dataset_price: terms.datasetPrice,
+        params: terms.params,
+        unit_price: terms.unitPrice,
+        tasks: terms.tasks,
+        trust: terms.trust,
+        replicas: terms.replicas,
+        stake_ratio: terms.stakeRatio,
+        scheduler_ratio: terms.schedulerRatio,
+        category: terms.category,
+        tag: terms.tag,
+        max_task_time: terms.maxTaskTime,
+        deadline: terms.deadline,
+        req_hash: terms.reqHash,
+        filled_before: terms.filledBefore,
+    } of terms
 }

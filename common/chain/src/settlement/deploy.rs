@@ -1,13 +1,16 @@
 //! Putting the contracts on a chain, from the committed bytecode. For development chains and for
 //! the one deployment of a version; there is nothing to upgrade afterwards.
 
-use crate::abi::{Settlement as Abi, TestToken};
+use crate::abi::{Market, Settlement as Abi, TestToken};
 use crate::error::SettleError;
 use crate::outbox::{Call, Outbox, Receipt};
 use crate::settlement::Settlement;
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::SolConstructor;
 use quorate_common::messages::Domain;
+
+/// Stands where a contract is not deployed yet: nobody has this key.
+const NOBODY: Address = Address::repeat_byte(0xee);
 
 /// Deploys the worthless development token; its whole supply goes to `holder`.
 ///
@@ -29,9 +32,19 @@ pub async fn deploy_settlement(
     token: Address,
     window_s: u64,
 ) -> Result<Settlement, SettleError> {
-    let arguments = Abi::constructorCall { token_: token, window_: window_s };
-    let receipt = create(outbox, "deploy Settlement", &Abi::BYTECODE, &arguments).await?;
-    let contract = created(outbox, &receipt)?;
+    let deployer = outbox.account();
+    let nonce = outbox.chain().nonce(deployer).await?;
+    let contract = deployer.create(nonce + 1);
+    let market = Market::constructorCall { settlement_: contract };
+    create(outbox, "deploy Market", &Market::BYTECODE, &market).await?;
+    let arguments = Abi::constructorCall {
+        token_: token,
+        window_: window_s,
+        market_: deployer.create(nonce),
+        court_: NOBODY,
+        escape_: NOBODY,
+    };
+    create(outbox, "deploy Settlement", &Abi::BYTECODE, &arguments).await?;
     let chain_id = outbox.chain().chain_id().await?;
     Settlement::connect(outbox.chain().clone(), Domain { chain_id, contract }).await
 }

@@ -1,6 +1,6 @@
 //! What the contract's reads return, as plain types. Money in token units, times in unix seconds.
 
-use crate::abi::Settlement as Abi;
+use crate::abi::{Market, Settlement as Abi};
 use alloy::primitives::{Address, B256};
 use quorate_common::ids::{DealSlot, PoolId};
 
@@ -15,6 +15,8 @@ pub struct WorkerView {
     pub node_key: B256,
     /// When its stakes may leave, if it has asked to.
     pub exit_at: Option<u64>,
+    /// Whether its earnings are left as stake.
+    pub restake: bool,
 }
 
 impl From<Abi::Worker> for WorkerView {
@@ -24,6 +26,7 @@ impl From<Abi::Worker> for WorkerView {
             vote_key: worker.voteKey,
             node_key: worker.nodeKey,
             exit_at: (worker.exitAt != 0).then_some(worker.exitAt),
+            restake: worker.restake,
         }
     }
 }
@@ -56,13 +59,15 @@ pub struct PoolView {
     pub node_key: B256,
     /// When the bond may leave, if the operator has asked to; then the pool takes nothing new.
     pub exit_at: Option<u64>,
+    /// Whether it works.
+    pub state: PoolState,
     /// Deals opened so far; the next one's slot.
     pub deals: u32,
     /// Newest committed batch, 0 for none.
     pub head: u64,
     /// Newest finalized batch, 0 for none.
     pub finalized: u64,
-    /// payout + fees + slashed of pending batches; two thirds of the bond cap it.
+    /// payout + fees + royalties + slashed of pending batches; two thirds of the bond cap it.
     pub pending_value: u128,
     /// What pending batches will take out of `locked`.
     pub pending_draw: u128,
@@ -78,6 +83,21 @@ pub struct PoolView {
     pub bond: u128,
     /// All stakes at this pool's risk.
     pub staked: u128,
+    /// Fees the operator has collected.
+    pub collected: u128,
+    /// Running hash of the forced entries.
+    pub inbox: B256,
+}
+
+/// Whether a pool works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolState {
+    /// It does.
+    Live,
+    /// It neglected a duty, and is closed for good since this time.
+    Abandoned(u64),
+    /// A fraud was proven, and it is closed for good since this time.
+    Convicted(u64),
 }
 
 impl From<Abi::Pool> for PoolView {
@@ -86,49 +106,38 @@ impl From<Abi::Pool> for PoolView {
             signer: pool.signer,
             operator: pool.operator,
             node_key: pool.nodeKey,
-            exit_at: (pool.exitAt != 0).then_some(pool.exitAt),
+            exit_at: (!pool.exitAt.is_zero()).then(|| pool.exitAt.to()),
+            state: match pool.state {
+                0 => PoolState::Live,
+                1 => PoolState::Abandoned(pool.deadAt.to()),
+                _ => PoolState::Convicted(pool.deadAt.to()),
+            },
             deals: pool.deals,
-            head: pool.head,
-            finalized: pool.finalized,
-            pending_value: pool.pendingValue,
-            pending_draw: pool.pendingDraw,
+            head: pool.head.into(),
+            finalized: pool.finalized.into(),
+            pending_value: pool.pendingValue.to(),
+            pending_draw: pool.pendingDraw.to(),
             pending_slashed: pool.pendingSlashed,
             locked: pool.locked,
             unapplied: pool.unapplied,
             owed: pool.owed,
             bond: pool.bond,
             staked: pool.staked,
+            collected: pool.collected,
+            inbox: pool.inbox,
         }
     }
 }
 
-/// A deal's fixed terms, and what went back of it.
+/// What is kept of a deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DealView {
-    /// Who pays.
-    pub requester: Address,
     /// Who works.
     pub pool: PoolId,
     /// Its place in the pool's state tree.
     pub slot: DealSlot,
-    /// How many tasks.
-    pub tasks: u32,
-    /// Token units per task.
-    pub unit_price: u128,
-    /// Returned to the requester so far.
+    /// Returned to the payer so far.
     pub returned: u128,
-    /// Unix seconds; work ends here.
-    pub deadline: u64,
-    /// Seconds one replica may take.
-    pub max_task_time: u64,
-    /// 1 / (chance of a wrong result) asked for.
-    pub trust: u32,
-    /// Most replicas a task may take.
-    pub replicas: u8,
-    /// Percent of the unit price a vote puts at stake.
-    pub stake_ratio: u8,
-    /// Percent of a reward that is the scheduler's.
-    pub scheduler_ratio: u8,
     /// Nothing more can be returned.
     pub closed: bool,
 }
@@ -136,46 +145,30 @@ pub struct DealView {
 impl From<Abi::Deal> for DealView {
     fn from(deal: Abi::Deal) -> Self {
         Self {
-            requester: deal.requester,
             pool: PoolId(deal.poolId),
             slot: DealSlot(deal.slot),
-            tasks: deal.tasks,
-            unit_price: deal.unitPrice,
             returned: deal.returned,
-            deadline: deal.deadline,
-            max_task_time: deal.maxTaskTime,
-            trust: deal.trust,
-            replicas: deal.replicas,
-            stake_ratio: deal.stakeRatio,
-            scheduler_ratio: deal.schedulerRatio,
             closed: deal.closed,
         }
     }
 }
 
-/// A remembered batch.
+/// How far an order is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchView {
-    /// Struct hash of its header.
-    pub header_hash: B256,
-    /// Its state root once it is final.
-    pub state_root: Option<B256>,
-    /// When it was committed.
-    pub committed_at: u64,
-    /// payout + fees + slashed.
-    pub value: u128,
-    /// What it slashes.
-    pub slashed: u128,
+pub struct UseView {
+    /// Tasks taken.
+    pub filled: u32,
+    /// It needs no signature.
+    pub presigned: bool,
+    /// No more deals are made of it.
+    pub cancelled: bool,
+    /// Token units a sponsor has paid of it.
+    pub paid: u128,
 }
 
-impl From<Abi::Batch> for BatchView {
-    fn from(batch: Abi::Batch) -> Self {
-        Self {
-            header_hash: batch.headerHash,
-            state_root: (!batch.stateRoot.is_zero()).then_some(batch.stateRoot),
-            committed_at: batch.committedAt,
-            value: batch.value.to(),
-            slashed: batch.slashed.to(),
-        }
+impl From<Market::OrderUse> for UseView {
+    fn from(of: Market::OrderUse) -> Self {
+        let Market::OrderUse { filled, presigned, cancelled, paid } = of;
+        Self { filled, presigned, cancelled, paid }
     }
 }
