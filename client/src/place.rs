@@ -95,7 +95,7 @@ impl Terms {
             requester,
             app: plan.app.digest.word(),
             params: plan.bag_digest.word(),
-            pool: pool.pool,
+            pool_restrict: pool.pool.restrict(),
             max_unit_price: self.max_unit_price,
             tasks: plan.tasks(),
             trust: self.trust,
@@ -104,6 +104,7 @@ impl Terms {
             expiry: self.deadline,
             deadline: self.deadline,
             salt: B256::new(salt),
+            ..ReqOrder::default()
         })
     }
 }
