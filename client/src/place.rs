@@ -198,7 +198,7 @@ mod tests {
             requester: signer.address(),
             app: B256::ZERO,
             params: B256::ZERO,
-            pool: PoolId(1),
+            pool_restrict: PoolId(1).restrict(),
             max_unit_price: 1,
             tasks: 1,
             trust: 1,
@@ -207,6 +207,7 @@ mod tests {
             expiry: 1,
             deadline: 1,
             salt: B256::ZERO,
+            ..ReqOrder::default()
         };
         let placed = sign(req, &domain, &signer);
         assert!(is_signed(&placed.req, &placed.signature, &domain));
