@@ -16,7 +16,8 @@ import {DealBefore, Step, Voter} from "./Proofs.sol";
 /// committed, or the call reverts. Accounts are proven one after the other, each against the tree
 /// with the changes before it, so all of them are proven only at the end; a fault found on the way
 /// is kept until then. Only faults that record, terms and votes show by themselves, which are proven
-/// first, end the proof early. Sums are of 256 bits and compared with the narrower fields: one that
+/// first, end the proof early. The changes are what the record's winner leads to, credible or not; a
+/// sum that does not fit its field is left out above it. Sums are of 256 bits and compared with the narrower fields: one that
 /// would not fit is a fault like any other, never a panic.
 contract StepBench is Bench {
     using Paths for Paths.Empties;
@@ -66,6 +67,7 @@ contract StepBench is Bench {
         if (s.voters.length != w.votes.length) {
             revert LengthMismatch("voters", w.votes.length, s.voters.length);
         }
+        if (_isAnyUnknown(w.votes, s)) return true;
         _takeVote(w, s);
         return w.fault || w.root != s.leaf.rec.postStateRoot;
     }
@@ -98,6 +100,18 @@ contract StepBench is Bench {
             for (uint256 j = 0; j < i; j++) {
                 if (votes[j].workerIdx == worker) return true;
             }
+        }
+        return false;
+    }
+
+    /// @dev Whether a voter that the prover says is new is no registered worker. One that is not new
+    /// is proven by its account (BookBench.identity).
+    function _isAnyUnknown(Vote[] memory votes, Step calldata s) private view returns (bool) {
+        uint256 newest = 0;
+        for (uint256 i = 0; i < votes.length; i++) {
+            if (s.voters[i].account.owner != address(0)) continue;
+            if (newest == 0) newest = settlement.workers();
+            if (votes[i].workerIdx > newest) return true;
         }
         return false;
     }
@@ -237,7 +251,7 @@ contract StepBench is Bench {
         for (uint256 i = 0; i < owners.length; i++) {
             Vote memory vote = w.votes[i];
             WorkerAccount memory account = s.voters[i].account;
-            bytes32 leaf = _voterLeaf(w, account, vote.workerIdx);
+            bytes32 leaf = _voterLeaf(account, vote.workerIdx);
             owners[i] = account.owner;
             for (uint256 k = 0; k < i; k++) {
                 if (owners[k] == account.owner) w.fault = true;
@@ -252,7 +266,7 @@ contract StepBench is Bench {
 
     /// @dev The leaf of a voter's account as the prover gives it. A new voter's is empty, and its
     /// identity is what the registry says.
-    function _voterLeaf(Work memory w, WorkerAccount memory account, uint32 workerIdx)
+    function _voterLeaf(WorkerAccount memory account, uint32 workerIdx)
         private
         view
         returns (bytes32)
@@ -261,10 +275,6 @@ contract StepBench is Bench {
         bool clean = account.voteKey == address(0) && account.cumEarned == 0
             && account.cumSlashed == 0 && account.score == 0 && account.lastTaskSeq == 0;
         if (!clean) revert EmptyAccountNotZero();
-        if (workerIdx > settlement.workers()) {
-            w.fault = true;
-            return 0;
-        }
         Worker memory worker = settlement.workerOf(workerIdx);
         (account.owner, account.voteKey) = (worker.owner, worker.voteKey);
         return 0;

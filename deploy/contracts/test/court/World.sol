@@ -21,10 +21,14 @@ import {vm} from "../support/Vm.sol";
 import {Benches} from "./Benches.sol";
 import {Trees} from "./Trees.sol";
 
-/// @notice One more cheat code.
-interface Nonces {
+/// @notice Three more cheat codes.
+interface MoreVm {
     function getNonce(address account) external view returns (uint64);
+    function snapshotState() external returns (uint256);
+    function revertToState(uint256 id) external returns (bool);
 }
+
+MoreVm constant more = MoreVm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
 
 /// @notice A pool that really works, in a few hundred lines: real votes in real frames, sets, steps,
 /// trees and headers, written from PROTOCOL.md and not from the contracts that are tested. It can
@@ -88,10 +92,11 @@ abstract contract World {
         bytes32[] link;
     }
 
-    /// @notice A lie about one account: what is added to a field of it, once.
+    /// @notice A lie about one account: a field of it, in the state after the next task.
     struct Lie {
         bool armed;
-        bool deal;
+        /// A worker's place in the tree, or a deal's.
+        uint32 position;
         uint8 field;
     }
 
@@ -107,6 +112,7 @@ abstract contract World {
     DealTerms[] internal deals;
     bytes32[] internal dealIds;
     Lie internal lie;
+    mapping(uint32 workerIdx => address) internal owners;
     /// Hashes on the way up from a vote to its frame's root.
     uint256 internal frameDepth = 2;
 
@@ -152,7 +158,7 @@ abstract contract World {
 
     /// @dev The address of the contract that this one creates after `skip` others.
     function _predict(uint256 skip) private view returns (address) {
-        uint256 nonce = uint256(Nonces(address(vm)).getNonce(address(this))) + skip;
+        uint256 nonce = uint256(more.getNonce(address(this))) + skip;
         bytes memory rlp = abi.encodePacked(hex"d694", address(this), uint8(nonce));
         return address(uint160(uint256(keccak256(rlp))));
     }
@@ -173,7 +179,11 @@ abstract contract World {
     }
 
     function _newWorker(uint256 workerIdx) internal {
-        address owner = _ownerOf(workerIdx);
+        _newWorkerOf(_ownerOf(workerIdx), workerIdx);
+    }
+
+    function _newWorkerOf(address owner, uint256 workerIdx) internal {
+        owners[uint32(workerIdx)] = owner;
         uint256 key = VOTE_KEY + workerIdx;
         bytes32 nodeKey = keccak256(abi.encode("node", key));
         BindWorker memory b =
@@ -330,6 +340,7 @@ abstract contract World {
             t.voters[i] = _change(plan, i, earned[i], seq);
         }
         _changeDeal(t, plan, slashed);
+        if (lie.armed) _tellLie();
         t.rec.postStateRoot = state;
         t.rec.votesHash = keccak256(abi.encode(t.sets, t.votes));
     }
@@ -453,9 +464,11 @@ abstract contract World {
         voter.path = _fixed20(Trees.compact(tree.path(state, workerIdx)));
         WorkerAccount memory a = _copy(voter.account);
         if (a.owner == address(0)) {
-            (a.owner, a.voteKey) = (_ownerOf(workerIdx), vm.addr(VOTE_KEY + workerIdx));
+            (a.owner, a.voteKey) = (owners[workerIdx], vm.addr(VOTE_KEY + workerIdx));
         }
-        a.cumEarned += earned;
+        unchecked {
+            a.cumEarned += earned; // wraps where a test has forged an account
+        }
         if (_loses(plan, i)) {
             a.cumSlashed += STAKE;
             a.score = a.score * 2 / 3;
@@ -463,7 +476,6 @@ abstract contract World {
             a.score++;
         }
         a.lastTaskSeq = seq;
-        if (lie.armed && !lie.deal) _lieAbout(a);
         _put(workerIdx, a);
     }
 
@@ -489,12 +501,24 @@ abstract contract World {
         a.settledCount++;
         if (plan.winner == 0) a.refunded += PRICE + 70 + slashed;
         else a.spent += PRICE + 70;
-        if (lie.armed && lie.deal) _lieAbout(a);
         _put(position, a);
     }
 
-    function _lieAbout(WorkerAccount memory a) private {
+    function _tellLie() private {
         lie.armed = false;
+        bytes32 leaf = tree.leafAt(state, lie.position);
+        if (lie.position < DEALS) {
+            WorkerAccount memory worker = accounts[leaf];
+            _lieAbout(worker);
+            _put(lie.position, worker);
+        } else {
+            DealAccount memory deal = dealAccounts[leaf];
+            _lieAbout(deal);
+            _put(lie.position, deal);
+        }
+    }
+
+    function _lieAbout(WorkerAccount memory a) private view {
         if (lie.field == 0) a.owner = address(0xBAD);
         if (lie.field == 1) a.voteKey = address(0xBAD);
         if (lie.field == 2) a.cumEarned++;
@@ -503,8 +527,7 @@ abstract contract World {
         if (lie.field == 5) a.lastTaskSeq--;
     }
 
-    function _lieAbout(DealAccount memory a) private {
-        lie.armed = false;
+    function _lieAbout(DealAccount memory a) private view {
         if (lie.field == 0) a.dealId = "bad";
         if (lie.field == 1) a.settledRoot = "bad";
         if (lie.field == 2) a.settledCount--;
@@ -551,7 +574,12 @@ abstract contract World {
         return abi.encode(b.tasks[place].sets, b.tasks[place].votes);
     }
 
-    function _step(Batch memory b, uint256 place) internal pure returns (Step memory s) {
+    function _step(Batch memory b, uint256 place) internal pure returns (Step memory) {
+        // A copy: what a test changes in a proof is not to change the batch.
+        return abi.decode(abi.encode(_stepOf(b, place)), (Step));
+    }
+
+    function _stepOf(Batch memory b, uint256 place) private pure returns (Step memory s) {
         Task memory t = b.tasks[place];
         s.filing = _filing(b);
         s.leaf = _leaf(b, place);
@@ -592,6 +620,34 @@ abstract contract World {
     function _signed(CommitSet memory set) internal view returns (SignedSet memory) {
         bytes32 structHash = keccak256(abi.encode(Messages.COMMIT_SET_TYPE, set));
         return SignedSet(set, _frame(SIGNER_KEY, structHash));
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Verdicts
+    // -----------------------------------------------------------------------------------------
+
+    /// @dev The bench finds fraud in batch `index`.
+    function _guilty(address bench, bytes memory proof, uint64 index, string memory what)
+        internal
+        view
+    {
+        (bool fraud, bytes memory verdict) = bench.staticcall(proof);
+        vm.assertTrue(fraud, what);
+        vm.assertEq(verdict, abi.encode(poolId, uint32(index)), what);
+    }
+
+    /// @dev The bench refuses the proof with this error.
+    function _refused(address bench, bytes memory proof, string memory error, string memory what)
+        internal
+        view
+    {
+        (bool fraud, bytes memory answer) = bench.staticcall(proof);
+        vm.assertFalse(fraud, what);
+        vm.assertEq(bytes32(bytes4(answer)), bytes32(bytes4(keccak256(bytes(error)))), what);
+    }
+
+    function _innocent(address bench, bytes memory proof, string memory what) internal view {
+        _refused(bench, proof, "NoFraud()", what);
     }
 
     // -----------------------------------------------------------------------------------------
