@@ -398,6 +398,13 @@ interface ISettlement {
     /// @notice The two who may answer for a pool's orders.
     function poolKeys(uint32 poolId) external view returns (address signer, address operator);
 
+    /// @notice Who signs for a pool, and its newest committed and newest final batch: what a fraud
+    /// proof needs of a pool, at the price of two words.
+    function progressOf(uint32 poolId)
+        external
+        view
+        returns (address signer, uint32 head, uint32 finalized);
+
     // -----------------------------------------------------------------------------------------
     // Deals
     // -----------------------------------------------------------------------------------------

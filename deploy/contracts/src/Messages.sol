@@ -233,6 +233,20 @@ library Messages {
         return keccak256(abi.encode(separator, task, attempt, workerIdx, resultDigest, salt));
     }
 
+    /// @notice What a pool's inbox holds for a signed message: the message and its frame. Both, so
+    /// that nobody can post a vote without its signature and blame the pool for leaving it out, or
+    /// a set without one and call that an answer.
+    function posted(
+        bytes32 structHash,
+        uint32 frameIndex,
+        uint32 frameCount,
+        bytes32[] calldata path,
+        bytes32 r,
+        bytes32 vs
+    ) internal pure returns (bytes32) {
+        return keccak256(abi.encode(structHash, frameIndex, frameCount, path, r, vs));
+    }
+
     /// @notice Root of the frame that holds a message, from the message and its proof.
     /// @param structHash The message's EIP-712 struct hash. It is hashed once more for the leaf: a
     /// leaf's preimage then has 32 bytes and a node's 64, and neither passes for the other.

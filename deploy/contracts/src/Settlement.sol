@@ -371,6 +371,12 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         return (pool.signer, pool.operator);
     }
 
+    /// @inheritdoc ISettlement
+    function progressOf(uint32 poolId) external view returns (address, uint32, uint32) {
+        Pool storage pool = _pool(poolId);
+        return (pool.signer, pool.head, pool.finalized);
+    }
+
     // -----------------------------------------------------------------------------------------
     // Deals
     // -----------------------------------------------------------------------------------------
@@ -569,12 +575,13 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint32 frameIndex,
         uint32 frameCount,
         bytes32[] calldata path,
-        bytes32,
-        bytes32
+        bytes32 r,
+        bytes32 vs
     ) external {
         if (vote.poolId != poolId) revert PoolMismatch(poolId, vote.poolId);
         _checkFrame(frameIndex, frameCount, path.length);
-        _force(poolId, 1, Messages.hash(vote));
+        bytes32 hash = Messages.hash(vote);
+        _force(poolId, 1, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
     }
 
     /// @inheritdoc ISettlement
@@ -589,12 +596,13 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint32 frameIndex,
         uint32 frameCount,
         bytes32[] calldata path,
-        bytes32,
-        bytes32
+        bytes32 r,
+        bytes32 vs
     ) external {
         if (set.poolId != poolId) revert PoolMismatch(poolId, set.poolId);
         _checkFrame(frameIndex, frameCount, path.length);
-        _force(poolId, 3, Messages.hash(set));
+        bytes32 hash = Messages.hash(set);
+        _force(poolId, 3, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
     }
 
     // -----------------------------------------------------------------------------------------

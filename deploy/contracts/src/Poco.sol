@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.34;
+
+/// @title Proof of Contribution, the arithmetic (common/PROTOCOL.md section 4).
+/// @notice Weights, groups, the decision, pay, stake and score, in integers, to the last unit what
+/// `scheduler/grid/src/poco.rs` computes. Knows nothing of trees, signatures or money that moves.
+/// @dev Everything is computed in 256 bits. The widest numbers are a total times a trust, below
+/// 2^(132 + 32), and a reward times a percentage, below 2^(132 + 7), so nothing here can overflow,
+/// and the caller compares with the narrower fields it was given.
+library Poco {
+    /// @notice One result is credible.
+    uint8 internal constant CONSENSUS = 1;
+    /// @notice Votes were in, and no result was credible with the replicas allowed.
+    uint8 internal constant NO_QUORUM = 2;
+    /// @notice The deal's deadline came first.
+    uint8 internal constant EXPIRED = 3;
+
+    /// @notice Groups saturate here, so that fifteen of them and a trust fit 256 bits.
+    uint256 internal constant GROUP_MAX = type(uint128).max;
+    /// @notice Scores saturate here: their field's width.
+    uint256 internal constant SCORE_MAX = type(uint32).max;
+
+    /// @notice What a deal says about money and trust.
+    struct Terms {
+        /// For workers and scheduler, a task.
+        uint256 unitPrice;
+        /// For owners of application and dataset, a task.
+        uint256 royalty;
+        /// Whole percent of the unit price at stake per vote.
+        uint256 stakeRatio;
+        /// Whole percent of a reward that is the scheduler's.
+        uint256 schedulerRatio;
+        /// 1 / (chance of a wrong result).
+        uint256 trust;
+    }
+
+    /// @notice One committed vote, as it is judged.
+    struct Ballot {
+        /// What was revealed; zero: nothing.
+        bytes32 digest;
+        /// The worker's score before the task.
+        uint256 score;
+    }
+
+    /// @notice What a ballot comes to.
+    struct Verdict {
+        uint256 earned;
+        uint256 slashed;
+        /// After the task.
+        uint256 score;
+    }
+
+    /// @notice What a task comes to.
+    struct Judgement {
+        /// Shared by workers and scheduler.
+        uint256 reward;
+        uint256 payout;
+        uint256 fees;
+        uint256 royalties;
+        uint256 slashed;
+        /// Of the deal's lock.
+        uint256 spent;
+        /// Back to the payer, seized stakes of a failed task included.
+        uint256 refunded;
+        /// One per ballot, in order.
+        Verdict[] verdicts;
+    }
+
+    /// @notice The votes of one task by digest, in the order of first votes.
+    struct Tally {
+        bytes32[] digests;
+        /// Products of the weights behind each.
+        uint256[] groups;
+        /// How many of the above are in use.
+        uint256 size;
+        /// One plus the sum of all groups: the one is "every vote is wrong".
+        uint256 total;
+    }
+
+    /// @notice max(floor(score / 3), 3) - 1, never below 2.
+    function weight(uint256 score) internal pure returns (uint256) {
+        unchecked {
+            uint256 third = score / 3;
+            return (third > 3 ? third : 3) - 1;
+        }
+    }
+
+    /// @notice floor(log2(weight)), from 1 to 30.
+    function log(uint256 score) internal pure returns (uint256 n) {
+        unchecked {
+            for (uint256 w = weight(score) >> 1; w != 0; w >>= 1) {
+                n++;
+            }
+        }
+    }
+
+    /// @notice Groups of the revealed ballots and their total.
+    function tally(Ballot[] memory ballots) internal pure returns (Tally memory t) {
+        t.digests = new bytes32[](ballots.length);
+        t.groups = new uint256[](ballots.length);
+        t.total = 1;
+        unchecked {
+            for (uint256 i = 0; i < ballots.length; i++) {
+                if (ballots[i].digest != 0) _add(t, ballots[i].digest, weight(ballots[i].score));
+            }
+            for (uint256 i = 0; i < t.size; i++) {
+                t.total += t.groups[i];
+            }
+        }
+    }
+
+    /// @notice Whether `digest` is credible at `trust`; at trust 1 that is every digest voted for.
+    function holds(Tally memory t, bytes32 digest, uint256 trust) internal pure returns (bool) {
+        unchecked {
+            for (uint256 i = 0; i < t.size; i++) {
+                if (t.digests[i] == digest) return _decides(t.groups[i], t.total, trust);
+            }
+            return false;
+        }
+    }
+
+    /// @notice Whether any digest is credible at `trust`.
+    function isDecided(Tally memory t, uint256 trust) internal pure returns (bool) {
+        unchecked {
+            for (uint256 i = 0; i < t.size; i++) {
+                if (_decides(t.groups[i], t.total, trust)) return true;
+            }
+            return false;
+        }
+    }
+
+    /// @notice Pays, seizes and scores. `winner` is zero without consensus.
+    /// @dev Conservation, exactly:
+    /// payout + fees + royalties + refunded = unitPrice + royalty + slashed.
+    function judge(Terms memory terms, bytes32 winner, Ballot[] memory ballots)
+        internal
+        pure
+        returns (Judgement memory j)
+    {
+        (uint256 losers, uint256 winners, uint256 logs) = _count(ballots, winner);
+        unchecked {
+            uint256 stake = terms.unitPrice * terms.stakeRatio / 100;
+            j.slashed = losers * stake;
+            if (winner == 0) {
+                j.refunded = terms.unitPrice + terms.royalty + j.slashed;
+            } else {
+                j.reward = terms.unitPrice + j.slashed;
+                j.royalties = terms.royalty;
+                j.spent = terms.unitPrice + terms.royalty;
+            }
+            j.verdicts = new Verdict[](ballots.length);
+            uint256 shared = j.reward * (100 - _min(terms.schedulerRatio, 100)) / 100;
+            for (uint256 i = 0; i < ballots.length; i++) {
+                Verdict memory v = j.verdicts[i];
+                _rule(v, ballots[i], winner, winners);
+                if (_loses(ballots[i], winner)) v.slashed = stake;
+                else if (winner != 0) v.earned = shared * log(ballots[i].score) / logs;
+                j.payout += v.earned;
+            }
+            j.fees = j.reward - j.payout;
+        }
+    }
+
+    function _add(Tally memory t, bytes32 digest, uint256 w) private pure {
+        unchecked {
+            uint256 at = 0;
+            while (at < t.size && t.digests[at] != digest) at++;
+            if (at == t.size) {
+                (t.digests[at], t.groups[at], t.size) = (digest, w, at + 1);
+            } else {
+                t.groups[at] = _min(t.groups[at] * w, GROUP_MAX);
+            }
+        }
+    }
+
+    function _decides(uint256 group, uint256 total, uint256 trust) private pure returns (bool) {
+        unchecked {
+            uint256 t = trust == 0 ? 1 : trust;
+            return group * t > total * (t - 1);
+        }
+    }
+
+    /// @dev A vote against the accepted result, or one that was never revealed.
+    function _loses(Ballot memory ballot, bytes32 winner) private pure returns (bool) {
+        return ballot.digest == 0 || (winner != 0 && ballot.digest != winner);
+    }
+
+    function _count(Ballot[] memory ballots, bytes32 winner)
+        private
+        pure
+        returns (uint256 losers, uint256 winners, uint256 logs)
+    {
+        unchecked {
+            for (uint256 i = 0; i < ballots.length; i++) {
+                if (_loses(ballots[i], winner)) {
+                    losers++;
+                } else if (winner != 0) {
+                    winners++;
+                    logs += log(ballots[i].score);
+                }
+            }
+        }
+    }
+
+    /// @dev The score after the task: a lone winner proves nothing about itself.
+    function _rule(Verdict memory v, Ballot memory ballot, bytes32 winner, uint256 winners)
+        private
+        pure
+    {
+        unchecked {
+            uint256 score = ballot.score;
+            if (_loses(ballot, winner)) v.score = score * 2 / 3;
+            else v.score = winners > 1 ? _min(score + 1, SCORE_MAX) : score;
+        }
+    }
+
+    function _min(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
+    }
+}
