@@ -38,6 +38,7 @@ pub mod upload;
 pub mod verify;
 mod verify_command;
 pub mod wallet;
+pub mod watch;
 
 use clap::Parser as _;
 use cli::{Cli, Command, ConfigCommand, Global};

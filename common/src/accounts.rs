@@ -136,8 +136,13 @@ sol! {
 
 /// `keccak256(abi.encode(bytes32[] sets, Vote[] votes))`.
 pub fn votes_hash(sets: &[B256], votes: &[Vote]) -> B256 {
+    keccak256(votes_bytes(sets, votes))
+}
+
+/// What [`votes_hash`] hashes.
+pub fn votes_bytes(sets: &[B256], votes: &[Vote]) -> Vec<u8> {
     let votes: Vec<AbiVote> = votes.iter().map(AbiVote::from).collect();
-    keccak256((sets.to_vec(), votes).abi_encode_params())
+    (sets.to_vec(), votes).abi_encode_params()
 }
 
 impl From<&Vote> for AbiVote {

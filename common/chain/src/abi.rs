@@ -26,12 +26,32 @@ mod generated {
     );
     alloy::sol!(
         #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
+        Court,
+        "../../deploy/contracts/abi/Court.json"
+    );
+    alloy::sol!(
+        #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
+        StepBench,
+        "../../deploy/contracts/abi/StepBench.json"
+    );
+    alloy::sol!(
+        #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
+        WordBench,
+        "../../deploy/contracts/abi/WordBench.json"
+    );
+    alloy::sol!(
+        #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
+        BookBench,
+        "../../deploy/contracts/abi/BookBench.json"
+    );
+    alloy::sol!(
+        #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
         TestToken,
         "../../deploy/contracts/abi/TestToken.json"
     );
 }
 
-pub use generated::{Market, Settlement, TestToken};
+pub use generated::{BookBench, Court, Market, Settlement, StepBench, TestToken, WordBench};
 
 /// A revert, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,11 +64,19 @@ pub struct Explained {
 
 /// Every custom error of all contracts, by selector.
 static ERRORS: LazyLock<BTreeMap<Selector, AbiError>> = LazyLock::new(|| {
-    [Settlement::abi::contract(), Market::abi::contract(), TestToken::abi::contract()]
-        .iter()
-        .flat_map(JsonAbi::errors)
-        .map(|error| (error.selector(), error.clone()))
-        .collect()
+    [
+        Settlement::abi::contract(),
+        Market::abi::contract(),
+        Court::abi::contract(),
+        StepBench::abi::contract(),
+        WordBench::abi::contract(),
+        BookBench::abi::contract(),
+        TestToken::abi::contract(),
+    ]
+    .iter()
+    .flat_map(JsonAbi::errors)
+    .map(|error| (error.selector(), error.clone()))
+    .collect()
 });
 
 /// Puts revert data into words.

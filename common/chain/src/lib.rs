@@ -10,6 +10,7 @@
 //! the embedded node's log of transactions.
 
 pub mod abi;
+pub mod court;
 pub mod embedded;
 pub mod error;
 pub mod events;

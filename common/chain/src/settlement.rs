@@ -97,6 +97,14 @@ impl Settlement {
         self.market
     }
 
+    /// The contract that judges frauds for it.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn court(&self) -> Result<Address, SettleError> {
+        self.read(Abi::courtCall {}).await
+    }
+
     /// Seconds a batch waits before it can be final.
     pub fn window_s(&self) -> u64 {
         self.window_s
@@ -246,7 +254,11 @@ impl Settlement {
         self.read_from(self.address(), call).await
     }
 
-    async fn read_from<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return, SettleError> {
+    pub(crate) async fn read_from<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+    ) -> Result<C::Return, SettleError> {
         let what = C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE);
         let data = call.abi_encode().into();
         let request = CallRequest { to: Some(to), data, ..CallRequest::default() };

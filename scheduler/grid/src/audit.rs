@@ -3,9 +3,11 @@
 //! repeats it in a dispute.
 //!
 //! In reading order: `fault` is the list of checks, `step` one settled task, `walk` a batch task by
-//! task, `books` a replica of the pool's accounts, `cut` makes receipts, `verify` checks one.
+//! task, `books` a replica of the pool's accounts, `cut` makes receipts, `verify` checks one, `accuse` makes
+//! of a batch that does not hold what the contract needs to see it.
 //! Whether a deal, a worker or a stake exists at all is the chain's to say, not this module's.
 
+mod accuse;
 mod books;
 mod cut;
 mod fault;
@@ -13,6 +15,7 @@ mod step;
 mod verify;
 mod walk;
 
+pub use accuse::{Accusation, LeafProof, Registry, StepProof};
 pub use books::Books;
 pub use cut::{Receipts, receipt, receipts, seal_hashes};
 pub use fault::{Fault, Mismatch};

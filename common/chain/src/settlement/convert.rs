@@ -1,8 +1,8 @@
 //! Between the protocol's structs (`quorate-common`) and the generated ones, field by field, so
 //! that a field added on one side does not compile on the other.
 
-use crate::abi::{Market, Settlement as Abi};
-use quorate_common::accounts::{DealAccount, WorkerAccount};
+use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench};
+use quorate_common::accounts::{DealAccount, TaskRec, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::PoolId;
 use quorate_common::messages::{AppOrder, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder};
@@ -19,6 +19,109 @@ macro_rules! to_abi {
         }
     )*};
 }
+
+/// What every contract takes that looks at batches.
+macro_rules! header {
+    ($module:ident) => {
+        to_abi! {
+        Header => $module::Header {
+            pool poolId.0,
+            index index,
+            parent parent,
+            tasks_root tasksRoot,
+            state_root stateRoot,
+            evidence evidence,
+            count count,
+            payout payout,
+            fees fees,
+            royalties royalties,
+            slashed slashed,
+            cum_fees cumFees,
+        }
+        }
+    };
+}
+
+/// The structs that both the contract and its benches take.
+macro_rules! shared {
+    ($module:ident) => {
+        header!($module);
+
+        to_abi! {
+        DealTerms => $module::DealTerms {
+            requester requester,
+            payer payer,
+            beneficiary beneficiary,
+            callback callback,
+            pool poolId.0,
+            app app,
+            app_owner appOwner,
+            app_price appPrice,
+            dataset dataset,
+            dataset_owner datasetOwner,
+            dataset_price datasetPrice,
+            params params,
+            unit_price unitPrice,
+            tasks tasks,
+            trust trust,
+            replicas replicas,
+            stake_ratio stakeRatio,
+            scheduler_ratio schedulerRatio,
+            category category,
+            tag tag,
+            max_task_time maxTaskTime,
+            deadline deadline,
+            req_hash reqHash,
+            filled_before filledBefore,
+        }
+        WorkerAccount => $module::WorkerAccount {
+            owner owner,
+            vote_key voteKey,
+            cum_earned cumEarned,
+            cum_slashed cumSlashed,
+            score score,
+            last_task_seq lastTaskSeq,
+        }
+        DealAccount => $module::DealAccount {
+            deal_id dealId.0,
+            settled_root settledRoot,
+            settled_count settledCount,
+            spent spent,
+            refunded refunded,
+        }
+            }
+    };
+}
+
+/// The structs that only benches take.
+macro_rules! of_benches {
+    ($module:ident) => {
+        shared!($module);
+
+        to_abi! {
+        TaskRec => $module::TaskRec {
+            deal_id dealId.0,
+            task_idx taskIdx,
+            attempt attempt,
+            outcome outcome,
+            commit_set_root commitSetRoot,
+            winner_digest winnerDigest,
+            reward reward,
+            run_payout runPayout,
+            run_fees runFees,
+            run_royalties runRoyalties,
+            run_slash runSlash,
+            votes_hash votesHash,
+            post_state_root postStateRoot,
+        }
+            }
+    };
+}
+
+shared!(Abi);
+header!(Court);
+of_benches!(StepBench);
+of_benches!(BookBench);
 
 to_abi! {
     ReqOrder => Market::ReqOrder {
@@ -90,61 +193,6 @@ to_abi! {
         max_cost maxCost,
         expiry expiry,
         salt salt,
-    }
-    Header => Abi::Header {
-        pool poolId.0,
-        index index,
-        parent parent,
-        tasks_root tasksRoot,
-        state_root stateRoot,
-        evidence evidence,
-        count count,
-        payout payout,
-        fees fees,
-        royalties royalties,
-        slashed slashed,
-        cum_fees cumFees,
-    }
-    DealTerms => Abi::DealTerms {
-        requester requester,
-        payer payer,
-        beneficiary beneficiary,
-        callback callback,
-        pool poolId.0,
-        app app,
-        app_owner appOwner,
-        app_price appPrice,
-        dataset dataset,
-        dataset_owner datasetOwner,
-        dataset_price datasetPrice,
-        params params,
-        unit_price unitPrice,
-        tasks tasks,
-        trust trust,
-        replicas replicas,
-        stake_ratio stakeRatio,
-        scheduler_ratio schedulerRatio,
-        category category,
-        tag tag,
-        max_task_time maxTaskTime,
-        deadline deadline,
-        req_hash reqHash,
-        filled_before filledBefore,
-    }
-    WorkerAccount => Abi::WorkerAccount {
-        owner owner,
-        vote_key voteKey,
-        cum_earned cumEarned,
-        cum_slashed cumSlashed,
-        score score,
-        last_task_seq lastTaskSeq,
-    }
-    DealAccount => Abi::DealAccount {
-        deal_id dealId.0,
-        settled_root settledRoot,
-        settled_count settledCount,
-        spent spent,
-        refunded refunded,
     }
     Opening => Abi::Opening {
         state_root stateRoot,

@@ -1,7 +1,7 @@
 //! Putting the contracts on a chain, from the committed bytecode. For development chains and for
 //! the one deployment of a version; there is nothing to upgrade afterwards.
 
-use crate::abi::{Market, Settlement as Abi, TestToken};
+use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench, TestToken, WordBench};
 use crate::error::SettleError;
 use crate::outbox::{Call, Outbox, Receipt};
 use crate::settlement::Settlement;
@@ -34,14 +34,29 @@ pub async fn deploy_settlement(
 ) -> Result<Settlement, SettleError> {
     let deployer = outbox.account();
     let nonce = outbox.chain().nonce(deployer).await?;
-    let contract = deployer.create(nonce + 1);
+    // Each is told at birth where the others will be.
+    let at = |n: u64| deployer.create(nonce + n);
+    let contract = at(5);
     let market = Market::constructorCall { settlement_: contract };
     create(outbox, "deploy Market", &Market::BYTECODE, &market).await?;
+    let step = StepBench::constructorCall { settlement: contract };
+    create(outbox, "deploy StepBench", &StepBench::BYTECODE, &step).await?;
+    let word = WordBench::constructorCall { settlement: contract };
+    create(outbox, "deploy WordBench", &WordBench::BYTECODE, &word).await?;
+    let book = BookBench::constructorCall { settlement: contract };
+    create(outbox, "deploy BookBench", &BookBench::BYTECODE, &book).await?;
+    let court = Court::constructorCall {
+        settlement: contract,
+        stepBench_: at(1),
+        wordBench_: at(2),
+        bookBench_: at(3),
+    };
+    create(outbox, "deploy Court", &Court::BYTECODE, &court).await?;
     let arguments = Abi::constructorCall {
         token_: token,
         window_: window_s,
-        market_: deployer.create(nonce),
-        court_: NOBODY,
+        market_: at(0),
+        court_: at(4),
         escape_: NOBODY,
     };
     create(outbox, "deploy Settlement", &Abi::BYTECODE, &arguments).await?;

@@ -103,6 +103,11 @@ impl Books {
         (self.head.index, self.head.hash)
     }
 
+    /// The state tree after the last batch.
+    pub(super) fn tree(&self) -> &Sparse {
+        &self.tree
+    }
+
     /// The state root after the last batch.
     pub fn state_root(&self) -> B256 {
         self.tree.root()
