@@ -22,6 +22,7 @@ use crate::{
 use books::Market;
 use cast::Cast;
 use quorate_common::{
+    anchor::SLACK_S,
     api::{BatchView, OrderView, PlaceOrder},
     exit::{Code, Failure},
     keys,
@@ -172,6 +173,9 @@ async fn place(
 /// Closes the last batch, lets the window pass, and waits until every batch is final.
 async fn settle(api: &Api, chain: &DevChain, running: &Running) -> Result<Vec<BatchView>, Failure> {
     running.grid.do_send(Arrived(quorate_grid::Input::CloseBatch));
+    // A batch with a vote that was never revealed waits until nothing can be said about it on chain.
+    let quiet = chain.settlement.chain().warp(2 * SLACK_S).await;
+    quiet.map_err(|error| crate::failure::chain(&error))?;
     wait_for(api, "committed", |batch| batch.state != "closed").await?;
     let warped = chain.settlement.chain().warp(WINDOW_S + 60).await;
     warped.map_err(|error| crate::failure::chain(&error))?;

@@ -5,6 +5,10 @@ use crate::messages::Word as _;
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
+/// Seconds after a reveal deadline before a batch may say on chain that a vote was never revealed: a
+/// chain's finality and a retry. The contract's benches hold a scheduler to it.
+pub const SLACK_S: u64 = 15 * 60;
+
 /// A committed batch, opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -95,6 +95,12 @@ pub const KEYS: &[Key] = &[
         default: "120",
         help: "Seconds a worker has to reveal once the set is frozen.",
     },
+    Key {
+        name: "grid.hear_s",
+        default: "30",
+        help: "Seconds after a reveal deadline until the chain has surely told what was said by then. \
+               Above the chain's finality, if `chain.finality` waits for it.",
+    },
     Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
     Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
     Key {
@@ -228,6 +234,7 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
     Ok(Policy {
         lease_ms: layers.number("grid.lease_ms", 0, 3_600_000)?,
         reveal_s: layers.number("grid.reveal_s", 1, 86_400)?,
+        hear_s: layers.number("grid.hear_s", 0, 86_400)?,
         batch_tasks: number32(layers, "batch.tasks", 1)?.min(65_536),
         batch_ms: layers.number("batch.age_s", 1, 86_400)? * 1000,
         ..Policy::default()

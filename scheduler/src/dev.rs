@@ -204,6 +204,8 @@ pub fn config(data: &Path) -> Config {
     config.chain = ChainAt::Embedded;
     config.quic_listen = ([127, 0, 0, 1], 0).into();
     config.http_listen = ([127, 0, 0, 1], 0).into();
+    // Blocks are made and read at once here.
+    config.policy.hear_s = 2;
     config
 }
 

@@ -9,10 +9,11 @@ mod follower;
 
 use crate::abi::Settlement as Abi;
 use alloy::primitives::{Address, B256, Log};
-use alloy::sol_types::SolEventInterface;
+use alloy::sol_types::{SolCall as _, SolEventInterface};
 use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, DealSlot, PoolId, WorkerIdx};
-use quorate_common::messages::Header;
+use quorate_common::keys::Signature;
+use quorate_common::messages::{Header, Reveal};
 use quorate_common::terms::DealTerms;
 use serde::{Deserialize, Serialize};
 
@@ -262,6 +263,44 @@ pub struct Forced {
     pub after: B256,
     /// The arguments of the call that made it.
     pub entry: Vec<u8>,
+}
+
+/// A vote that was said on chain, as it was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForcedVote {
+    /// The vote.
+    pub reveal: Reveal,
+    /// Its place in the signed frame.
+    pub index: u32,
+    /// Messages in the frame.
+    pub count: u32,
+    /// From the vote to the frame's root.
+    pub path: Vec<B256>,
+    /// Over the frame.
+    pub signature: Signature,
+}
+
+impl Forced {
+    /// The vote it is, if it is one.
+    pub fn vote(&self) -> Option<ForcedVote> {
+        const VOTE: u8 = 1;
+        if self.kind != VOTE {
+            return None;
+        }
+        let call = Abi::forceVoteCall::abi_decode_raw(&self.entry).ok()?;
+        let Abi::Reveal { poolId, taskId, attempt, commitSetRoot, resultDigest, salt } = call.vote;
+        let reveal = Reveal {
+            pool: PoolId(poolId),
+            task_id: taskId,
+            attempt,
+            set_root: commitSetRoot,
+            digest: resultDigest,
+            salt,
+        };
+        let (index, count, path) = (call.frameIndex, call.frameCount, call.path);
+        let signature = Signature { r: call.r, vs: call.vs };
+        Some(ForcedVote { reveal, index, count, path, signature })
+    }
 }
 
 impl ChainEvent {

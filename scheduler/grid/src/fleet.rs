@@ -137,6 +137,12 @@ impl Fleet {
         self.by_session.get(&session).copied()
     }
 
+    /// The worker that votes with this key. Looks at all of them: nothing that happens often asks.
+    pub fn by_vote_key(&self, vote_key: Address) -> Option<WorkerIdx> {
+        let mut members = self.members.iter();
+        members.find(|(_, member)| member.vote_key == vote_key).map(|(worker, _)| *worker)
+    }
+
     /// The worker's connection.
     pub fn session(&self, worker: WorkerIdx) -> Option<SessionId> {
         Some(self.members.get(&worker)?.link.as_ref()?.session)

@@ -208,6 +208,7 @@ impl Grid {
                 self.record(Record::Stake { worker, stake, exiting });
             }
             ChainInput::Deal { opened, ready } => self.on_deal(now, opened, ready),
+            ChainInput::Forced(vote) => self.on_forced(now, *vote),
             ChainInput::Cursor { block, hash } => {
                 self.record(Record::Cursor { block, hash });
             }
@@ -229,14 +230,16 @@ impl Grid {
     pub(crate) fn watch_deal(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
         if !deal.finished() {
-            let in_ms = deal.terms.deadline.saturating_sub(now.unix_s()).saturating_mul(1000);
+            // What was said on chain by the deadline must be heard before silence is judged.
+            let over = deal.terms.deadline.saturating_add(self.policy.hear_s);
+            let in_ms = over.saturating_sub(now.unix_s()).saturating_mul(1000);
             self.deadlines.set(now.mono_ms.saturating_add(in_ms), Deadline::Deal(slot));
         }
     }
 
     fn on_deal_over(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
-        if now.unix_s() < deal.terms.deadline {
+        if now.unix_s() < deal.terms.deadline.saturating_add(self.policy.hear_s) {
             // The wall clock was set back: the deal ends by it, not by ours.
             self.watch_deal(now, slot);
             return;

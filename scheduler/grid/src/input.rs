@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256};
 use quorate_common::{
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
-    messages::ReqOrder,
+    messages::{ReqOrder, Reveal},
     wire::{GaveUp, Inline},
 };
 
@@ -111,6 +111,8 @@ pub enum ChainInput {
         /// Whether module and bag are here and fit.
         ready: bool,
     },
+    /// A vote that a worker said on chain, because it was not heard otherwise.
+    Forced(Box<ForcedVote>),
     /// Everything up to this block was told.
     Cursor {
         /// Its number.
@@ -118,6 +120,19 @@ pub enum ChainInput {
         /// Its hash.
         hash: B256,
     },
+}
+
+/// A vote from the chain, its frame's signature checked.
+#[derive(Clone, Debug)]
+pub struct ForcedVote {
+    /// The vote.
+    pub reveal: Reveal,
+    /// Who signed it.
+    pub signer: Address,
+    /// Its place in the signed frame.
+    pub proof: FrameProof,
+    /// Unix seconds of its block.
+    pub at_unix_s: u64,
 }
 
 /// A verified frame of votes.

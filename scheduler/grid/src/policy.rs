@@ -29,6 +29,9 @@ pub struct Policy {
     pub lease_ms: u64,
     /// How long a worker has to reveal once the set is frozen, in seconds.
     pub reveal_s: u64,
+    /// How long after a reveal deadline silence is taken for silence, in seconds: as long as it takes
+    /// to hear what was said on the chain until then.
+    pub hear_s: u64,
     /// How long a backer has to send the winning bytes before the next is asked, in milliseconds.
     pub fetch_ms: u64,
     /// A batch closes with this many tasks.
@@ -53,6 +56,8 @@ impl Default for Policy {
             // A worker that restarts, or roams to another network, is back well within two minutes;
             // only a task whose worker left waits this long.
             reveal_s: 120,
+            // A chain that is read as soon as a block is made; see the scheduler's settings for others.
+            hear_s: 0,
             // 16 MiB at 10 Mbit/s.
             fetch_ms: 15_000,
             // settlement.md 2.7: 512 tasks or ten minutes.

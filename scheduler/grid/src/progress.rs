@@ -21,6 +21,10 @@ use std::ops::Bound;
 /// Seconds a task must still have before its deal ends, to be worth a replica.
 const TAIL_S: u64 = 2;
 
+/// Seconds a set must leave its workers to reveal, or it is not frozen any more before the deal ends:
+/// who is away for a moment must not lose its stake for that.
+const REVEAL_LEAST_S: u64 = 5;
+
 /// What a task waits for.
 enum Next {
     /// Someone still runs it, or has still to reveal.
@@ -81,10 +85,14 @@ impl Grid {
 
     fn freeze(&mut self, now: Now, key: TaskKey) {
         let deal_end = self.durable.deals[&key.deal].terms.deadline;
+        if now.unix_s() + REVEAL_LEAST_S > deal_end {
+            // Nobody is judged for a set that was never frozen.
+            return self.settle(now, key, Outcome::Expired, None);
+        }
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
         self.record(Record::Frozen { task: key, reveal_deadline });
         self.wanting.remove(&key);
-        self.watch(key, now, reveal_deadline, Deadline::Reveal(key));
+        self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         let waiting = |r: &&Replica| matches!(r.state, ReplicaState::Committed(_));
         let workers: Vec<WorkerIdx> =
@@ -146,9 +154,9 @@ impl Grid {
             .replicas
             .iter()
             .filter_map(due)
-            .partition(|(_, deadline)| *deadline < now.unix_s());
+            .partition(|(_, deadline)| *deadline + self.policy.hear_s < now.unix_s());
         for (_, deadline) in early {
-            self.watch(key, now, deadline, Deadline::Reveal(key));
+            self.watch(key, now, deadline + self.policy.hear_s, Deadline::Reveal(key));
         }
         let any = !late.is_empty();
         for (worker, _) in late {

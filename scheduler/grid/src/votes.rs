@@ -4,7 +4,7 @@
 use crate::{
     effect::{Effect, ToSession},
     grid::Grid,
-    input::{CommitVote, RevealVote, SessionId, SignedVotes},
+    input::{CommitVote, ForcedVote, RevealVote, SessionId, SignedVotes},
     record::Record,
     task::{Open, ReplicaState, Task},
 };
@@ -13,6 +13,7 @@ use quorate_common::{
     clock::Now,
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
+    messages::Message as _,
     wire::{CommitAckItem, RevealAckItem},
 };
 
@@ -106,9 +107,54 @@ impl Grid {
         self.effect(Effect::Send(session, ToSession::CommitAck(item)));
     }
 
+    /// A reveal that came by the chain counts like any other, by the time of its block.
+    pub(crate) fn on_forced(&mut self, now: Now, forced: ForcedVote) {
+        let ForcedVote { reveal, signer, proof, at_unix_s } = forced;
+        let Some(worker) = self.durable.fleet.by_vote_key(signer) else { return };
+        let Some(task) = self.silent_task(reveal.task_id, worker) else { return };
+        let vote = RevealVote {
+            task,
+            attempt: reveal.attempt,
+            set_root: reveal.set_root,
+            digest: Digest::from(reveal.digest),
+            salt: reveal.salt,
+            vote_hash: reveal.struct_hash(),
+            inline: None,
+            proof,
+        };
+        let session = self.durable.fleet.session(worker);
+        self.take_reveal(now, at_unix_s, session, worker, vote);
+    }
+
+    /// The task of this id that waits for the worker's reveal.
+    fn silent_task(&self, task_id: B256, worker: WorkerIdx) -> Option<TaskKey> {
+        let waits = |task: &Task| {
+            let replica = task.open().and_then(|open| open.replica(worker));
+            replica.is_some_and(|replica| matches!(replica.state, ReplicaState::Committed(_)))
+        };
+        self.durable.deals.values().find_map(|deal| {
+            let tasks = deal.tasks.iter().zip(0_u32..);
+            let mut silent = tasks.filter(|(task, _)| waits(task)).map(|(_, idx)| idx);
+            let idx = silent.find(|idx| deal.id.task_id(*idx) == task_id)?;
+            Some(TaskKey { deal: deal.slot, idx })
+        })
+    }
+
     fn on_reveal(&mut self, now: Now, session: SessionId, worker: WorkerIdx, vote: RevealVote) {
+        self.take_reveal(now, now.unix_s(), Some(session), worker, vote);
+    }
+
+    /// Takes a reveal that was said at `at_unix_s`, and answers where the worker can be reached.
+    fn take_reveal(
+        &mut self,
+        now: Now,
+        at_unix_s: u64,
+        session: Option<SessionId>,
+        worker: WorkerIdx,
+        vote: RevealVote,
+    ) {
         let (task, attempt, vote_hash) = (vote.task, vote.attempt, vote.vote_hash);
-        match self.judge_reveal(now, worker, &vote) {
+        match self.judge_reveal(at_unix_s, worker, &vote) {
             Verdict::Accept => {
                 let seq = self.durable.seq + 1;
                 let inline = vote.inline.filter(|_| !self.has_bytes(task, vote.digest));
@@ -130,13 +176,15 @@ impl Grid {
                 self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, seq });
             }
             Verdict::Cancel => {
-                self.effect(Effect::Send(session, ToSession::Cancel(task, attempt)));
+                if let Some(session) = session {
+                    self.effect(Effect::Send(session, ToSession::Cancel(task, attempt)));
+                }
             }
             Verdict::Ignore => {}
         }
     }
 
-    fn judge_reveal(&self, now: Now, worker: WorkerIdx, vote: &RevealVote) -> Verdict {
+    fn judge_reveal(&self, at_unix_s: u64, worker: WorkerIdx, vote: &RevealVote) -> Verdict {
         let open = match self.task(vote.task) {
             Some(Task::Open(open)) => open,
             Some(Task::Done(_)) => return Verdict::Cancel,
@@ -151,7 +199,7 @@ impl Grid {
             ReplicaState::Missed(_) => Verdict::Cancel,
             ReplicaState::Committed(known) => {
                 let opens = self.opens(vote, worker, known.commitment);
-                let in_time = now.unix_s() <= set.reveal_deadline;
+                let in_time = at_unix_s <= set.reveal_deadline;
                 let fits = vote.attempt == replica.attempt && vote.set_root == set.root;
                 if opens && in_time && fits { Verdict::Accept } else { Verdict::Ignore }
             }
@@ -176,7 +224,8 @@ impl Grid {
         open.is_some_and(|open| open.stored.contains(&digest))
     }
 
-    fn ack_reveal(&mut self, session: SessionId, item: RevealAckItem) {
+    fn ack_reveal(&mut self, session: Option<SessionId>, item: RevealAckItem) {
+        let Some(session) = session else { return };
         self.effect(Effect::Send(session, ToSession::RevealAck(item)));
     }
 }

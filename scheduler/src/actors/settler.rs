@@ -14,19 +14,26 @@ use crate::{
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use quorate_chain::{
     error::SettleError,
-    events::{ChainEvent, DealOpened, Follower},
+    events::{ChainEvent, DealOpened, Follower, Forced},
     outbox::{Call, Outbox, Receipt},
     settlement::{Orders, PoolView, Settlement, Signed},
 };
 use quorate_common::{
     B256,
-    anchor::Opening,
+    anchor::{Opening, SLACK_S},
+    frame,
     ids::WorkerIdx,
     keys::Signature,
     messages::{Header, Message as _, ReqOrder},
     report::Chain as Report,
 };
-use quorate_grid::{Input, deal::Opened, evidence::BatchFile, input::ChainInput};
+use quorate_grid::{
+    Input,
+    deal::Opened,
+    evidence::BatchFile,
+    input::{ChainInput, ForcedVote},
+    task::FrameProof,
+};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc};
 
@@ -239,6 +246,7 @@ async fn hear(parts: &Parts, event: ChainEvent) {
             stake(parts, worker).await;
         }
         ChainEvent::DealOpened(deal) if deal.terms.pool == pool => deal_opened(parts, *deal),
+        ChainEvent::Forced(forced) if forced.pool == pool => force(parts, &forced),
         ChainEvent::BatchCommitted { header, opening } if header.pool == pool => {
             batch_committed(parts, &header, &opening);
         }
@@ -258,6 +266,20 @@ async fn stake(parts: &Parts, worker: WorkerIdx) {
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// A vote that was said on chain is the grid's to judge, once its signer is known.
+fn force(parts: &Parts, forced: &Forced) {
+    let Some(vote) = forced.vote() else { return };
+    let hash = vote.reveal.struct_hash();
+    let separator = &parts.shared.separator;
+    let (index, count, signature) = (vote.index, vote.count, vote.signature);
+    let signer = frame::signer_of_one(separator, hash, index, count, &vote.path, &signature);
+    let Some(signer) = signer else { return };
+    let proof = FrameProof { index, count, path: vote.path, signature };
+    let (reveal, at_unix_s) = (vote.reveal, forced.at);
+    let vote = ForcedVote { reveal, signer, proof, at_unix_s };
+    parts.tell(Input::Chain(ChainInput::Forced(Box::new(vote))));
 }
 
 /// Work for this pool, whoever brought the orders together. Tasks of a later deal of a request are
@@ -308,14 +330,36 @@ async fn commit_one(parts: &Parts, seal: SealBatch) {
     // The fence comes first: a scheduler on an old disk must not sign a second history.
     let there = until_known(parts, &seal.header).await;
     let header = seal.header.clone();
+    let silent_until = silent_until(&seal.file);
     let own = parts.clone();
     // A large batch takes a second, and orders must not wait for it.
     let sealed = tokio::task::spawn_blocking(move || check_and_seal(&own, seal)).await;
     let signature = sealed.unwrap_or_else(|error| die("sealing a batch", &error));
     if !there {
+        wait_out(parts, silent_until).await;
         send_batch(parts, &header, &signature).await;
     }
     parts.tell(Input::Committed { index: header.index });
+}
+
+/// The latest time until which a vote that the batch shows as never revealed could have been said on
+/// chain, if it shows one; the contract allows no earlier commit.
+fn silent_until(file: &BatchFile) -> Option<u64> {
+    let silent = file.tasks.iter().flat_map(|task| {
+        let votes = task.votes.iter().filter(|vote| vote.digest.is_zero());
+        votes.filter_map(|vote| task.sets.get(usize::from(vote.attempt)))
+    });
+    silent.map(|set| set.reveal_deadline + SLACK_S).max()
+}
+
+/// Waits until the chain's clock is surely past `until`.
+async fn wait_out(parts: &Parts, until: Option<u64>) {
+    /// A block's time may lag behind ours.
+    const LAG_S: u64 = 60;
+    let Some(until) = until else { return };
+    while parts.shared.now().unix_s() < until + LAG_S {
+        tokio::time::sleep(RETRY).await;
+    }
 }
 
 /// Signs a batch and keeps its evidence, if the watcher's own code finds nothing wrong with it.

@@ -745,3 +745,34 @@ fn strangers_and_double_connections_are_shown_the_door() {
     );
     assert!(world.grid.worker(WorkerIdx(1)).unwrap().connected);
 }
+
+#[test]
+fn a_vote_said_on_chain_counts_by_the_time_of_its_block() {
+    for (late_s, end) in [
+        (
+            0,
+            "worker-1 < ack reveal deal-0/0 #2
+             worker-1 < fetch deal-0/0 right
+             worker-1 < fetch deal-0/0 right
+             worker-1 < settled deal-0/0: +990 -0 score 0
+             deal-0/0 consensus on right: 1 replicas, 0 dissents",
+        ),
+        (
+            1,
+            "worker-1 < settled deal-0/0: +0 -300 score 0
+             deal-0/0 no quorum: 1 replicas, 1 dissents",
+        ),
+    ] {
+        let policy = Policy { hear_s: 30, ..Policy::default() };
+        let mut world = World::with(policy).workers(&[Honest]);
+        world.deal(Asks { trust: 1, replicas: 1, ..Asks::default() });
+        let (session, votes) = world.run_until_reveal();
+        let deadline = world.now.unix_s() + policy.reveal_s;
+        // The deadline is over, and nobody is judged yet.
+        world.pass_quietly_ms((policy.reveal_s + 10) * 1_000);
+        world.take_trace();
+        world.force(session, votes, deadline + late_s);
+        world.pass_ms(30_000);
+        check(&mut world, end);
+    }
+}

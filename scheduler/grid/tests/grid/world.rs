@@ -9,7 +9,7 @@ use quorate_common::{
     frame::{self, FrameTree},
     ids::{DealSlot, PoolId, TaskKey, WorkerIdx},
     keys::VoteKey,
-    messages::{Domain, Header, Message as _, PoolOrder, ReqOrder, Separator},
+    messages::{Domain, Header, Message as _, PoolOrder, ReqOrder, Reveal, Separator},
     terms::DealTerms,
     wire::{self, ToScheduler, Votes},
 };
@@ -19,7 +19,7 @@ use quorate_grid::{
     deal::Opened,
     effect::ToSession,
     evidence::{BatchFile, Receipt, Seal},
-    input::{ChainInput, CommitVote, RevealVote, SessionId, SignedVotes},
+    input::{ChainInput, CommitVote, ForcedVote, RevealVote, SessionId, SignedVotes},
     ledger::BatchState,
     poco::Outcome,
     policy::{Genesis, Policy},
@@ -380,6 +380,43 @@ impl World {
             ToScheduler::GaveUp(gave_up) => self.input(Input::GaveUp(session, gave_up)),
             ToScheduler::Slots(slots) => self.input(Input::Slots(session, slots)),
             ToScheduler::Heartbeat => {}
+        }
+    }
+
+    /// Runs until a worker would reveal, and keeps what it says from the scheduler.
+    pub(crate) fn run_until_reveal(&mut self) -> (SessionId, Votes) {
+        loop {
+            while let Some((session, message)) = self.down.pop_front() {
+                self.deliver_down(session, &message);
+            }
+            let fakes: Vec<u32> = self.fakes.keys().copied().collect();
+            for idx in fakes {
+                self.collect(idx);
+            }
+            match self.up.pop_front().expect("somebody reveals") {
+                (session, ToScheduler::Votes(votes)) if !votes.reveals.is_empty() => {
+                    return (session, votes);
+                }
+                (session, message) => self.deliver_up(session, message),
+            }
+        }
+    }
+
+    /// The reveals of a frame, as if its worker had said them on chain at `at_unix_s`.
+    pub(crate) fn force(&mut self, session: SessionId, votes: Votes, at_unix_s: u64) {
+        let signer = self.fakes[&self.fake_of(session).unwrap()].key.address();
+        let signed = self.open_frame(session, votes).unwrap();
+        for vote in signed.reveals {
+            let reveal = Reveal {
+                pool: self.genesis.pool,
+                task_id: self.grid.deals()[&vote.task.deal].id.task_id(vote.task.idx),
+                attempt: vote.attempt,
+                set_root: vote.set_root,
+                digest: vote.digest.word(),
+                salt: vote.salt,
+            };
+            let forced = ForcedVote { reveal, signer, proof: vote.proof, at_unix_s };
+            self.input(Input::Chain(ChainInput::Forced(Box::new(forced))));
         }
     }
 
