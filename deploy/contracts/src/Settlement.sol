@@ -366,9 +366,14 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ISettlement
-    function poolKeys(uint32 poolId) external view returns (address signer, address operator) {
+    function poolKeys(uint32 poolId)
+        external
+        view
+        returns (address signer, address operator, bool open)
+    {
         Pool storage pool = _pool(poolId);
-        return (pool.signer, pool.operator);
+        open = pool.state == LIVE && pool.exitAt == 0 && pool.deals < TREE_HALF;
+        return (pool.signer, pool.operator, open);
     }
 
     // -----------------------------------------------------------------------------------------
