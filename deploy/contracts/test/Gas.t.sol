@@ -99,7 +99,6 @@ contract GasTest is Fixture {
         finalizeLast("finalize steady");
         claim(good, 1026, "claim steady");
         royalties(deal, 1026, "claimRoyalties first");
-        refund(deal, 1026);
         collect(1026, "collectFees first");
         grid.settle(deal, list(good, bad), list());
         finalizeAll();
@@ -107,6 +106,7 @@ contract GasTest is Fixture {
         collect(1027, "collectFees steady");
         claimMany(1027);
         restake(deal);
+        refund(deal, 1028);
     }
 
     function test_gas_inbox() public {

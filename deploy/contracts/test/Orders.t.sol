@@ -187,10 +187,14 @@ contract OrdersTest is Fixture {
                 ISettlement.PoolExiting.selector, second, block.timestamp + WINDOW + 7 days
             )
         );
+        vm.assertEq(volume(m), 0, "nothing can be matched");
+        vm.expectRevert(abi.encodeWithSelector(IMarket.PoolClosed.selector, second));
+        market.checkMatch(m, stranger);
         m = full();
         vm.prank(escape);
         settlement.abandon(poolId);
         refused(m, abi.encodeWithSelector(ISettlement.PoolDead.selector, poolId, 1));
+        vm.assertEq(volume(m), 0, "nothing can be matched");
     }
 
     // ---- restrictions: ten positions, each by id and by group ----

@@ -65,18 +65,18 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one commitment");
     }
 
-    function test_ids() public view {
+    function test_deal_and_task_ids() public view {
         string memory json = read("eip712.json");
         uint256 i;
-        for (; vm.keyExistsJson(json, item(".ids", i)); i++) {
-            string memory at = item(".ids", i);
+        for (; vm.keyExistsJson(json, item(".deals", i)); i++) {
+            string memory at = item(".deals", i);
             string memory f = string.concat(at, ".");
             bytes32 dealId = terms(json, string.concat(at, ".terms."));
             same(json, at, ".dealId", dealId);
             bytes32 taskId = Messages.taskId(dealId, uint32(num(json, f, "taskIdx")));
             same(json, at, ".taskId", taskId);
         }
-        vm.assertGe(i, 1, "at least one id");
+        vm.assertGe(i, 1, "at least one deal");
     }
 
     function test_frame() public view {

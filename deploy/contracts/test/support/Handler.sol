@@ -3,6 +3,7 @@ pragma solidity 0.8.34;
 
 import {IMarket} from "../../src/IMarket.sol";
 import {
+    Anchor,
     Deal,
     DealAccount,
     DealTerms,
@@ -160,8 +161,9 @@ contract Handler is Fixture {
         if (pool.head == pool.finalized || index % 4 != 0) return;
         index = bound(index, pool.finalized + 1, pool.head);
         uint256 had = settlement.freeOf(LIAR) + token.balanceOf(LIAR);
+        uint32 poolId = liar.poolId();
         vm.prank(court);
-        settlement.convict(liar.poolId(), uint32(index));
+        settlement.convict(poolId, uint32(index));
         liar.drop(uint64(index));
         vm.assertEq(settlement.freeOf(LIAR) + token.balanceOf(LIAR), had, "a liar gains nothing");
         vm.assertEq(settlement.poolOf(liar.poolId()).head, index - 1, "dropped");
@@ -170,8 +172,9 @@ contract Handler is Fixture {
     /// The honest pool's operator may die, too: it has neglected something.
     function die(uint256 seed) external {
         if (dead(honest.poolId()) || seed % 16 != 0) return;
+        uint32 poolId = honest.poolId();
         vm.prank(escape);
-        settlement.abandon(honest.poolId());
+        settlement.abandon(poolId);
     }
 
     function collectFees(uint64 index, bool lying) external {
@@ -452,10 +455,9 @@ contract Handler is Fixture {
         Seat memory seat = settlement.seatOf(poolId, worker);
         bool lying = poolId == liar.poolId();
         if (!lying && seat.stake == account.cumSlashed - seat.slashed) return; // nothing is left
+        (Anchor memory anchor, Opening memory next) = (grid.anchorAt(newest), grid.nextOpening());
         vm.prank(settlement.workerOf(worker).owner);
-        try settlement.unstake(
-            poolId, worker, account, path, grid.anchorAt(newest), grid.nextOpening()
-        ) {
+        try settlement.unstake(poolId, worker, account, path, anchor, next) {
             bool all = settlement.seatOf(poolId, worker).stake == 0;
             vm.assertTrue(lying || all, "the honest pool frees it all");
         } catch {
