@@ -44,10 +44,12 @@ library Paths {
     {
         assembly ("memory-safe") {
             node := leaf
-            for { let i := 0 } lt(i, depth) { i := add(i, 1) } {
-                let sibling := calldataload(add(path, shl(5, i)))
-                if iszero(sibling) { sibling := mload(add(table, shl(5, i))) }
-                let side := shl(5, and(index, 1))
+            index := shl(5, index)
+            for { let end := add(path, shl(5, depth)) } lt(path, end) { path := add(path, 0x20) } {
+                let sibling := calldataload(path)
+                if iszero(sibling) { sibling := mload(table) }
+                table := add(table, 0x20)
+                let side := and(index, 0x20)
                 mstore(side, node)
                 mstore(xor(side, 0x20), sibling)
                 node := keccak256(0x00, 0x40)
@@ -68,10 +70,12 @@ library Paths {
         assembly ("memory-safe") {
             before := leafBefore
             later := leafAfter
-            for { let i := 0 } lt(i, depth) { i := add(i, 1) } {
-                let sibling := calldataload(add(path, shl(5, i)))
-                if iszero(sibling) { sibling := mload(add(table, shl(5, i))) }
-                let side := shl(5, and(index, 1))
+            index := shl(5, index)
+            for { let end := add(path, shl(5, depth)) } lt(path, end) { path := add(path, 0x20) } {
+                let sibling := calldataload(path)
+                if iszero(sibling) { sibling := mload(table) }
+                table := add(table, 0x20)
+                let side := and(index, 0x20)
                 mstore(xor(side, 0x20), sibling)
                 mstore(side, before)
                 before := keccak256(0x00, 0x40)
@@ -90,11 +94,13 @@ library Paths {
     {
         assembly ("memory-safe") {
             node := leaf
-            let depth := mload(path)
-            for { let i := 0 } lt(i, depth) { i := add(i, 1) } {
-                let sibling := mload(add(path, shl(5, add(i, 1))))
-                if iszero(sibling) { sibling := mload(add(table, shl(5, i))) }
-                let side := shl(5, and(index, 1))
+            index := shl(5, index)
+            let end := add(add(path, 0x20), shl(5, mload(path)))
+            for { path := add(path, 0x20) } lt(path, end) { path := add(path, 0x20) } {
+                let sibling := mload(path)
+                if iszero(sibling) { sibling := mload(table) }
+                table := add(table, 0x20)
+                let side := and(index, 0x20)
                 mstore(side, node)
                 mstore(xor(side, 0x20), sibling)
                 node := keccak256(0x00, 0x40)

@@ -88,9 +88,12 @@ library Poco {
     /// @notice floor(log2(weight)), from 1 to 30.
     function log(uint256 score) internal pure returns (uint256 n) {
         unchecked {
-            for (uint256 w = weight(score) >> 1; w != 0; w >>= 1) {
-                n++;
-            }
+            uint256 w = weight(score);
+            if (w >= 1 << 16) (w, n) = (w >> 16, 16);
+            if (w >= 1 << 8) (w, n) = (w >> 8, n + 8);
+            if (w >= 1 << 4) (w, n) = (w >> 4, n + 4);
+            if (w >= 1 << 2) (w, n) = (w >> 2, n + 2);
+            if (w >= 1 << 1) n++;
         }
     }
 
