@@ -110,18 +110,21 @@ library Paths {
     }
 
     /// @notice Root of a commit set's tree (depth 4) over the first `n` of `leaves`.
-    /// @param leaves At most fifteen; the rest of the tree is empty.
-    function setRoot(bytes32[] memory leaves, uint256 n) internal pure returns (bytes32 node) {
+    /// @param leaves At most sixteen; the rest of the tree is empty.
+    function setRoot(Empties table, bytes32[] memory leaves, uint256 n)
+        internal
+        pure
+        returns (bytes32 node)
+    {
         assembly ("memory-safe") {
-            // Sixteen words past the free memory pointer, not kept.
+            // Rows of shrinking length, one over the other, past the free memory pointer.
             let row := mload(0x40)
-            for { let i := 0 } lt(i, 16) { i := add(i, 1) } {
-                let leaf := 0
-                if lt(i, n) { leaf := mload(add(leaves, shl(5, add(i, 1)))) }
-                mstore(add(row, shl(5, i)), leaf)
-            }
-            for { let size := 8 } gt(size, 0) { size := shr(1, size) } {
-                for { let i := 0 } lt(i, size) { i := add(i, 1) } {
+            mcopy(row, add(leaves, 0x20), shl(5, n))
+            for { let height := 0 } lt(height, 4) { height := add(height, 1) } {
+                // An odd row ends in an empty subtree.
+                mstore(add(row, shl(5, n)), mload(add(table, shl(5, height))))
+                n := shr(1, add(n, 1))
+                for { let i := 0 } lt(i, n) { i := add(i, 1) } {
                     mstore(add(row, shl(5, i)), keccak256(add(row, shl(6, i)), 0x40))
                 }
             }

@@ -21,8 +21,9 @@ contract PocoTest {
     }
 
     function test_the_example_of_the_rules() public pure {
-        Poco.Ballot[] memory all = new Poco.Ballot[](3);
-        (all[0], all[1], all[2]) = (Poco.Ballot(A, 12), Poco.Ballot(B, 100), Poco.Ballot(B, 300));
+        Poco.Ballots memory all = _alike(3, B, 12);
+        all.digests[0] = A;
+        (all.scores[1], all.scores[2]) = (100, 300);
         uint256[3] memory groups = [uint256(3), 32, 3168];
         uint256[3] memory totals = [uint256(4), 36, 3172];
         for (uint256 n = 1; n <= 3; n++) {
@@ -37,7 +38,7 @@ contract PocoTest {
         uint32[2] memory trusts = [uint32(5), 100];
         uint256[2] memory needed = [uint256(3), 7];
         for (uint256 i = 0; i < 2; i++) {
-            Poco.Ballot[] memory all = _alike(needed[i], A, 0);
+            Poco.Ballots memory all = _alike(needed[i], A, 0);
             vm.assertTrue(Poco.isDecided(Poco.tally(all), trusts[i]), "enough");
             all = _alike(needed[i] - 1, A, 0);
             vm.assertFalse(Poco.isDecided(Poco.tally(all), trusts[i]), "one too few");
@@ -45,9 +46,9 @@ contract PocoTest {
     }
 
     function test_saturated_groups_do_not_both_win() public pure {
-        Poco.Ballot[] memory all = _alike(14, A, type(uint32).max);
+        Poco.Ballots memory all = _alike(14, A, type(uint32).max);
         for (uint256 i = 7; i < 14; i++) {
-            all[i].digest = B;
+            all.digests[i] = B;
         }
         Poco.Tally memory t = Poco.tally(all);
         vm.assertEq(t.groups[0], type(uint128).max, "saturated");
@@ -56,8 +57,8 @@ contract PocoTest {
     }
 
     function test_at_trust_one_any_vote_counts_and_none_does_not() public pure {
-        Poco.Ballot[] memory all = _alike(3, A, 0);
-        all[2].digest = B;
+        Poco.Ballots memory all = _alike(3, A, 0);
+        all.digests[2] = B;
         for (uint256 trust = 0; trust < 2; trust++) {
             vm.assertTrue(Poco.holds(Poco.tally(all), B, trust), "voted for");
             vm.assertFalse(Poco.holds(Poco.tally(all), bytes32("C"), trust), "not voted for");
@@ -74,14 +75,14 @@ contract PocoTest {
     ) public pure {
         Poco.Terms memory terms =
             Poco.Terms(price, royalty, ratios % 101, uint256(ratios) * 7 % 101, 5);
-        Poco.Ballot[] memory all = _random(seed);
+        Poco.Ballots memory all = _random(seed);
         Poco.Judgement memory j = Poco.judge(terms, bytes32(seed % 4), all);
         uint256 out = j.payout + j.fees + j.royalties + j.refunded;
         vm.assertEq(out, uint256(price) + royalty + j.slashed, "conservation");
         (uint256 earned, uint256 slashed) = (0, 0);
-        for (uint256 i = 0; i < all.length; i++) {
-            earned += j.verdicts[i].earned;
-            slashed += j.verdicts[i].slashed;
+        for (uint256 i = 0; i < all.digests.length; i++) {
+            earned += j.earned[i];
+            if (j.lost[i]) slashed += j.stake;
         }
         vm.assertEq(earned, j.payout, "payout");
         vm.assertEq(slashed, j.slashed, "slashed");
@@ -96,42 +97,43 @@ contract PocoTest {
     {
         Poco.Terms memory terms =
             Poco.Terms(price, 7, ratios % 101, uint256(ratios) * 7 % 101, 1 + seed % 300);
-        Poco.Ballot[] memory all = _random(seed);
+        Poco.Ballots memory all = _random(seed);
         bytes32 winner = bytes32(seed % 4);
         Poco.Judgement memory j = Poco.judge(terms, winner, all);
         (uint256 winners, uint256 losers, uint256 logs) = (0, 0, 0);
-        for (uint256 i = 0; i < all.length; i++) {
-            if (all[i].digest == 0 || (winner != 0 && all[i].digest != winner)) losers++;
-            else if (winner != 0) (winners, logs) = (winners + 1, logs + _log(all[i].score));
+        for (uint256 i = 0; i < all.digests.length; i++) {
+            if (all.digests[i] == 0 || (winner != 0 && all.digests[i] != winner)) losers++;
+            else if (winner != 0) (winners, logs) = (winners + 1, logs + _log(all.scores[i]));
         }
         uint256 stake = uint256(price) * terms.stakeRatio / 100;
         uint256 reward = winner == 0 ? 0 : price + losers * stake;
         vm.assertEq(j.reward, reward, "reward");
+        vm.assertEq(j.stake, stake, "stake");
         vm.assertEq(j.refunded, winner == 0 ? uint256(price) + 7 + losers * stake : 0, "refunded");
         uint256 shared = reward * (100 - terms.schedulerRatio) / 100;
-        for (uint256 i = 0; i < all.length; i++) {
-            (uint256 score, uint256 earned) = (all[i].score, 0);
-            bool loses = all[i].digest == 0 || (winner != 0 && all[i].digest != winner);
+        for (uint256 i = 0; i < all.digests.length; i++) {
+            (uint256 score, uint256 earned) = (all.scores[i], 0);
+            bool loses = all.digests[i] == 0 || (winner != 0 && all.digests[i] != winner);
             if (loses) {
                 score = score * 2 / 3;
             } else if (winner != 0) {
                 earned = shared * _log(score) / logs;
                 if (winners > 1 && score < type(uint32).max) score++;
             }
-            vm.assertEq(j.verdicts[i].earned, earned, "earned");
-            vm.assertEq(j.verdicts[i].score, score, "score");
-            vm.assertEq(j.verdicts[i].slashed, loses ? stake : 0, "slash");
+            vm.assertEq(j.earned[i], earned, "earned");
+            vm.assertEq(j.scores[i], score, "score");
+            vm.assertTrue(j.lost[i] == loses, "lost");
         }
         _checkDecision(all, winner, terms.trust);
     }
 
-    function _checkDecision(Poco.Ballot[] memory all, bytes32 winner, uint256 trust) private pure {
+    function _checkDecision(Poco.Ballots memory all, bytes32 winner, uint256 trust) private pure {
         (uint256 total, uint256 mine) = (1, 0);
         for (uint256 d = 1; d < 4; d++) {
             (uint256 group, bool any) = (1, false);
-            for (uint256 i = 0; i < all.length; i++) {
-                if (uint256(all[i].digest) != d) continue;
-                (group, any) = (group * _weight(all[i].score), true);
+            for (uint256 i = 0; i < all.digests.length; i++) {
+                if (uint256(all.digests[i]) != d) continue;
+                (group, any) = (group * _weight(all.scores[i]), true);
                 if (group > type(uint128).max) group = type(uint128).max;
             }
             if (any) total += group;
@@ -151,33 +153,33 @@ contract PocoTest {
     }
 
     /// Up to fifteen ballots for three digests or nothing, with scores of all sizes.
-    function _random(uint256 seed) private pure returns (Poco.Ballot[] memory all) {
-        all = new Poco.Ballot[]((seed >> 8) % 16);
-        for (uint256 i = 0; i < all.length; i++) {
+    function _random(uint256 seed) private pure returns (Poco.Ballots memory all) {
+        all = _alike((seed >> 8) % 16, 0, 0);
+        for (uint256 i = 0; i < all.digests.length; i++) {
             uint256 x = uint256(keccak256(abi.encode(seed, i)));
-            all[i] = Poco.Ballot(bytes32(x % 4), uint32(x >> 8) >> (x >> 40) % 32);
+            (all.digests[i], all.scores[i]) = (bytes32(x % 4), uint32(x >> 8) >> (x >> 40) % 32);
         }
     }
 
     function _alike(uint256 n, bytes32 digest, uint256 score)
         private
         pure
-        returns (Poco.Ballot[] memory all)
+        returns (Poco.Ballots memory all)
     {
-        all = new Poco.Ballot[](n);
+        (all.digests, all.scores) = (new bytes32[](n), new uint256[](n));
         for (uint256 i = 0; i < n; i++) {
-            all[i] = Poco.Ballot(digest, score);
+            (all.digests[i], all.scores[i]) = (digest, score);
         }
     }
 
-    function _first(Poco.Ballot[] memory all, uint256 n)
+    function _first(Poco.Ballots memory all, uint256 n)
         private
         pure
-        returns (Poco.Ballot[] memory some)
+        returns (Poco.Ballots memory some)
     {
-        some = new Poco.Ballot[](n);
+        some = _alike(n, 0, 0);
         for (uint256 i = 0; i < n; i++) {
-            some[i] = all[i];
+            (some.digests[i], some.scores[i]) = (all.digests[i], all.scores[i]);
         }
     }
 }

@@ -189,11 +189,25 @@ abstract contract Bench is Domain {
     }
 
     /// @dev What the worker had committed to.
-    function _commitment(bytes32 taskId, Vote memory vote) internal view returns (bytes32) {
-        if (vote.resultDigest == 0) return vote.salt;
-        return Messages.commitment(
-            _domainSeparator(), taskId, vote.attempt, vote.workerIdx, vote.resultDigest, vote.salt
-        );
+    function _commitment(bytes32 taskId, Vote memory vote)
+        internal
+        view
+        returns (bytes32 commitment)
+    {
+        (bytes32 digest, bytes32 salt) = (vote.resultDigest, vote.salt);
+        if (digest == 0) return salt;
+        bytes32 separator = _domainSeparator();
+        (uint256 attempt, uint256 worker) = (vote.attempt, vote.workerIdx);
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, separator)
+            mstore(add(p, 0x20), taskId)
+            mstore(add(p, 0x40), attempt)
+            mstore(add(p, 0x60), worker)
+            mstore(add(p, 0x80), digest)
+            mstore(add(p, 0xa0), salt)
+            commitment := keccak256(p, 0xc0)
+        }
     }
 
     function _recoverFrame(bytes32 root, uint32 count, bytes32 r, bytes32 vs)
@@ -215,7 +229,10 @@ abstract contract Bench is Domain {
 
     /// @dev Whether a frame of `count` messages has a place `index` and paths of `length`.
     function _isPlace(uint32 index, uint32 count, uint256 length) private pure returns (bool) {
-        if (count > Messages.FRAME_MAX || index >= count) return false;
-        return Messages.frameDepth(count) == length;
+        if (count > Messages.FRAME_MAX || index >= count || length > 8) return false;
+        unchecked {
+            // The least power of two that is not below `count`.
+            return count <= 1 << length && (length == 0 || count > 1 << (length - 1));
+        }
     }
 }

@@ -133,7 +133,7 @@ contract StepBench is Bench {
         for (uint256 round = 0; round < rounds; round++) {
             uint256 before = n;
             while (n < leaves.length && w.votes[n].attempt <= round) n++;
-            if (n == before || Paths.setRoot(leaves, n) != w.sets[round]) return true;
+            if (n == before || w.table.setRoot(leaves, n) != w.sets[round]) return true;
         }
         return false;
     }
@@ -144,10 +144,12 @@ contract StepBench is Bench {
 
     function _takeVote(Work memory w, Step calldata s) private view {
         TaskRec calldata rec = s.leaf.rec;
-        Poco.Ballot[] memory ballots = new Poco.Ballot[](w.votes.length);
-        for (uint256 i = 0; i < ballots.length; i++) {
-            ballots[i].digest = w.votes[i].resultDigest;
-            ballots[i].score = s.voters[i].account.score;
+        Poco.Ballots memory ballots;
+        uint256 n = w.votes.length;
+        (ballots.digests, ballots.scores) = (new bytes32[](n), new uint256[](n));
+        for (uint256 i = 0; i < n; i++) {
+            ballots.digests[i] = w.votes[i].resultDigest;
+            ballots.scores[i] = s.voters[i].account.score;
         }
         if (_isUndecided(ballots, rec, s.terms.trust)) w.fault = true;
         Poco.Judgement memory j = Poco.judge(_money(s.terms), rec.winnerDigest, ballots);
@@ -158,7 +160,7 @@ contract StepBench is Bench {
 
     /// @dev Consensus needs a credible winner, "no quorum" that there is none. Expired says nothing
     /// of the votes: a winner whose bytes never came expires too.
-    function _isUndecided(Poco.Ballot[] memory ballots, TaskRec calldata rec, uint256 trust)
+    function _isUndecided(Poco.Ballots memory ballots, TaskRec calldata rec, uint256 trust)
         private
         pure
         returns (bool)
@@ -259,7 +261,7 @@ contract StepBench is Bench {
             bytes32 set = w.sets[vote.attempt];
             address signer = _voteSigner(w.table, poolId, w.taskId, set, vote);
             if (signer != account.voteKey || signer == address(0)) w.fault = true;
-            _credit(w, account, j.verdicts[i], seq);
+            _credit(w, account, j, i, seq);
             _replace(w, leaf, _workerLeaf(account), vote.workerIdx, _at(s.voters[i].path));
         }
     }
@@ -283,12 +285,13 @@ contract StepBench is Bench {
     function _credit(
         Work memory w,
         WorkerAccount memory account,
-        Poco.Verdict memory verdict,
+        Poco.Judgement memory j,
+        uint256 i,
         uint64 seq
     ) private pure {
-        account.cumEarned = _add(w, account.cumEarned, verdict.earned);
-        account.cumSlashed = _add(w, account.cumSlashed, verdict.slashed);
-        account.score = uint32(verdict.score);
+        account.cumEarned = _add(w, account.cumEarned, j.earned[i]);
+        if (j.lost[i]) account.cumSlashed = _add(w, account.cumSlashed, j.stake);
+        account.score = uint32(j.scores[i]);
         account.lastTaskSeq = seq;
     }
 
