@@ -67,8 +67,7 @@ async fn play(args: &DemoArgs, folder: &Folder, output: Output) -> Result<Summar
     output.note("closing the last batch, waiting out the challenge window, finalizing, claiming");
     let batches = settle(&api, &chain, &running).await?;
     let claims = cast.claim(&chain, &api, running.shared.pool).await?;
-    let offer = &running.shared.offer.order;
-    market.refund(&api, offer, &placed.signed.req, order.deal).await?;
+    market.refund(&api, order.deal).await?;
     write_results(&api, args, &placed, output).await?;
     let roots = batches.iter().map(|batch| batch.hash).collect();
     let anchors = Anchors { domain: running.shared.domain, roots };

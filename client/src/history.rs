@@ -175,7 +175,7 @@ mod tests {
             requester: Address::ZERO,
             app: B256::ZERO,
             params: B256::ZERO,
-            pool: PoolId(1),
+            pool_restrict: PoolId(1).restrict(),
             max_unit_price: 1,
             tasks: 1,
             trust: 1,
@@ -184,6 +184,7 @@ mod tests {
             expiry: 1,
             deadline: 1,
             salt: B256::repeat_byte(salt),
+            ..ReqOrder::default()
         };
         Entry {
             order: req.struct_hash(),

@@ -95,7 +95,7 @@ impl Terms {
             requester,
             app: plan.app.digest.word(),
             params: plan.bag_digest.word(),
-            pool: pool.pool,
+            pool_restrict: pool.pool.restrict(),
             max_unit_price: self.max_unit_price,
             tasks: plan.tasks(),
             trust: self.trust,
@@ -104,6 +104,7 @@ impl Terms {
             expiry: self.deadline,
             deadline: self.deadline,
             salt: B256::new(salt),
+            ..ReqOrder::default()
         })
     }
 }
@@ -197,7 +198,7 @@ mod tests {
             requester: signer.address(),
             app: B256::ZERO,
             params: B256::ZERO,
-            pool: PoolId(1),
+            pool_restrict: PoolId(1).restrict(),
             max_unit_price: 1,
             tasks: 1,
             trust: 1,
@@ -206,6 +207,7 @@ mod tests {
             expiry: 1,
             deadline: 1,
             salt: B256::ZERO,
+            ..ReqOrder::default()
         };
         let placed = sign(req, &domain, &signer);
         assert!(is_signed(&placed.req, &placed.signature, &domain));

@@ -78,7 +78,7 @@ pub async fn write(api: &Api, dir: &Path, want: &Want, output: Output) -> Result
     let folder = Folder::open(dir)?;
     let order = api.order(want.order).await?;
     let tasks = all_tasks(api, want.order).await?;
-    folder.order_file(want)?;
+    folder.order_file(want, &order)?;
     folder.bag(api, &order).await?;
     let mut fetched = results(api, &folder, &tasks).await?;
     if want.receipts {
@@ -202,7 +202,7 @@ impl Folder {
     }
 
     /// Writes the order, and refuses a folder that holds another.
-    fn order_file(&self, want: &Want) -> Result<(), Failure> {
+    fn order_file(&self, want: &Want, order: &OrderView) -> Result<(), Failure> {
         if let Some(bytes) = self.get(directory::ORDER, directory::DOCUMENT_BYTES_MAX)? {
             let known = directory::decode::<OrderFile>(&bytes).ok().map(|file| file.order);
             if known.is_some_and(|known| known != want.order) {
@@ -216,7 +216,7 @@ impl Folder {
             Some(placed) => {
                 self.put_order(want, placed.req.clone(), Some(placed.signature.clone()))
             }
-            None => Ok(()),
+            None => self.put_order(want, order.req.clone(), None),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
     digest::Digest,
     ids::{DealSlot, PoolId, WorkerIdx},
     messages::{Domain, Header, ReqOrder},
+    terms::DealTerms,
 };
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,8 @@ pub struct OrderView {
     pub deadline: u64,
     /// Unix milliseconds.
     pub placed_unix_ms: u64,
+    /// The order itself.
+    pub req: ReqOrder,
 }
 
 /// Where a task stands.
@@ -247,6 +250,8 @@ pub struct DealProof {
     pub index: u64,
     /// The batch as the contract has it.
     pub opening: Opening,
+    /// What the deal is.
+    pub terms: DealTerms,
     /// The account there.
     pub account: DealAccount,
     /// To the header's state root.

@@ -108,6 +108,24 @@ impl DealTerms {
         }
     }
 
+    /// Whether a deal of these terms does what `req` asked for, at no higher price than it allowed.
+    pub fn keep(&self, req: &ReqOrder) -> bool {
+        let who = (self.requester, self.beneficiary, self.callback);
+        let what = (self.app, self.app_owner, self.dataset, self.dataset_owner, self.params);
+        let how = (self.category, self.tag, self.trust, self.replicas, self.max_task_time);
+        let prices = [
+            (self.app_price, req.app_max_price),
+            (self.dataset_price, req.dataset_max_price),
+            (self.unit_price, req.max_unit_price),
+        ];
+        self.req_hash == req.struct_hash()
+            && who == (req.requester, req.beneficiary, req.callback)
+            && what == (req.app, req.app_owner, req.dataset, req.dataset_owner, req.params)
+            && how == (req.category, req.tag, req.trust, req.replicas, req.max_task_time)
+            && self.deadline == req.deadline
+            && prices.iter().all(|(price, most)| price <= most)
+    }
+
     /// Token units per task to owners of application and dataset.
     pub fn royalty(&self) -> u128 {
         self.app_price.saturating_add(self.dataset_price)

@@ -61,7 +61,7 @@ pub fn gas() -> Signer {
 
 /// The contract of every development chain.
 pub fn contract() -> Address {
-    bank().address().create(1)
+    bank().address().create(2)
 }
 
 impl DevChain {
@@ -80,7 +80,7 @@ impl DevChain {
         let node =
             EmbeddedNode::new(config).map_err(|error| Failure::new(Code::Chain, Report(&error)))?;
         let chain = Chain::connect(&ChainUrl::Embedded(node.clone())).map_err(failure)?;
-        // The first two transactions of the bank are the deployments, so their addresses are known.
+        // The first transactions of the bank are the deployments, so their addresses are known.
         let token = bank.address().create(0);
         let contract = contract();
         let outbox = Outbox::new(chain.clone(), bank.clone(), outbox_config());

@@ -5,6 +5,7 @@ use crate::{actors::journal::die, sealed::Batches, shared::Shared};
 use alloy_primitives::B256;
 use quorate_common::{
     accounts::{DealAccount, WorkerAccount},
+    anchor::Opening,
     ids::{DealSlot, WorkerIdx},
     messages::Header,
 };
@@ -23,23 +24,34 @@ pub struct Finals {
 #[derive(Debug)]
 struct Inner {
     last: Books,
+    /// The last final batch as the contract has it.
+    opening: Opening,
     sealed: Books,
 }
 
 /// An account in the newest final batch, with its path.
-pub type Proof<Account> = (u64, B256, Account, Vec<B256>);
+pub type Proof<Account> = (u64, Opening, Account, Vec<B256>);
 
 impl Finals {
     /// Replays what is on disk: batches up to `finalized` into both, later ones into the second.
     pub fn open(shared: &Shared, batches: &Batches, finalized: u64) -> Self {
         let empty = || Books::new(shared.pool);
-        let finals = Self { inner: Arc::new(Mutex::new(Inner { last: empty(), sealed: empty() })) };
+        let finals = Self {
+            inner: Arc::new(Mutex::new(Inner {
+                last: empty(),
+                opening: Opening::default(),
+                sealed: empty(),
+            })),
+        };
         for index in 1.. {
             let Ok(Some(sealed)) = batches.read(index) else { break };
             let Ok(file) = batches.evidence(&sealed.header) else { break };
             let mut inner = finals.lock();
-            if index <= finalized {
+            let opening = batches.opening(index).ok().flatten();
+            let next = inner.last.head().0 + 1 == index && index <= finalized;
+            if let (true, Some(opening)) = (next, opening) {
                 replay(&mut inner.last, shared, &sealed.header, &file);
+                inner.opening = opening;
             }
             replay(&mut inner.sealed, shared, &sealed.header, &file);
         }
@@ -61,8 +73,10 @@ impl Finals {
         (head < finalized).then_some(head + 1)
     }
 
-    /// Takes a final batch into the final books.
-    pub fn advance(&self, shared: &Shared, batches: &Batches, index: u64) {
+    /// Takes a final batch into the final books. False if the chain's event of it was not heard yet.
+    pub fn advance(&self, shared: &Shared, batches: &Batches, index: u64) -> bool {
+        let opening = batches.opening(index).unwrap_or_else(|error| die("reading a batch", &error));
+        let Some(opening) = opening else { return false };
         let sealed = batches.read(index).unwrap_or_else(|error| die("reading a batch", &error));
         let Some(sealed) = sealed else {
             let error =
@@ -72,23 +86,24 @@ impl Finals {
         let file = batches
             .evidence(&sealed.header)
             .unwrap_or_else(|error| die("reading evidence", &error));
-        replay(&mut self.lock().last, shared, &sealed.header, &file);
+        let mut inner = self.lock();
+        replay(&mut inner.last, shared, &sealed.header, &file);
+        inner.opening = opening;
+        true
     }
 
     /// A worker's account in the newest final batch.
     pub fn worker(&self, worker: WorkerIdx) -> Option<Proof<WorkerAccount>> {
         let inner = self.lock();
-        let (index, hash) = inner.last.head();
         let (account, path) = inner.last.worker_proof(worker)?;
-        Some((index, hash, account, path))
+        Some((inner.last.head().0, inner.opening, account, path))
     }
 
     /// A deal's account in the newest final batch.
     pub fn deal(&self, deal: DealSlot) -> Option<Proof<DealAccount>> {
         let inner = self.lock();
-        let (index, hash) = inner.last.head();
         let (account, path) = inner.last.deal_proof(deal)?;
-        Some((index, hash, account, path))
+        Some((inner.last.head().0, inner.opening, account, path))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,6 +3,7 @@
 
 use crate::{blobs::Blobs, shared::Shared};
 use quorate_common::{
+    B256,
     api::PlaceOrder,
     bag::{BAG_BYTES_MAX, Bag},
     digest::Digest,
@@ -21,7 +22,7 @@ pub fn check(shared: &Shared, place: &PlaceOrder) -> Result<Vec<u8>, Failure> {
     let signature = signature(shared, place)?;
     check_terms(shared, req)?;
     check_times(shared, req)?;
-    bag_fits(&shared.blobs, req)?;
+    bag_fits(&shared.blobs, &req.app, &req.params, req.tasks)?;
     Ok(signature.to_bytes().to_vec())
 }
 
@@ -51,9 +52,25 @@ fn signature(shared: &Shared, place: &PlaceOrder) -> Result<Signature, Failure> 
 
 fn check_terms(shared: &Shared, req: &ReqOrder) -> Result<(), Failure> {
     let offer = &shared.offer.order;
-    if req.pool.0 != 0 && req.pool != shared.pool {
-        let expected = format!("0 (any) or {}", shared.pool.0);
-        return Err(refuse("poolId", req.pool.0, expected));
+    if !req.pool_restrict.is_zero() && req.pool_restrict != shared.pool.restrict() {
+        let expected = format!("zero (any pool) or {} ({})", shared.pool.restrict(), shared.pool);
+        return Err(refuse("poolRestrict", req.pool_restrict, expected));
+    }
+    if req.category != offer.category {
+        return Err(refuse("category", req.category, offer.category));
+    }
+    let missing = req.tag & !offer.tag;
+    if !missing.is_zero() {
+        return Err(refuse("tag", req.tag, format!("only bits of this pool's {}", offer.tag)));
+    }
+    for (field, owner) in [("appOwner", req.app_owner), ("datasetOwner", req.dataset_owner)] {
+        if !owner.is_zero() {
+            return Err(refuse(
+                field,
+                owner,
+                "zero: this pool takes free applications and datasets",
+            ));
+        }
     }
     if req.max_unit_price < offer.unit_price {
         let message = format!(
@@ -92,12 +109,12 @@ fn check_times(shared: &Shared, req: &ReqOrder) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether module and bag are here and fit the order.
+/// Whether module and bag are here and fit each other and the number of tasks.
 ///
 /// # Errors
 /// What is missing or does not fit.
-pub fn bag_fits(blobs: &Blobs, req: &ReqOrder) -> Result<(), Failure> {
-    let (app, params) = (Digest::from(req.app), Digest::from(req.params));
+pub fn bag_fits(blobs: &Blobs, app: &B256, params: &B256, tasks: u32) -> Result<(), Failure> {
+    let (app, params) = (Digest::from(*app), Digest::from(*params));
     let missing = |name: &str, digest: &Digest| {
         Failure::new(Code::NotFound, format!("{name} {digest} is not here"))
             .hint(format!("upload it first: PUT /v1/blobs/{digest}"))
@@ -110,8 +127,8 @@ pub fn bag_fits(blobs: &Blobs, req: &ReqOrder) -> Result<(), Failure> {
     if bag.app != app {
         return Err(refuse("app", app, format!("the bag's app {}", bag.app)));
     }
-    if bag.tasks.len() != req.tasks as usize {
-        return Err(refuse("tasks", req.tasks, format!("the bag's {} tasks", bag.tasks.len())));
+    if bag.tasks.len() != tasks as usize {
+        return Err(refuse("tasks", tasks, format!("the bag's {} tasks", bag.tasks.len())));
     }
     let files = bag.files.iter().chain(bag.tasks.iter().flat_map(|task| &task.files));
     match files.map(|file| &file.digest).find(|digest| !blobs.has(digest)) {

@@ -1,8 +1,9 @@
-//! Sealed batches on disk: header, signatures, and where the evidence is. Written before a batch goes on
-//! chain; read for receipts and proofs. The evidence itself is a blob, named in the header.
+//! Sealed batches on disk: header, signatures, and where the evidence is, written before a batch goes on
+//! chain; and, once it is there, what the contract's word of it holds. Read for receipts and proofs. The evidence itself is a blob, named in the header.
 
 use crate::blobs::{BlobError, Blobs};
 use quorate_common::{
+    anchor::Opening,
     digest::Digest,
     frame,
     keys::VoteKey,
@@ -13,7 +14,7 @@ use quorate_grid::{
     audit,
     evidence::{BATCH_FILE_BYTES_MAX, BatchFile, Seal},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
     io::{self, Write as _},
@@ -93,20 +94,13 @@ impl Batches {
                 .collect(),
         };
         let sealed = Sealed { header: header.clone(), seal };
-        self.write(header.index, &to_bytes(&sealed))?;
+        self.write(self.path(header.index), &to_bytes(&sealed))?;
         Ok(sealed)
     }
 
     /// A sealed batch; `None` if there is none at `index`.
     pub fn read(&self, index: u64) -> Result<Option<Sealed>, SealedError> {
-        let path = self.path(index);
-        match fs::read(&path) {
-            Ok(bytes) => decode(&bytes)
-                .map(Some)
-                .map_err(|error| SealedError::Damaged { index, reason: error.to_string() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(SealedError::Io { path, source }),
-        }
+        read_if_there(index, self.path(index))
     }
 
     /// The evidence of a sealed batch.
@@ -120,8 +114,17 @@ impl Batches {
         })
     }
 
-    fn write(&self, index: u64, bytes: &[u8]) -> Result<(), SealedError> {
-        let path = self.path(index);
+    /// Notes what the contract's word of a batch holds, as its event said.
+    pub fn note(&self, index: u64, opening: &Opening) -> Result<(), SealedError> {
+        self.write(self.opening_path(index), &to_bytes(opening))
+    }
+
+    /// What the contract's word of a batch holds; `None` if its event was not heard yet.
+    pub fn opening(&self, index: u64) -> Result<Option<Opening>, SealedError> {
+        read_if_there(index, self.opening_path(index))
+    }
+
+    fn write(&self, path: PathBuf, bytes: &[u8]) -> Result<(), SealedError> {
         let unborn = path.with_extension("tmp");
         let write = || -> io::Result<()> {
             let mut file = File::create(&unborn)?;
@@ -135,5 +138,19 @@ impl Batches {
 
     fn path(&self, index: u64) -> PathBuf {
         self.dir.join(format!("{index:012}.seal"))
+    }
+
+    fn opening_path(&self, index: u64) -> PathBuf {
+        self.dir.join(format!("{index:012}.open"))
+    }
+}
+
+fn read_if_there<T: DeserializeOwned>(index: u64, path: PathBuf) -> Result<Option<T>, SealedError> {
+    match fs::read(&path) {
+        Ok(bytes) => decode(&bytes)
+            .map(Some)
+            .map_err(|error| SealedError::Damaged { index, reason: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SealedError::Io { path, source }),
     }
 }

@@ -10,7 +10,7 @@ use quorate_common::{
 };
 use quorate_grid::{
     Record,
-    deal::{DealTerms, SignedPoolOrder},
+    deal::{Opened, SignedPoolOrder},
     effect::TaskSettled,
 };
 use quorate_monitoring::SchedulerMetrics;
@@ -124,9 +124,9 @@ impl Shared {
     }
 
     /// From now on frames may name this deal.
-    pub fn know_deal(&self, terms: &DealTerms) {
+    pub fn know_deal(&self, deal: &Opened) {
         let mut deals = self.deals.write().unwrap_or_else(PoisonError::into_inner);
-        deals.insert(terms.slot, terms.id());
+        deals.insert(deal.slot, deal.id());
         drop(self.events.send(Event::Order));
     }
 

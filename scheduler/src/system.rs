@@ -216,6 +216,7 @@ fn offer(
         max_task_time: config.max_task_time,
         expiry: u64::MAX >> 1,
         salt: random32().map_err(|error| Failure::new(Code::Internal, error))?.into(),
+        ..PoolOrder::default()
     };
     let signature = signer.sign(domain.separator().digest(order.struct_hash()));
     let offer = SignedPoolOrder { order, signature };

@@ -40,9 +40,27 @@ fn field_cases(pool: &Pool, req: &ReqOrder, unix_s: u64) -> Vec<Case> {
     vec![
         (
             "another pool",
-            changed(pool, req, |r| r.pool = PoolId(99)),
+            changed(pool, req, |r| r.pool_restrict = PoolId(99).restrict()),
             400,
-            words(&["`poolId` is 99", "expected 0 (any) or 1"]),
+            words(&["`poolRestrict` is 0x", "63; expected zero (any pool) or 0x", "(pool-1)"]),
+        ),
+        (
+            "another category",
+            changed(pool, req, |r| r.category = 3),
+            400,
+            words(&["`category` is 3", "expected 0"]),
+        ),
+        (
+            "what the pool has not",
+            changed(pool, req, |r| r.tag = B256::with_last_byte(5)),
+            400,
+            words(&["`tag` is 0x", "05; expected only bits of this pool's 0x"]),
+        ),
+        (
+            "an application that is sold",
+            changed(pool, req, |r| r.app_owner = Address::repeat_byte(3)),
+            400,
+            words(&["`appOwner` is 0x03", "free applications"]),
         ),
         (
             "too cheap",

@@ -123,18 +123,20 @@ impl Stage {
             count: 1,
             payout: 0,
             fees: 0,
+            royalties: 0,
             slashed: 0,
-            ring_root: B256::ZERO,
+            cum_fees: 0,
         };
         let hash = header.struct_hash();
         let signature = self.signer.sign(self.settlement.separator().digest(hash));
         let commit = self.settlement.commit_batch(&header, &signature);
         self.operator.send(commit).await.unwrap();
         self.settlement.chain().warp(DAY_S + 1).await.unwrap();
-        self.operator.send(self.settlement.finalize(&header)).await.unwrap();
+        let opening = self.settlement.opening(self.pool, 1).await.unwrap().unwrap();
+        self.operator.send(self.settlement.finalize(&header, &opening)).await.unwrap();
         let path = tree.path(u64::from(worker.0));
         let proof = json!({
-            "schema": "quorate.proof/v1", "worker": worker, "index": 1, "hash": hash,
+            "schema": "quorate.proof/v1", "worker": worker, "index": 1, "opening": opening,
             "account": account, "path": path,
         });
         self.page(&format!("/v1/workers/{}/proof", worker.0), proof);

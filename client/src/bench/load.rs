@@ -99,7 +99,7 @@ impl Load<'_> {
             requester: by.address(),
             app: Digest::of(APP).word(),
             params: bag.word(),
-            pool: pool.pool,
+            pool_restrict: pool.pool.restrict(),
             max_unit_price: pool.unit_price.0,
             tasks,
             trust,
@@ -108,6 +108,7 @@ impl Load<'_> {
             expiry: deadline,
             deadline,
             salt: B256::new(salt),
+            ..ReqOrder::default()
         };
         Ok(place::sign(req, &pool.domain, by))
     }

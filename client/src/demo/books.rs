@@ -6,7 +6,6 @@ use quorate_chain::keystore::Signer;
 use quorate_common::{
     exit::Failure,
     ids::{DealSlot, PoolId},
-    messages::{Message as _, PoolOrder, ReqOrder, deal_id},
 };
 use quorate_scheduler::dev::DevChain;
 
@@ -49,21 +48,20 @@ impl Market {
     }
 
     /// Returns to the requester what its deal did not spend, if there is something.
-    pub(super) async fn refund(
-        &self,
-        api: &Api,
-        offer: &PoolOrder,
-        req: &ReqOrder,
-        slot: Option<DealSlot>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn refund(&self, api: &Api, slot: Option<DealSlot>) -> Result<(), Failure> {
         let Some(slot) = slot else { return Ok(()) };
         let Some(proof) = api.deal_proof(slot).await? else { return Ok(()) };
         if proof.account.refunded == 0 {
             return Ok(());
         }
-        let deal = deal_id(req.struct_hash(), offer.struct_hash(), 0, req.tasks);
         let (account, path) = (Some(&proof.account), &proof.path);
-        let call = self.chain.settlement.refund_unsettled(deal, account, path, proof.index);
+        let call = self.chain.settlement.refund_unsettled(
+            &proof.terms,
+            account,
+            path,
+            proof.index,
+            &proof.opening,
+        );
         let bank = self.chain.outbox(self.chain.bank.clone());
         bank.send(call).await.map(drop).map_err(|error| crate::failure::chain(&error))
     }

@@ -249,7 +249,9 @@ impl Actor {
         }
         let settlement = &chain.settlement;
         let before = balance(settlement, &self.owner).await?;
-        let call = settlement.claim(pool, worker, &proof.account, &proof.path, proof.index);
+        let anchor = proof.opening.anchor();
+        let (account, path) = (&proof.account, &proof.path);
+        let call = settlement.claim(pool, worker, account, path, proof.index, &anchor);
         let receipt = chain.outbox(self.owner.clone()).send(call).await.map_err(chain_failure)?;
         let paid = balance(settlement, &self.owner).await? - before;
         Ok(Claim { worker, paid, gas: receipt.gas_used })

@@ -111,7 +111,7 @@ impl Work {
             requester,
             app: self.app().word(),
             params: Digest::of(bag).word(),
-            pool: pool.pool,
+            pool_restrict: pool.pool.restrict(),
             max_unit_price: pool.unit_price.0,
             tasks: self.tasks(),
             trust,
@@ -120,6 +120,7 @@ impl Work {
             expiry: deadline,
             deadline,
             salt: B256::new(salt),
+            ..ReqOrder::default()
         })
     }
 

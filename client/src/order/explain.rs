@@ -176,7 +176,7 @@ struct Counted {
 }
 
 fn count(receipt: &Receipt) -> Vec<Counted> {
-    let terms = receipt.deal.terms();
+    let terms = quorate_grid::deal::money(&receipt.deal.terms);
     let score =
         |voter: &quorate_grid::evidence::Voter| voter.account.as_ref().map_or(0, |a| a.score);
     let scored = || receipt.votes.iter().zip(receipt.voters.iter().map(score));
@@ -210,7 +210,7 @@ fn over(task: &TaskView, receipt: &Receipt) -> String {
     let text = facts(&[
         ("task", task.idx.to_string()),
         ("state", task_phase(task.phase).to_owned()),
-        ("trust", receipt.deal.req.trust.to_string()),
+        ("trust", receipt.deal.terms.trust.to_string()),
         ("batch", format!("{}, place {}", receipt.header.index, receipt.place)),
         ("reward", amount::show(receipt.rec.reward)),
     ]);
@@ -256,7 +256,7 @@ fn over_json(receipt: &Receipt) -> Value {
         "task": receipt.rec.task_idx,
         "state": "over",
         "outcome": receipt.rec.outcome,
-        "trust": receipt.deal.req.trust,
+        "trust": receipt.deal.terms.trust,
         "batch": receipt.header.index,
         "place": receipt.place,
         "reward": receipt.rec.reward.to_string(),

@@ -15,7 +15,7 @@ use quorate_common::{
     B256,
     api::DealProof,
     exit::{Code, Failure},
-    ids::{DEALS_MAX, PoolId},
+    ids::{DEALS_MAX, DealId, PoolId},
     merkle,
 };
 use serde_json::json;
@@ -32,21 +32,22 @@ pub(super) async fn run(
     let contract = chain::connect(&context.config, domain).await?;
     let proof = proof(api, order).await?;
     check(&contract, pool.pool, &proof).await?;
-    let before = contract.deal(proof.account.deal_id).await.map_err(|e| failure::chain(&e))?;
+    let deal = proof.account.deal_id;
+    let before = returned(&contract, deal).await?;
     let signer = wallet::open(&context.config)?;
-    let (deal, account) = (proof.account.deal_id, Some(&proof.account));
-    let call = contract.refund_unsettled(deal, account, &proof.path, proof.index);
+    let DealProof { terms, account, path, opening, index, .. } = &proof;
+    let call = contract.refund_unsettled(terms, Some(account), path, *index, opening);
     context.output.note(format!("{} …", call.what));
     let outbox = chain::outbox(&context.config, &contract, signer)?;
     let receipt = outbox.send(call).await.map_err(|error| refused(order, &error))?;
-    let after = contract.deal(deal).await.map_err(|error| failure::chain(&error))?;
-    let refunded = after.returned.saturating_sub(before.returned);
-    let free = contract.free_of(after.requester).await.map_err(|error| failure::chain(&error))?;
+    let refunded = returned(&contract, deal).await?.saturating_sub(before);
+    let payer = proof.terms.payer;
+    let free = contract.free_of(payer).await.map_err(|error| failure::chain(&error))?;
     let document = json!({
         "schema": "quorate.refund/v1",
         "order": order,
         "amount": refunded.to_string(),
-        "to": after.requester,
+        "to": payer,
         "free": free.to_string(),
         "batch": proof.index,
         "tx": receipt.tx,
@@ -54,8 +55,13 @@ pub(super) async fn run(
     });
     context.output.either(&document, || {
         let (refunded, free) = (amount::show(refunded), amount::show(free));
-        format!("refunded {refunded} to {}\nfree in the contract: {free}", after.requester)
+        format!("refunded {refunded} to {}\nfree in the contract: {free}", payer)
     })
+}
+
+async fn returned(contract: &Settlement, deal: DealId) -> Result<u128, Failure> {
+    let deal = contract.deal(deal).await.map_err(|error| failure::chain(&error))?;
+    Ok(deal.map_or(0, |deal| deal.returned))
 }
 
 /// The deal's account in the newest final batch.
@@ -74,11 +80,14 @@ async fn proof(api: &Api, order: B256) -> Result<DealProof, Failure> {
 
 /// Whether the proof leads to what the contract holds for final.
 async fn check(contract: &Settlement, pool: PoolId, proof: &DealProof) -> Result<(), Failure> {
-    let batch = contract.batch(pool, proof.index).await.map_err(|e| failure::chain(&e))?;
+    let word = contract.batch(pool, proof.index).await.map_err(|e| failure::chain(&e))?;
+    let there = contract.pool(pool).await.map_err(|e| failure::chain(&e))?;
+    let anchor = proof.opening.anchor();
     let place = u64::from(DEALS_MAX) + u64::from(proof.deal.0);
     let (leaf, depth) = (proof.account.leaf(), merkle::STATE_DEPTH);
-    let proves = |root| merkle::proves(root, depth, leaf, place, &proof.path);
-    if batch.state_root.is_some_and(proves) {
+    let proves = merkle::proves(anchor.state_root, depth, leaf, place, &proof.path);
+    let of_deal = proof.terms.id() == proof.account.deal_id;
+    if proves && of_deal && word == anchor.word() && proof.index <= there.finalized {
         return Ok(());
     }
     let text = format!("the scheduler's proof does not fit batch {} on chain", proof.index);

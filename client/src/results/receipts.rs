@@ -13,7 +13,7 @@ use quorate_common::{
     api::{TaskPhase, TaskView},
     backoff::Backoff,
     exit::{Code, Failure},
-    messages::{Header, Message as _, ReqOrder},
+    messages::{Header, Message as _},
 };
 use quorate_grid::evidence::{RECEIPT_BYTES_MAX, Receipt};
 use std::{
@@ -45,23 +45,12 @@ pub(super) async fn write(
     let over =
         tasks.iter().filter(|task| !matches!(task.phase, TaskPhase::Queued | TaskPhase::Open));
     let fetches = over.map(|task| one(api, folder, want.order, task.idx, &waiting));
-    let found: Vec<Found> =
+    let found: Vec<Header> =
         stream::iter(fetches).buffer_unordered(RECEIPTS_AT_ONCE).try_collect().await?;
     let batches: BTreeMap<u64, B256> =
-        found.iter().map(|found| (found.header.index, found.header.struct_hash())).collect();
+        found.iter().map(|header| (header.index, header.struct_hash())).collect();
     write_anchor(api, folder, want, &batches).await?;
-    if want.placed.is_none()
-        && let Some(found) = found.first()
-    {
-        folder.put_order(want, found.req.clone(), None)?;
-    }
     Ok(u32::try_from(found.len()).expect("at most 65,536 tasks"))
-}
-
-/// What is needed of a receipt beyond its file.
-struct Found {
-    header: Header,
-    req: ReqOrder,
 }
 
 async fn one(
@@ -70,7 +59,7 @@ async fn one(
     order: B256,
     idx: u32,
     waiting: &impl Fn(),
-) -> Result<Found, Failure> {
+) -> Result<Header, Failure> {
     let name = directory::receipt(idx);
     let known = folder.get(&name, RECEIPT_BYTES_MAX as u64)?;
     if let Some(found) = known.and_then(|bytes| read(&bytes, order, idx).ok()) {
@@ -93,13 +82,13 @@ async fn one(
 }
 
 /// The receipt must at least be of this task; the rest is `verify`'s.
-fn read(bytes: &[u8], order: B256, idx: u32) -> Result<Found, String> {
+fn read(bytes: &[u8], order: B256, idx: u32) -> Result<Header, String> {
     let receipt = Receipt::parse_canonical(bytes).map_err(|error| error.to_string())?;
-    let hash = receipt.deal.req.struct_hash();
+    let hash = receipt.deal.terms.req_hash;
     if (hash, receipt.rec.task_idx) != (order, idx) {
         return Err(format!("it is of task {} of order {hash}", receipt.rec.task_idx));
     }
-    Ok(Found { header: receipt.header, req: receipt.deal.req })
+    Ok(receipt.header)
 }
 
 /// Writes the batches with what the scheduler says of them, if it says the same.

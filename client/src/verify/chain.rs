@@ -6,7 +6,7 @@ use crate::{
     directory::{ANCHOR, BatchState},
     failure,
 };
-use quorate_chain::{Chain, ChainUrl, SettleError, Settlement};
+use quorate_chain::{Chain, ChainUrl, Settlement};
 use quorate_common::exit::Failure;
 
 /// Asks the contract for every batch of the report; adds a fault for each that differs or is unknown
@@ -20,22 +20,23 @@ pub async fn compare(report: &mut Report, rpc: &str) -> Result<(), Failure> {
     let chain = chain.map_err(|error| failure::chain(&error))?;
     let contract = Settlement::connect(chain, domain).await;
     let contract = contract.map_err(|error| failure::chain(&error))?;
+    let finalized = contract.pool(pool).await.map_err(|error| failure::chain(&error))?.finalized;
     let mut faults = Vec::new();
     for batch in &mut report.batches {
-        match contract.batch(pool, batch.index).await {
-            Ok(found) if found.header_hash == batch.hash => {
-                let is_final = found.state_root.is_some();
+        match contract.opening(pool, batch.index).await {
+            Ok(Some(found)) if found.header_hash == batch.hash => {
+                let is_final = batch.index <= finalized;
                 batch.state = if is_final { BatchState::Final } else { BatchState::Committed };
             }
-            Ok(found) => {
+            Ok(Some(found)) => {
                 let text = format!(
                     "batch {} has hash {}; the contract says {}",
                     batch.index, batch.hash, found.header_hash
                 );
                 faults.push(Fault::new(ANCHOR, "chain", text));
             }
-            Err(error @ SettleError::Reverted { .. }) => {
-                let text = format!("batch {}: the contract does not know it: {error}", batch.index);
+            Ok(None) => {
+                let text = format!("batch {}: the contract does not know it", batch.index);
                 faults.push(Fault::new(ANCHOR, "chain", text));
             }
             Err(error) => return Err(failure::chain(&error)),

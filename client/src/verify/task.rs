@@ -108,11 +108,16 @@ impl TaskCheck {
         verified: &Verified,
     ) -> Result<(), (&'static str, String)> {
         let order = &documents.order;
-        if verified.terms.req != order.req {
-            let found = verified.terms.req.struct_hash();
+        let terms = &verified.terms.terms;
+        if terms.req_hash != order.order {
+            let found = terms.req_hash;
             return Err(("order", format!("is of order {found}; expected {}", order.order)));
         }
-        let (before, tasks) = (verified.terms.filled_before, verified.terms.tasks);
+        if !terms.keep(&order.req) {
+            let text = "has other terms than the order asked for; expected these".to_owned();
+            return Err(("deal terms", text));
+        }
+        let (before, tasks) = (terms.filled_before, terms.tasks);
         if (before, tasks) != (0, order.req.tasks) {
             let text =
                 format!("is of a deal of {tasks} tasks after {before}; expected the whole order");

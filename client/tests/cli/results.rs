@@ -199,6 +199,7 @@ impl Scheduler {
             refunded: Amount(0),
             deadline: req.deadline,
             placed_unix_ms: 1,
+            req: req.clone(),
         }
     }
 }

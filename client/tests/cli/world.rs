@@ -20,10 +20,11 @@ use quorate_common::{
     messages::{
         Commit, Domain, Header, Message as _, PoolOrder, ReqOrder, Reveal, Separator, Word as _,
     },
+    terms::DealTerms,
 };
 use quorate_grid::{
     audit,
-    deal::DealTerms,
+    deal::{Opened, money},
     evidence::{Receipt, Seal},
     ledger::{Identity, Ledger, Settling},
     poco::{Ballot, Outcome, decided},
@@ -86,7 +87,7 @@ pub(crate) struct World {
     pub(crate) bag: Vec<u8>,
     pub(crate) wrote: Vec<Wrote>,
     ledger: Ledger,
-    terms: DealTerms,
+    deal: Opened,
     signer: VoteKey,
 }
 
@@ -108,7 +109,7 @@ impl World {
             requester: requester.address(),
             app: app.word(),
             params: Digest::of(&bag).word(),
-            pool: PoolId(1),
+            pool_restrict: PoolId(1).restrict(),
             max_unit_price: ONE,
             tasks: u32::try_from(wrote.len()).unwrap(),
             trust: 2,
@@ -117,6 +118,7 @@ impl World {
             expiry: 2_000_000_000,
             deadline: 2_000_000_000,
             salt: B256::repeat_byte(0x33),
+            ..ReqOrder::default()
         };
         Self::of(place::sign(req, &domain(), &requester), bag, wrote)
     }
@@ -133,13 +135,14 @@ impl World {
             max_task_time: 600,
             expiry: 2_000_000_000,
             salt: B256::repeat_byte(0x44),
+            ..PoolOrder::default()
         };
-        let (req, tasks) = (placed.req.clone(), placed.req.tasks);
-        let terms = DealTerms { slot: DealSlot(0), req, pool, filled_before: 0, tasks };
+        let terms = DealTerms::of(&placed.req, &pool, 0, placed.req.tasks);
+        let deal = Opened { slot: DealSlot(0), terms };
         let signer = VoteKey::from_bytes(&[0x99; 32]).unwrap();
         let ledger = Ledger::new(PoolId(1));
         let domain = domain();
-        Self { domain, separator: domain.separator(), placed, bag, wrote, ledger, terms, signer }
+        Self { domain, separator: domain.separator(), placed, bag, wrote, ledger, deal, signer }
     }
 
     pub(crate) fn order(&self) -> B256 {
@@ -149,7 +152,7 @@ impl World {
     /// Settles a task by these votes, in one round.
     pub(crate) fn settle(&mut self, task_idx: u32, ballots: &[Ballots]) {
         assert!(ballots.len() <= REPLICAS_MAX);
-        let deal_id = self.terms.id();
+        let deal_id = self.deal.id();
         let task_id = deal_id.task_id(task_idx);
         let right = Digest(self.wrote[task_idx as usize].manifest().digest()).word();
         let digest = |ballot: Ballots| match ballot {
@@ -194,11 +197,11 @@ impl World {
             })
             .collect();
         let judged: Vec<Ballot> = votes.iter().map(|(.., ballot)| *ballot).collect();
-        let winner = decided(&self.terms.terms(), &judged);
+        let winner = decided(&money(&self.deal.terms), &judged);
         let outcome = if winner.is_some() { Outcome::Consensus } else { Outcome::NoQuorum };
-        let terms = self.terms.clone();
+        let deal = self.deal.clone();
         let settling =
-            Settling { terms, deal_id, task_idx, attempt: 0, outcome, winner, sets, votes };
+            Settling { deal, deal_id, task_idx, attempt: 0, outcome, winner, sets, votes };
         self.ledger.settle(1, settling);
     }
 

@@ -142,8 +142,9 @@ async fn batches(stage: &Stage) {
             count: 1,
             payout: 0,
             fees: 0,
+            royalties: 0,
             slashed: 0,
-            ring_root: B256::ZERO,
+            cum_fees: 0,
         };
         parent = header.struct_hash();
         calls.push(stage.commit_call(&header));

@@ -265,6 +265,16 @@ pub struct Forced {
 }
 
 impl ChainEvent {
+    /// What the contract's word of a committed batch holds.
+    pub(crate) fn opening(event: &Abi::BatchCommitted) -> Opening {
+        Opening {
+            state_root: event.header.stateRoot,
+            header_hash: event.headerHash,
+            committed_at: event.committedAt,
+            inbox: event.inbox,
+        }
+    }
+
     /// Reads a log of the contract. Nothing for a log that is not one of its interface's events
     /// (inherited ones like `EIP712DomainChanged` say nothing about money).
     pub(crate) fn decode(log: &Log) -> Option<Self> {
@@ -312,15 +322,9 @@ impl ChainEvent {
                 Self::BondWithdrawn { pool: PoolId(e.poolId), amount: e.amount }
             }
             Events::DealOpened(e) => Self::DealOpened(Box::new(e.into())),
-            Events::BatchCommitted(e) => Self::BatchCommitted {
-                opening: Opening {
-                    state_root: e.header.stateRoot,
-                    header_hash: e.headerHash,
-                    committed_at: e.committedAt,
-                    inbox: e.inbox,
-                },
-                header: e.header.into(),
-            },
+            Events::BatchCommitted(e) => {
+                Self::BatchCommitted { opening: Self::opening(&e), header: e.header.into() }
+            }
             Events::Finalized(e) => Self::Finalized {
                 pool: PoolId(e.poolId),
                 index: e.index,
@@ -342,11 +346,9 @@ impl ChainEvent {
                 returned: e.returned,
                 closed: e.closed,
             },
-            Events::FeesCollected(e) => Self::FeesCollected {
-                pool: PoolId(e.poolId),
-                paid: e.paid,
-                collected: e.collected,
-            },
+            Events::FeesCollected(e) => {
+                Self::FeesCollected { pool: PoolId(e.poolId), paid: e.paid, collected: e.collected }
+            }
             Events::RoyaltiesPaid(e) => Self::RoyaltiesPaid {
                 deal: DealId(e.dealId),
                 to_app: e.toApp,

@@ -12,16 +12,22 @@ mod views;
 
 use crate::abi::{Market, Settlement as Abi, TestToken};
 use crate::error::SettleError;
+use crate::events::ChainEvent;
 use crate::keystore::Signer;
 use crate::transport::{CallRequest, Chain};
 use alloy::primitives::{Address, B256, U256};
-use alloy::sol_types::{SolCall, SolStruct};
+use alloy::rpc::types::Log;
+use alloy::sol_types::{SolCall, SolEvent as _, SolStruct};
+use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, PoolId, WorkerIdx};
 use quorate_common::messages::{Domain, Separator};
 
 pub use calls::{Orders, Permit, Signed};
 pub use deploy::{deploy_settlement, deploy_token};
 pub use views::{DealView, PoolState, PoolView, SeatView, UseView, WorkerView};
+
+/// Blocks asked for at once when an event is looked for: what the common providers allow.
+const LOOK_BACK_BLOCKS: u64 = 10_000;
 
 /// Batches remembered per pool, pending and final: the contract's ring.
 pub const BATCH_RING: u64 = 1024;
@@ -174,6 +180,30 @@ impl Settlement {
         self.read(Abi::batchOfCall { poolId: pool.0, index }).await
     }
 
+    /// What the contract's word of a batch holds, from the event of its commit; nothing if there is no
+    /// such batch, or if it was dropped or its place has been taken since.
+    pub async fn opening(&self, pool: PoolId, index: u64) -> Result<Option<Opening>, SettleError> {
+        let word = match self.batch(pool, index).await {
+            Ok(word) => word,
+            Err(error) if error.revert_name() == Some("UnknownBatch") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let of = |number: u64| B256::left_padding_from(&number.to_be_bytes());
+        let event = Abi::BatchCommitted::SIGNATURE_HASH;
+        let topics = [event, of(pool.0.into()), of(index)];
+        let mut to = self.chain.head().await?.number;
+        loop {
+            let from = to.saturating_sub(LOOK_BACK_BLOCKS - 1);
+            let logs = self.chain.logs_with(self.address(), topics, (from, to)).await?;
+            let found = logs.iter().rev().filter_map(opening_in);
+            if let Some(found) = found.into_iter().find(|found| found.anchor().word() == word) {
+                return Ok(Some(found));
+            }
+            let Some(before) = from.checked_sub(1) else { return Ok(None) };
+            to = before;
+        }
+    }
+
     /// Token units an account holds outside the contract.
     pub async fn token_balance(&self, account: Address) -> Result<U256, SettleError> {
         self.read_from(self.token, TestToken::balanceOfCall { account }).await
@@ -223,6 +253,13 @@ impl Settlement {
         let answer = self.chain.call(what, request).await?;
         C::abi_decode_returns(&answer)
             .map_err(|error| self.chain.nonsense("eth_call", format!("{what}: {error}")))
+    }
+}
+
+fn opening_in(log: &Log) -> Option<Opening> {
+    match Abi::BatchCommitted::decode_log(&log.inner) {
+        Ok(event) => Some(ChainEvent::opening(&event.data)),
+        Err(_) => None,
     }
 }
 

@@ -230,6 +230,19 @@ impl Chain {
         self.ask("eth_getLogs", self.provider.get_logs(&filter)).await
     }
 
+    /// The logs of a contract with exactly these topics, in a range of blocks.
+    pub async fn logs_with(
+        &self,
+        contract: Address,
+        topics: [B256; 3],
+        (from, to): (u64, u64),
+    ) -> Result<Vec<Log>, SettleError> {
+        let [event, first, second] = topics;
+        let filter = Filter::new().address(contract).from_block(from).to_block(to);
+        let filter = filter.event_signature(event).topic1(first).topic2(second);
+        self.ask("eth_getLogs", self.provider.get_logs(&filter)).await
+    }
+
     /// Hands a signed transaction to the node.
     pub async fn send_raw(&self, raw: &[u8]) -> Result<B256, SettleError> {
         let ask = self.provider.send_raw_transaction(raw);

@@ -56,6 +56,7 @@ async fn a_durable_chain_comes_back_the_same() {
     let head = chain.head().await.unwrap();
     let pool = stage.settlement.pool(stage.pool).await.unwrap();
     let events = stage.all_events().await;
+    let contract = stage.settlement.address();
     drop((stage, chain, first));
     // The process dies while it writes one more record.
     let mut bytes = fs::read(&path).unwrap();
@@ -67,7 +68,7 @@ async fn a_durable_chain_comes_back_the_same() {
     assert_eq!(chain.head().await.unwrap(), head);
     let receipt = chain.receipt(opened.tx).await.unwrap().unwrap();
     assert_eq!(receipt.block_hash, Some(opened.block_hash));
-    let stage = Stage::again(&chain, receipt.to.unwrap(), Finality::Finalized).await;
+    let stage = Stage::again(&chain, contract, Finality::Finalized).await;
     assert_eq!(stage.settlement.pool(stage.pool).await.unwrap(), pool);
     assert_eq!(stage.all_events().await, events);
     // The clock's lead is remembered, and the next deal follows on.

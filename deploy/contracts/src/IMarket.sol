@@ -88,6 +88,8 @@ interface IMarket {
     error TagMissing(bytes32 missing);
     /// @notice `order` allows in `field` neither `id` nor, by group `allowed`, does that.
     error Restricted(string order, string field, bytes32 allowed, bytes32 id);
+    /// @notice The pool takes no deals any more: dead, leaving or full.
+    error PoolClosed(uint32 poolId);
     /// @notice Presign is 1, cancel is 2.
     error UnknownOrderOp(uint8 op);
 

@@ -395,8 +395,12 @@ interface ISettlement {
     /// @notice A pool's keys, progress and money.
     function poolOf(uint32 poolId) external view returns (Pool memory);
 
-    /// @notice The two who may answer for a pool's orders.
-    function poolKeys(uint32 poolId) external view returns (address signer, address operator);
+    /// @notice The two who may answer for a pool's orders, and whether it takes deals: it is not
+    /// dead, not leaving and has places left.
+    function poolKeys(uint32 poolId)
+        external
+        view
+        returns (address signer, address operator, bool open);
 
     /// @notice Who signs for a pool, and its newest committed and newest final batch: what a fraud
     /// proof needs of a pool, at the price of two words.
@@ -443,7 +447,8 @@ interface ISettlement {
         returns (uint128 paid);
 
     /// @notice The word of a remembered batch: keccak256(stateRoot, keccak256(abi.encode(headerHash,
-    /// committedAt, inbox))). In a dead pool, also of batches that were dropped.
+    /// committedAt, inbox))). In a dead pool also of batches that were dropped; which those are, and
+    /// that a place after the head holds one, is for the Court to remember.
     function batchOf(uint32 poolId, uint64 index) external view returns (bytes32);
 
     // -----------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ contract Market is IMarket, Domain {
     struct Parties {
         address operator;
         address payer;
+        bool open;
         bytes32 reqHash;
         bytes32 poolHash;
         bytes32 appHash;
@@ -85,6 +86,7 @@ contract Market is IMarket, Domain {
     /// @inheritdoc IMarket
     function checkMatch(Match calldata m, address caller) external view returns (uint32 most) {
         Parties memory p = _check(m, caller);
+        if (!p.open) revert PoolClosed(m.offer.poolId); // Settlement itself says why in a match
         uint256 left = _left(m.req.requester, p.reqHash, m.req.tasks).min(MAX_TASKS);
         left = left.min(_left(p.operator, p.poolHash, m.offer.tasks));
         if (p.appHash != 0) left = left.min(_left(m.app.owner, p.appHash, m.app.tasks));
@@ -123,7 +125,7 @@ contract Market is IMarket, Domain {
 
     /// @inheritdoc IMarket
     function cancelPoolOrder(uint32 poolId, bytes32 orderHash) external {
-        (address signer, address operator) = _settlement.poolKeys(poolId);
+        (address signer, address operator,) = _settlement.poolKeys(poolId);
         if (msg.sender != signer && msg.sender != operator) {
             revert ISettlement.NotAllowed(signer, msg.sender);
         }
@@ -187,7 +189,7 @@ contract Market is IMarket, Domain {
         p.reqHash = Messages.hash(m.req);
         if (m.req.requester == address(0)) revert ISettlement.ZeroKey("requester");
         _checkGood(m.req.requester, p.reqHash, m.req.expiry, m.reqSig);
-        (p.poolHash, p.operator) = _checkOffer(m.offer, m.offerSig);
+        (p.poolHash, p.operator, p.open) = _checkOffer(m.offer, m.offerSig);
         p.appHash = _checkApp(m);
         p.datasetHash = _checkDataset(m);
         p.sponsorHash = _checkSponsor(m.sponsor, m.sponsorSig, p.reqHash, caller);
@@ -214,13 +216,13 @@ contract Market is IMarket, Domain {
     function _checkOffer(PoolOrder calldata offer, bytes calldata sig)
         private
         view
-        returns (bytes32 orderHash, address operator)
+        returns (bytes32 orderHash, address operator, bool open)
     {
         address signer;
-        (signer, operator) = _settlement.poolKeys(offer.poolId);
+        (signer, operator, open) = _settlement.poolKeys(offer.poolId);
         orderHash = Messages.hash(offer);
         _checkTime(orderHash, offer.expiry);
-        if (_uses[operator][orderHash].presigned) return (orderHash, operator);
+        if (_uses[operator][orderHash].presigned) return (orderHash, operator, open);
         (bool signed, address recovered) = _isSigned(operator, orderHash, sig);
         if (!signed && recovered != signer) revert ISettlement.BadSignature(signer, recovered);
     }

@@ -38,19 +38,20 @@ library Merkle {
         if (index >> depth != 0) revert IndexOutOfRange(index, uint256(1) << depth);
         node = leaf;
         assembly ("memory-safe") {
+            // `side` is 0x20 where the node is a right child: its place in the scratch space.
             let empty := 0
-            let end := add(path.offset, shl(5, depth))
-            for { let at := path.offset } lt(at, end) { at := add(at, 0x20) } {
+            let bits := shl(5, index)
+            let at := path.offset
+            for { let end := add(at, shl(5, depth)) } lt(at, end) { at := add(at, 0x20) } {
+                let side := and(bits, 0x20)
                 let sibling := calldataload(at)
-                if iszero(sibling) { sibling := empty }
-                let side := shl(5, and(index, 1))
                 mstore(side, node)
-                mstore(xor(side, 0x20), sibling)
+                mstore(xor(side, 0x20), or(sibling, mul(iszero(sibling), empty)))
                 node := keccak256(0x00, 0x40)
                 mstore(0x00, empty)
                 mstore(0x20, empty)
                 empty := keccak256(0x00, 0x40)
-                index := shr(1, index)
+                bits := shr(1, bits)
             }
         }
     }

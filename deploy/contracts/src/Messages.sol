@@ -270,7 +270,9 @@ library Messages {
 
     /// @notice ceil(log2(count)) for count from 1 to 256.
     function frameDepth(uint32 count) internal pure returns (uint256 depth) {
-        while ((uint256(1) << depth) < count) depth++;
+        assembly ("memory-safe") {
+            for {} lt(shl(depth, 1), count) { depth := add(depth, 1) } {}
+        }
     }
 
     /// @notice The address that made an EIP-2098 signature, or zero if there is none such: `s` in

@@ -366,9 +366,14 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc ISettlement
-    function poolKeys(uint32 poolId) external view returns (address signer, address operator) {
+    function poolKeys(uint32 poolId)
+        external
+        view
+        returns (address signer, address operator, bool open)
+    {
         Pool storage pool = _pool(poolId);
-        return (pool.signer, pool.operator);
+        open = pool.state == LIVE && pool.exitAt == 0 && pool.deals < TREE_HALF;
+        return (pool.signer, pool.operator, open);
     }
 
     /// @inheritdoc ISettlement
@@ -1031,7 +1036,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint64 at = uint64(block.timestamp);
         bytes32 inbox = Merkle.inboxAfter(before, at, kind, entryHash);
         _pools[poolId].inbox = inbox;
-        emit Forced(poolId, kind, entryHash, at, before, inbox, msg.data[4:]);
+        _emitForced(poolId, kind, entryHash, at, before, inbox);
     }
 
     function _checkFrame(uint32 index, uint32 count, uint256 length) private pure {
@@ -1044,7 +1049,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (pool.deadAt == 0) pool.deadAt = uint40(block.timestamp);
     }
 
-    // The two big events are written from calldata as it lies there, at a third of the code and gas
+    // The three big events are written from calldata as it lies there, at a third of the code and gas
     // that encoding each field takes. Every field that has fewer bits than its word was read before,
     // which refuses stray bits.
 
@@ -1056,6 +1061,33 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
             mstore(p, slot)
             calldatacopy(add(p, 0x20), terms, 0x300)
             log4(p, 0x320, topic, dealId, poolId, requester)
+        }
+    }
+
+    function _emitForced(
+        uint256 poolId,
+        uint8 kind,
+        bytes32 entryHash,
+        uint64 at,
+        bytes32 before,
+        bytes32 inbox
+    ) private {
+        bytes32 topic = Forced.selector;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, kind)
+            mstore(add(p, 0x20), entryHash)
+            mstore(add(p, 0x40), at)
+            mstore(add(p, 0x60), before)
+            mstore(add(p, 0x80), inbox)
+            mstore(add(p, 0xa0), 0xc0) // where `entry` begins
+            let size := sub(calldatasize(), 4)
+            mstore(add(p, 0xc0), size)
+            calldatacopy(add(p, 0xe0), 4, size)
+            // Padded with zeros to whole words, as encoding would: beyond calldata there are none else.
+            let padded := and(add(size, 0x1f), not(0x1f))
+            calldatacopy(add(add(p, 0xe0), size), calldatasize(), sub(padded, size))
+            log2(p, add(0xe0, padded), topic, poolId)
         }
     }
 

@@ -2,7 +2,7 @@
 pragma solidity 0.8.34;
 
 import {ISettlement} from "../src/ISettlement.sol";
-import {Batch, DealAccount, Header, Pool} from "../src/Types.sol";
+import {DealAccount, Header, Opening, Pool} from "../src/Types.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {Grid} from "./support/Grid.sol";
 import {vm} from "./support/Vm.sol";
@@ -34,16 +34,14 @@ contract BatchesTest is Fixture {
         (bytes32 r, bytes32 vs) = grid.sign(header);
         bytes32 headerHash = hashes.hashHeader(header);
         vm.expectEmit(address(settlement));
-        emit ISettlement.BatchCommitted(poolId, 1, headerHash, header);
+        uint64 t = uint64(block.timestamp);
+        emit ISettlement.BatchCommitted(poolId, 1, headerHash, header, t, 0);
         vm.prank(stranger);
         settlement.commitBatch(header, r, vs);
 
-        Batch memory batch = settlement.batchOf(poolId, 1);
-        vm.assertEq(batch.headerHash, headerHash, "hash");
-        vm.assertEq(batch.stateRoot, 0, "not final");
-        vm.assertEq(batch.committedAt, block.timestamp, "when");
-        vm.assertEq(batch.value, 1300 + 300, "value: the reward and the slash");
-        vm.assertEq(batch.slashed, 300, "slashed");
+        bytes32 rest = keccak256(abi.encode(headerHash, t, bytes32(0)));
+        bytes32 word = keccak256(abi.encode(header.stateRoot, rest));
+        vm.assertEq(settlement.batchOf(poolId, 1), word, "word");
         Pool memory pool = settlement.poolOf(poolId);
         vm.assertEq(pool.head, 1, "head");
         vm.assertEq(pool.finalized, 0, "finalized");
@@ -53,6 +51,33 @@ contract BatchesTest is Fixture {
         vm.assertEq(pool.locked, 10_000, "nothing moved");
     }
 
+    /// The event is written without encoding its fields one by one: it must still be exact.
+    function testFuzz_the_event_shows_the_header_to_the_byte(uint64 seed) public {
+        Header memory header = grid.draft();
+        header.count = uint32(bound(seed, 1, 65_536));
+        header.tasksRoot = keccak256(abi.encode(seed));
+        (header.payout, header.fees, header.royalties, header.slashed) = (3, 2, 4, 1);
+        header.cumFees = seed;
+        if (header.cumFees < 2) header.cumFees = 2;
+        (bytes32 r, bytes32 vs) = grid.sign(header);
+        vm.recordLogs();
+        settlement.commitBatch(header, r, vs);
+        bytes memory data = vm.getRecordedLogs()[0].data;
+        vm.assertEq(data, abi.encode(header, block.timestamp, bytes32(0)), "data");
+    }
+
+    function test_bits_beyond_a_fields_type_are_refused() public {
+        grid.tamper(1, 1, 0);
+        (bytes32 r, bytes32 vs) = grid.sign(grid.draft());
+        uint8[8] memory fields = [0, 1, 6, 7, 8, 9, 10, 11];
+        for (uint256 i = 0; i < fields.length; i++) {
+            bytes memory call = abi.encodeCall(ISettlement.commitBatch, (grid.draft(), r, vs));
+            call[4 + 32 * uint256(fields[i])] = 0x01;
+            (bool done,) = address(settlement).call(call);
+            vm.assertFalse(done, "refused");
+        }
+    }
+
     function test_batches_follow_one_another() public {
         grid.settle(deal, list(good), list());
         Header memory header = grid.draft();
@@ -60,26 +85,14 @@ contract BatchesTest is Fixture {
         expectRefusal(abi.encodeWithSelector(ISettlement.IndexMismatch.selector, 1, 2), header);
         header.index = 0;
         expectRefusal(abi.encodeWithSelector(ISettlement.IndexMismatch.selector, 1, 0), header);
-        header = grid.draft();
-        header.parent = "x";
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.ParentMismatch.selector, bytes32(0), bytes32("x")),
-            header
-        );
         header = grid.commit();
         expectRefusal(abi.encodeWithSelector(ISettlement.IndexMismatch.selector, 2, 1), header);
         grid.settle(deal, list(good), list());
-        header = grid.draft();
-        header.parent = 0;
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.ParentMismatch.selector, grid.hashOf(1), bytes32(0)),
-            header
-        );
         grid.commit();
         vm.assertEq(settlement.poolOf(poolId).head, 2, "head");
     }
 
-    function test_a_batch_has_tasks_and_no_inbox() public {
+    function test_a_batch_has_tasks() public {
         grid.settle(deal, list(good), list());
         Header memory header = grid.draft();
         header.count = 0;
@@ -91,12 +104,28 @@ contract BatchesTest is Fixture {
             abi.encodeWithSelector(ISettlement.OutOfRange.selector, "count", 1, 65_536, 65_537),
             header
         );
-        header.count = 65_536;
-        header.ringRoot = "x";
+    }
+
+    function test_fees_do_not_run_backwards() public {
+        grid.settle(deal, list(good), list());
+        Header memory header = grid.draft();
+        header.cumFees = header.fees - 1;
         expectRefusal(
-            abi.encodeWithSelector(ISettlement.RingRootMismatch.selector, bytes32(0), bytes32("x")),
+            abi.encodeWithSelector(
+                ISettlement.OutOfRange.selector, "cumFees", 10, type(uint128).max, 9
+            ),
             header
         );
+    }
+
+    /// What names the batch before, and the sum of fees, is for the Court to judge.
+    function test_parents_and_sums_are_not_looked_at() public {
+        grid.settle(deal, list(good), list());
+        Header memory header = grid.draft();
+        (header.parent, header.cumFees) = ("x", 99);
+        (bytes32 r, bytes32 vs) = grid.sign(header);
+        settlement.commitBatch(header, r, vs);
+        vm.assertEq(settlement.poolOf(poolId).head, 1, "head");
     }
 
     function test_only_the_pools_signer_makes_batches() public {
@@ -116,9 +145,10 @@ contract BatchesTest is Fixture {
         Header memory header = grid.draft();
         (bytes32 r, bytes32 vs) = grid.sign(header);
         bytes memory call = abi.encodeCall(ISettlement.commitBatch, (header, r, vs));
-        // The fields that are not checked before the signature: the roots, evidence and the sums.
-        uint8[6] memory words = [3, 4, 5, 7, 8, 9];
-        uint256 at = 4 + 32 * uint256(words[field % 6]) + 31 - (bit % 128) / 8;
+        // All but the pool's number: that of no pool or of another one is refused before.
+        uint8[11] memory widths = [8, 32, 32, 32, 32, 4, 16, 16, 16, 16, 16];
+        field %= 11;
+        uint256 at = 4 + 32 * (field + 1) + 31 - (bit / 8) % widths[field];
         call[at] ^= bytes1(uint8(1 << (bit % 8)));
         (bool done, bytes memory answer) = address(settlement).call(call);
         vm.assertFalse(done, "refused");
@@ -177,18 +207,18 @@ contract BatchesTest is Fixture {
         expectRefusal(
             abi.encodeWithSelector(ISettlement.StakeTooLow.selector, 400, 401), grid.draft()
         );
-        vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(header);
-        header = grid.draft();
-        header.parent = grid.hashOf(1);
-        expectRefusal(abi.encodeWithSelector(ISettlement.StakeTooLow.selector, 400, 401), header);
+        finalizeAt(header);
+        expectRefusal(
+            abi.encodeWithSelector(ISettlement.StakeTooLow.selector, 400, 401), grid.draft()
+        );
     }
 
     function test_sums_of_a_header_do_not_wrap() public {
         grid.tamper(type(uint128).max, type(uint128).max, type(uint128).max);
+        grid.tamperRoyalties(type(uint128).max);
         expectRefusal(
             abi.encodeWithSelector(
-                ISettlement.BondTooLow.selector, BOND * 2 / 3, 3 * uint256(type(uint128).max)
+                ISettlement.BondTooLow.selector, BOND * 2 / 3, 4 * uint256(type(uint128).max)
             ),
             grid.draft()
         );
@@ -203,91 +233,150 @@ contract BatchesTest is Fixture {
         vm.warp(block.timestamp + WINDOW);
         vm.expectEmit(address(settlement));
         emit ISettlement.Finalized(poolId, 1, grid.hashOf(1), header.stateRoot);
+        Opening memory batch = grid.openingAt(1);
         vm.prank(stranger);
-        settlement.finalize(header);
+        settlement.finalize(header, batch.committedAt, batch.inbox);
 
         Pool memory pool = settlement.poolOf(poolId);
-        vm.assertEq(pool.owed, 1287, "owed to workers");
-        vm.assertEq(settlement.freeOf(operator), 13, "fees");
+        vm.assertEq(pool.owed, 1287 + 13, "owed to workers and the operator");
         vm.assertEq(pool.locked, 8000 + 1300, "eight tasks and a refund");
         vm.assertEq(pool.unapplied, 600, "slashes to take");
         vm.assertEq(pool.finalized, 1, "finalized");
         vm.assertEq(pool.pendingValue + pool.pendingDraw + pool.pendingSlashed, 0, "no reserve");
-        vm.assertEq(settlement.batchOf(poolId, 1).stateRoot, header.stateRoot, "root");
-        checkMoney(13, 1);
+        checkMoney(0, 1);
+    }
+
+    function test_royalties_are_reserved_and_owed_like_the_rest() public {
+        bytes32 full = newFullDeal(poolId, 3);
+        grid.settle(full, list(good), list());
+        grid.commit();
+        vm.assertEq(settlement.poolOf(poolId).pendingValue, 1100, "value");
+        vm.assertEq(settlement.poolOf(poolId).pendingDraw, 1100, "draw");
+        vm.warp(block.timestamp + WINDOW);
+        grid.finalize(1);
+        vm.assertEq(settlement.poolOf(poolId).owed, 1100, "owed");
+        vm.assertEq(settlement.poolOf(poolId).locked, 10_000 + 2200, "locked");
+    }
+
+    function test_the_operator_collects_its_fees_against_any_final_batch() public {
+        grid.settle(deal, list(good), list());
+        finalizeAt(grid.commit());
+        grid.settle(deal, list(good), list());
+        finalizeAt(grid.commit());
+        vm.assertEq(collect(2), 20, "of both");
+        vm.assertEq(settlement.freeOf(operator), 20, "free");
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingDue.selector, 20));
+        this.collect(1);
+        grid.settle(deal, list(good), list());
+        grid.commit();
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NotFinal.selector, poolId, 3, 1, 2));
+        this.collect(3);
+        checkMoney(20, 1);
+    }
+
+    function test_fees_need_the_batch_that_was_committed() public {
+        grid.settle(deal, list(good), list());
+        finalizeAt(grid.commit());
+        Header memory header = grid.headerAt(1);
+        header.cumFees = 900;
+        uint64 committedAt = grid.openingAt(1).committedAt;
+        vm.expectPartialRevert(ISettlement.BatchMismatch.selector);
+        settlement.collectFees(header, committedAt, 0);
+    }
+
+    /// A lie about fees that nobody proved takes what the pool owes, and no other pool's money.
+    function test_fees_are_at_most_what_the_pool_owes() public {
+        grid.tamper(30, 20, 0);
+        Header memory header = grid.draft();
+        header.cumFees = 500;
+        (bytes32 r, bytes32 vs) = grid.sign(header);
+        settlement.commitBatch(header, r, vs);
+        uint64 t = uint64(block.timestamp);
+        vm.warp(t + WINDOW);
+        settlement.finalize(header, t, 0);
+        vm.assertEq(settlement.collectFees(header, t, 0), 50, "all of it");
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.PoolDrained.selector, poolId, 450));
+        settlement.collectFees(header, t, 0);
     }
 
     function test_finalizing_waits_for_the_window_and_takes_its_turn() public {
         grid.settle(deal, list(good), list());
+        uint64 t = uint64(block.timestamp);
         Header memory first = grid.draft();
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingPending.selector, poolId));
-        settlement.finalize(first);
+        settlement.finalize(first, t, 0);
         grid.commit();
-        uint256 readyAt = block.timestamp + WINDOW;
-        vm.warp(block.timestamp + 1);
+        uint256 readyAt = t + WINDOW;
+        vm.warp(t + 1);
         grid.settle(deal, list(good), list());
         Header memory second = grid.commit();
 
         vm.warp(readyAt - 1);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.TooEarly.selector, readyAt, readyAt - 1));
-        settlement.finalize(first);
+        settlement.finalize(first, t, 0);
         vm.warp(readyAt);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.IndexMismatch.selector, 1, 2));
-        settlement.finalize(second);
-        Header memory forged = grid.headerAt(1);
-        forged.payout++;
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                ISettlement.HeaderMismatch.selector, grid.hashOf(1), hashes.hashHeader(forged)
-            )
-        );
-        settlement.finalize(forged);
-        settlement.finalize(first);
+        settlement.finalize(second, t + 1, 0);
+        settlement.finalize(first, t, 0);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.TooEarly.selector, readyAt + 1, readyAt));
-        settlement.finalize(second);
+        settlement.finalize(second, t + 1, 0);
         vm.warp(readyAt + 1);
-        settlement.finalize(second);
+        settlement.finalize(second, t + 1, 0);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingPending.selector, poolId));
-        settlement.finalize(second);
+        settlement.finalize(second, t + 1, 0);
+    }
+
+    /// Neither a header, nor a time, nor an inbox other than those committed gets through.
+    function test_finalizing_needs_all_that_the_word_holds() public {
+        grid.settle(deal, list(good), list());
+        Header memory header = grid.commit();
+        uint64 t = uint64(block.timestamp);
+        vm.warp(t + WINDOW);
+        bytes32 word = settlement.batchOf(poolId, 1);
+        bytes32 wrong = wordOf(header, t - 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.BatchMismatch.selector, word, wrong));
+        settlement.finalize(header, t - 1, 0);
+        wrong = wordOf(header, t, "x");
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.BatchMismatch.selector, word, wrong));
+        settlement.finalize(header, t, "x");
+        header.payout++;
+        wrong = wordOf(header, t, 0);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.BatchMismatch.selector, word, wrong));
+        settlement.finalize(header, t, 0);
     }
 
     /// A refund between commit and finalize takes only what no pending batch will move: the stake
     /// that the second batch slashes must not be counted before the first has spent the rest.
     function test_nothing_makes_a_committed_batch_unfinalizable() public {
         grid.settle(deal, list(), list());
-        vm.warp(block.timestamp + WINDOW);
-        Header memory failed = grid.commit();
-        vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(failed);
+        finalizeAt(grid.commit());
 
         for (uint256 i = 0; i < 9; i++) {
             grid.settle(deal, list(good), list());
         }
-        Header memory spent = grid.commit();
+        grid.commit();
         grid.tamper(0, 0, 1000);
-        Header memory slashed = grid.commit();
+        grid.commit();
         (DealAccount memory account, bytes32[] memory path) = grid.dealProof(1, deal);
-        settlement.refundUnsettled(deal, account, path, 1);
+        settlement.refundUnsettled(book.get(deal), account, path, 1, grid.openingAt(1));
         vm.assertEq(settlement.poolOf(poolId).locked, 9000, "what the pending batch spends");
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(spent);
-        settlement.finalize(slashed);
+        grid.finalize(2);
+        grid.finalize(3);
         vm.assertEq(settlement.poolOf(poolId).locked, 1000, "the slash");
     }
 
     // ---- the ring ----
 
     function test_so_many_batches_may_be_pending() public {
-        Header memory first;
         for (uint256 i = 0; i < 512; i++) {
             grid.tamper(1, 0, 0);
-            Header memory header = grid.commit();
-            if (i == 0) first = header;
+            grid.commit();
         }
         grid.tamper(1, 0, 0);
         expectRefusal(abi.encodeWithSelector(ISettlement.RingFull.selector, 512), grid.draft());
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(first);
+        grid.finalize(1);
         grid.commit();
         vm.assertEq(settlement.poolOf(poolId).head, 513, "head");
     }
@@ -298,20 +387,44 @@ contract BatchesTest is Fixture {
         for (uint64 i = 1; i <= 1030; i++) {
             grid.tamper(1, 0, 0);
             Header memory header = grid.commit();
-            if (i == 1030) break;
-            vm.warp(block.timestamp + WINDOW);
-            settlement.finalize(header);
+            if (i < 1030) finalizeAt(header);
         }
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.UnknownBatch.selector, poolId, 6));
-        settlement.batchOf(poolId, 6);
-        vm.assertEq(settlement.batchOf(poolId, 7).headerHash, grid.hashOf(7), "oldest");
-        vm.assertEq(settlement.batchOf(poolId, 1030).headerHash, grid.hashOf(1030), "newest");
-        vm.assertEq(settlement.batchOf(poolId, 1030).stateRoot, 0, "pending in a used slot");
+        uint64 oldest = 1029 - REMEMBERED + 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(ISettlement.UnknownBatch.selector, poolId, oldest - 1)
+        );
+        settlement.batchOf(poolId, oldest - 1);
+        vm.assertEq(settlement.batchOf(poolId, oldest), wordAt(oldest), "oldest");
+        vm.assertEq(settlement.batchOf(poolId, 1030), wordAt(1030), "newest, pending");
         vm.expectRevert(abi.encodeWithSelector(ISettlement.UnknownBatch.selector, poolId, 1031));
         settlement.batchOf(poolId, 1031);
     }
 
     // ---- helpers ----
+
+    function collect(uint64 index) public returns (uint128) {
+        Opening memory batch = grid.openingAt(index);
+        return settlement.collectFees(grid.headerAt(index), batch.committedAt, batch.inbox);
+    }
+
+    function finalizeAt(Header memory header) private {
+        vm.warp(block.timestamp + WINDOW);
+        grid.finalize(header.index);
+    }
+
+    function wordAt(uint64 index) private view returns (bytes32) {
+        Opening memory batch = grid.openingAt(index);
+        return wordOf(grid.headerAt(index), batch.committedAt, batch.inbox);
+    }
+
+    function wordOf(Header memory header, uint64 committedAt, bytes32 inbox)
+        private
+        view
+        returns (bytes32)
+    {
+        bytes32 rest = keccak256(abi.encode(hashes.hashHeader(header), committedAt, inbox));
+        return keccak256(abi.encode(header.stateRoot, rest));
+    }
 
     function expectRefusal(bytes memory refusal, Header memory header) private {
         (bytes32 r, bytes32 vs) = grid.sign(header);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {IMarket} from "../src/IMarket.sol";
 import {ISettlement} from "../src/ISettlement.sol";
 import {Deal, DealTerms, PoolOrder, ReqOrder} from "../src/Types.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {vm} from "./support/Vm.sol";
-import {Wallet} from "./support/Wallet.sol";
 
-/// @notice Orders, what matches them, and what a deal locks.
+/// @notice What a deal is, what it locks, and who pays. Rules of matching are in Orders.t.sol.
 contract DealsTest is Fixture {
     uint32 private poolId;
 
@@ -19,57 +20,54 @@ contract DealsTest is Fixture {
     // ---- what a deal is ----
 
     function test_a_deal_locks_its_price_and_tells_the_scheduler_all() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        fund(requester, 10 * PRICE);
-        bytes32 reqHash = hashes.hashReqOrder(req);
-        bytes32 poolHash = hashes.hashPoolOrder(offer);
-        bytes32 expected = keccak256(abi.encode(reqHash, poolHash, uint32(0), uint32(7)));
-        DealTerms memory terms = DealTerms({
-            slot: 0,
-            reqHash: reqHash,
-            poolHash: poolHash,
-            filledBefore: 0,
-            app: req.app,
-            params: req.params,
-            unitPrice: PRICE,
-            tasks: 7,
-            trust: 50,
-            replicas: 3,
-            stakeRatio: 30,
-            schedulerRatio: 1,
-            maxTaskTime: 1 hours,
-            deadline: req.deadline
-        });
-        (bytes memory reqSig, bytes memory offerSig) = (signReq(req), signOffer(offer));
+        IMarket.Match memory m = fullMatch(poolId, 7);
+        fund(requester, 10 * (PRICE + 100));
+        DealTerms memory terms = termsOf(m);
+        bytes32 expected = keccak256(abi.encode(terms));
         vm.expectEmit(address(settlement));
-        emit ISettlement.DealOpened(expected, poolId, requester, terms);
+        emit ISettlement.DealOpened(expected, poolId, requester, 0, terms);
+        vm.expectEmit(address(market));
+        emit IMarket.OrdersMatched(
+            expected,
+            hashes.hashReqOrder(m.req),
+            hashes.hashPoolOrder(m.offer),
+            hashes.hashAppOrder(m.app),
+            hashes.hashDatasetOrder(m.dataset),
+            0,
+            7
+        );
         vm.prank(stranger);
-        bytes32 dealId = settlement.openDeal(req, reqSig, offer, offerSig, 7);
+        bytes32 dealId = market.openDeal(m);
 
         vm.assertEq(dealId, expected, "id");
-        vm.assertEq(settlement.freeOf(requester), 3 * PRICE, "free");
-        vm.assertEq(settlement.poolOf(poolId).locked, 7 * PRICE, "locked");
-        vm.assertEq(settlement.filledOf(reqHash), 7, "request filled");
-        vm.assertEq(settlement.filledOf(poolHash), 7, "offer filled");
-        checkMoney(3 * PRICE, 1);
-        checkStored(settlement.dealOf(dealId), req);
-    }
-
-    function checkStored(Deal memory deal, ReqOrder memory req) private view {
-        vm.assertEq(deal.requester, requester, "requester");
+        vm.assertEq(settlement.freeOf(requester), 3 * (PRICE + 100), "free");
+        vm.assertEq(settlement.poolOf(poolId).locked, 7 * (PRICE + 100), "locked");
+        checkUses(m, 7);
+        checkMoney(3 * (PRICE + 100), 1);
+        Deal memory deal = settlement.dealOf(dealId);
         vm.assertEq(deal.poolId, poolId, "pool");
         vm.assertEq(deal.slot, 0, "slot");
-        vm.assertEq(deal.tasks, 7, "tasks");
-        vm.assertEq(deal.unitPrice, PRICE, "price");
         vm.assertEq(deal.returned, 0, "returned");
-        vm.assertEq(deal.deadline, req.deadline, "deadline");
-        vm.assertEq(deal.maxTaskTime, 1 hours, "task time");
-        vm.assertEq(deal.trust, 50, "trust");
-        vm.assertEq(deal.replicas, 3, "replicas");
-        vm.assertEq(deal.stakeRatio, 30, "stake ratio");
-        vm.assertEq(deal.schedulerRatio, 1, "scheduler ratio");
         vm.assertFalse(deal.closed, "open");
+    }
+
+    /// The id that the contract gives is the hash of the terms that its event shows, to the byte:
+    /// the event is written without encoding its fields one by one.
+    function testFuzz_the_event_shows_the_terms_that_the_id_names(uint64 time, uint8 ratio) public {
+        IMarket.Match memory m = fullMatch(poolId, 1);
+        m.req.maxTaskTime = uint64(bound(time, 1, 2 hours));
+        m.req.beneficiary = stranger;
+        m.req.callback = operator;
+        m.offer.stakeRatio = ratio % 101;
+        sign(m);
+        fund(requester, PRICE + 100);
+        vm.recordLogs();
+        bytes32 dealId = market.openDeal(m);
+        bytes memory data = vm.getRecordedLogs()[0].data;
+        (uint32 slot, DealTerms memory terms) = abi.decode(data, (uint32, DealTerms));
+        vm.assertEq(slot, 0, "slot");
+        vm.assertEq(keccak256(abi.encode(terms)), dealId, "terms");
+        vm.assertEq(data, abi.encode(slot, terms), "exactly");
     }
 
     function test_deals_of_one_order_have_their_own_ids_and_slots() public {
@@ -81,203 +79,188 @@ contract DealsTest is Fixture {
         vm.assertTrue(first != second, "ids differ");
         vm.assertEq(settlement.dealOf(first).slot, 0, "first slot");
         vm.assertEq(settlement.dealOf(second).slot, 1, "second slot");
-        bytes32 reqHash = hashes.hashReqOrder(req);
-        vm.assertEq(
-            second,
-            keccak256(abi.encode(reqHash, hashes.hashPoolOrder(offer), uint32(4), uint32(4))),
-            "id"
-        );
+        vm.assertEq(book.get(second).filledBefore, 4, "which is why");
     }
 
     function test_work_can_be_given_away() public {
-        PoolOrder memory offer = poolOrder(poolId);
-        offer.unitPrice = 0;
-        open(reqOrder(), offer, 5);
+        IMarket.Match memory m = fullMatch(poolId, 5);
+        (m.offer.unitPrice, m.app.price, m.dataset.price) = (0, 0, 0);
+        sign(m);
+        open(m);
         vm.assertEq(settlement.poolOf(poolId).locked, 0, "nothing locked");
     }
 
-    // ---- volumes ----
-
-    function test_volumes_bound_what_is_filled_on_both_sides() public {
-        ReqOrder memory req = reqOrder();
-        req.tasks = 5;
-        PoolOrder memory offer = poolOrder(poolId);
-        offer.tasks = 6;
-        fund(requester, 20 * PRICE);
-        open(req, offer, 4);
-        expectFilled(hashes.hashReqOrder(req), 1, req, offer, 2);
-        open(req, offer, 1);
-        expectFilled(hashes.hashReqOrder(req), 0, req, offer, 1);
-        expectFilled(hashes.hashPoolOrder(offer), 1, reqOrder(), offer, 2);
-        open(reqOrder(), offer, 1);
-        expectFilled(hashes.hashPoolOrder(offer), 0, reqOrder(), offer, 1);
+    function test_an_application_may_cost_where_work_is_free() public {
+        IMarket.Match memory m = fullMatch(poolId, 5);
+        m.offer.unitPrice = 0;
+        sign(m);
+        fund(requester, 500);
+        open(m);
+        vm.assertEq(settlement.poolOf(poolId).locked, 500, "royalties alone");
     }
 
-    function test_a_cancelled_request_order_opens_nothing() public {
-        ReqOrder memory req = reqOrder();
-        bytes32 orderHash = hashes.hashReqOrder(req);
+    function test_unknown_deals_are_nothing() public view {
+        Deal memory deal = settlement.dealOf("x");
+        vm.assertEq(deal.poolId, 0, "no pool");
+    }
+
+    function test_only_the_market_opens_deals() public {
+        DealTerms memory terms = termsOf(fullMatch(poolId, 1));
         vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.NotAllowed.selector, requester, address(this))
+            abi.encodeWithSelector(ISettlement.NotAllowed.selector, address(market), address(this))
         );
-        settlement.cancelReqOrder(req);
-        vm.expectEmit(address(settlement));
-        emit ISettlement.OrderCancelled(orderHash, requester);
-        vm.prank(requester);
-        settlement.cancelReqOrder(req);
-        vm.assertEq(settlement.filledOf(orderHash), type(uint32).max, "full");
-        expectFilled(orderHash, 0, req, poolOrder(poolId), 1);
+        settlement.openDeal(terms);
     }
 
-    function test_signer_and_operator_may_cancel_a_pool_order() public {
-        address[2] memory able = [signer, operator];
-        for (uint256 i = 0; i < able.length; i++) {
-            PoolOrder memory offer = poolOrder(poolId);
-            vm.expectRevert(
-                abi.encodeWithSelector(ISettlement.NotAllowed.selector, signer, address(this))
-            );
-            settlement.cancelPoolOrder(offer);
-            bytes32 orderHash = hashes.hashPoolOrder(offer);
-            vm.prank(able[i]);
-            vm.expectEmit(address(settlement));
-            emit ISettlement.OrderCancelled(orderHash, able[i]);
-            settlement.cancelPoolOrder(offer);
-            expectFilled(orderHash, 0, reqOrder(), offer, 1);
-        }
+    function test_a_deal_is_opened_once() public {
+        DealTerms memory terms = termsOf(matchOf(reqOrder(), poolOrder(poolId), 1));
+        fund(requester, 2 * PRICE);
+        vm.startPrank(address(market));
+        (bytes32 dealId,) = settlement.openDeal(terms);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.DealExists.selector, dealId));
+        settlement.openDeal(terms);
     }
 
-    function testFuzz_volumes_never_overflow(uint32 volume, uint32 a, uint32 b) public {
-        ReqOrder memory req = reqOrder();
-        req.tasks = volume;
+    function test_a_pools_later_orders_change_no_deal() public {
+        fund(requester, 2 * PRICE);
         PoolOrder memory offer = poolOrder(poolId);
-        (offer.unitPrice, offer.tasks) = (0, type(uint32).max);
-        a = uint32(bound(a, 1, 65_536));
-        b = uint32(bound(b, 1, 65_536));
-        if (a > volume) return expectFilled(hashes.hashReqOrder(req), volume, req, offer, a);
-        open(req, offer, a);
-        uint32 left = volume - a;
-        if (b > left) return expectFilled(hashes.hashReqOrder(req), left, req, offer, b);
-        open(req, offer, b);
-        vm.assertEq(settlement.filledOf(hashes.hashReqOrder(req)), a + b, "filled");
+        bytes32 first = open(reqOrder(), offer, 1);
+        offer.schedulerRatio = 99;
+        bytes32 second = open(reqOrder(), offer, 1);
+        vm.assertEq(book.get(first).schedulerRatio, 1, "as it was");
+        vm.assertEq(book.get(second).schedulerRatio, 99, "as it is");
     }
 
-    // ---- terms ----
-
-    function test_terms_of_both_sides_must_meet() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        req.poolId = poolId + 1;
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.PoolMismatch.selector, poolId + 1, poolId),
-            req,
-            offer
-        );
-        req = reqOrder();
-        req.maxUnitPrice = PRICE - 1;
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.PriceTooHigh.selector, PRICE - 1, PRICE), req, offer
-        );
-        req = reqOrder();
-        req.trust = 101;
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.TrustTooHigh.selector, 100, 101), req, offer
-        );
-    }
-
-    function test_the_named_pool_may_take_the_order() public {
-        ReqOrder memory req = reqOrder();
-        req.poolId = poolId;
-        fund(requester, PRICE);
-        open(req, poolOrder(poolId), 1);
-    }
-
-    function test_every_bounded_field_says_its_bounds() public {
-        uint256 t = block.timestamp;
-        PoolOrder memory offer = poolOrder(poolId);
-        ReqOrder memory req = reqOrder();
-        req.maxTaskTime = 0;
-        expectRange("maxTaskTime", 1, 2 hours, 0, req, offer, 1);
-        req.maxTaskTime = 2 hours + 1;
-        expectRange("maxTaskTime", 1, 2 hours, 2 hours + 1, req, offer, 1);
-        offer.maxTaskTime = 2 days;
-        req.maxTaskTime = 1 days + 1;
-        expectRange("maxTaskTime", 1, 1 days, 1 days + 1, req, offer, 1);
-        req = reqOrder();
-        req.replicas = 0;
-        expectRange("replicas", 1, 15, 0, req, offer, 1);
-        req.replicas = 16;
-        expectRange("replicas", 1, 15, 16, req, offer, 1);
-        req = reqOrder();
-        expectRange("n", 1, 65_536, 0, req, offer, 0);
-        expectRange("n", 1, 65_536, 65_537, req, offer, 65_537);
-        offer.stakeRatio = 101;
-        expectRange("stakeRatio", 0, 100, 101, req, offer, 1);
-        offer = poolOrder(poolId);
-        offer.schedulerRatio = 101;
-        expectRange("schedulerRatio", 0, 100, 101, req, offer, 1);
-        offer = poolOrder(poolId);
-        req.deadline = uint64(t);
-        expectRange("deadline", t + 1, t + 365 days, t, req, offer, 1);
-        req.deadline = uint64(t + 365 days + 1);
-        expectRange("deadline", t + 1, t + 365 days, t + 365 days + 1, req, offer, 1);
-    }
-
-    function test_orders_expire_after_their_last_second() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        fund(requester, 10 * PRICE);
-        req.expiry = uint64(block.timestamp);
-        open(req, offer, 1);
-        vm.warp(block.timestamp + 1);
-        expectRefusal(
-            abi.encodeWithSelector(
-                ISettlement.OrderExpired.selector,
-                hashes.hashReqOrder(req),
-                req.expiry,
-                block.timestamp
-            ),
-            req,
-            offer
-        );
-        req = reqOrder();
-        offer.expiry = uint64(block.timestamp - 1);
-        expectRefusal(
-            abi.encodeWithSelector(
-                ISettlement.OrderExpired.selector,
-                hashes.hashPoolOrder(offer),
-                offer.expiry,
-                block.timestamp
-            ),
-            req,
-            offer
-        );
-    }
+    // ---- money ----
 
     function test_the_money_must_be_there() public {
-        fund(requester, 3 * PRICE - 1);
-        expectRefusal(
-            abi.encodeWithSelector(
-                ISettlement.FreeTooLow.selector, requester, 3 * PRICE - 1, 3 * PRICE
-            ),
-            reqOrder(),
-            poolOrder(poolId),
-            3
-        );
-        // No product of price and tasks wraps around.
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        (req.maxUnitPrice, offer.unitPrice) = (type(uint128).max, type(uint128).max);
-        expectRefusal(
-            abi.encodeWithSelector(
-                ISettlement.FreeTooLow.selector,
-                requester,
-                3 * PRICE - 1,
-                uint256(type(uint128).max) * 65_536
-            ),
-            req,
-            offer,
-            65_536
-        );
+        IMarket.Match memory m = fullMatch(poolId, 3);
+        fund(requester, 3 * (PRICE + 100) - 1);
+        vm.expectRevert(tooLow(requester, 3 * (PRICE + 100) - 1, 3 * (PRICE + 100)));
+        market.openDeal(m);
+        // No product of prices and tasks wraps around.
+        uint128 max = type(uint128).max;
+        (m.req.maxUnitPrice, m.req.appMaxPrice, m.req.datasetMaxPrice) = (max, max, max);
+        (m.offer.unitPrice, m.app.price, m.dataset.price) = (max, max, max);
+        m.n = 65_536;
+        sign(m);
+        vm.expectRevert(tooLow(requester, 3 * (PRICE + 100) - 1, uint256(max) * 3 * 65_536));
+        market.openDeal(m);
     }
+
+    function test_a_sponsor_pays_for_what_it_signed() public {
+        IMarket.Match memory m = fullMatch(poolId, 2);
+        m.sponsor = sponsorOrder(3000);
+        sign(m);
+        vm.expectRevert(tooLow(sponsor, 0, 2200));
+        market.openDeal(m);
+        fund(sponsor, 5000);
+        bytes32 dealId = open(m);
+        vm.assertEq(book.get(dealId).payer, sponsor, "payer");
+        vm.assertEq(settlement.freeOf(sponsor), 2800, "sponsor's");
+        bytes32 orderHash = hashes.hashSponsorOrder(m.sponsor);
+        vm.assertEq(market.useOf(sponsor, orderHash).paid, 2200, "paid");
+        // What is left of 3,000 does not cover one task more.
+        m.n = 1;
+        vm.expectRevert(abi.encodeWithSelector(IMarket.SponsorSpent.selector, orderHash, 800, 1100));
+        market.openDeal(m);
+    }
+
+    function test_a_sponsor_who_calls_need_not_sign() public {
+        IMarket.Match memory m = fullMatch(poolId, 1);
+        m.sponsor = sponsorOrder(3000);
+        sign(m);
+        m.sponsorSig = "";
+        fund(sponsor, 1100);
+        vm.expectRevert(
+            abi.encodeWithSelector(ISettlement.BadSignature.selector, sponsor, address(0))
+        );
+        market.openDeal(m);
+        book.put(termsOf(m));
+        vm.prank(sponsor);
+        market.openDeal(m);
+        vm.assertEq(settlement.freeOf(sponsor), 0, "spent");
+    }
+
+    /// Nobody can make a sponsor pay for another request than it chose.
+    function test_a_sponsors_order_is_for_one_request() public {
+        IMarket.Match memory m = fullMatch(poolId, 1);
+        m.sponsor = sponsorOrder(3000);
+        sign(m);
+        bytes32 chosen = m.sponsor.reqHash;
+        m.req.salt = "another";
+        m.reqSig = signReq(m.req);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IMarket.OrderMismatch.selector,
+                "sponsor.reqHash",
+                hashes.hashReqOrder(m.req),
+                chosen
+            )
+        );
+        market.openDeal(m);
+    }
+
+    function test_a_sponsors_order_expires_and_can_be_cancelled() public {
+        IMarket.Match memory m = fullMatch(poolId, 1);
+        m.sponsor = sponsorOrder(3000);
+        m.sponsor.expiry = uint64(block.timestamp - 1);
+        sign(m);
+        bytes32 orderHash = hashes.hashSponsorOrder(m.sponsor);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IMarket.OrderExpired.selector, orderHash, block.timestamp - 1, block.timestamp
+            )
+        );
+        market.openDeal(m);
+        m.sponsor.expiry = uint64(block.timestamp);
+        sign(m);
+        orderHash = hashes.hashSponsorOrder(m.sponsor);
+        vm.prank(sponsor);
+        market.cancel(orderHash);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.SponsorSpent.selector, orderHash, 0, 1100));
+        market.openDeal(m);
+    }
+
+    // ---- deposit and match in one transaction ----
+
+    function test_one_transaction_deposits_by_permit_and_matches() public {
+        IMarket.Match memory m = matchOf(reqOrder(), poolOrder(poolId), 2);
+        token.transfer(requester, 2500);
+        IMarket.Permit memory permit = permitOf(2500);
+        book.put(termsOf(m));
+        vm.prank(stranger);
+        market.openDealWithPermit(m, permit);
+        vm.assertEq(settlement.freeOf(requester), 500, "what is over is free");
+        vm.assertEq(settlement.poolOf(poolId).locked, 2000, "locked");
+    }
+
+    function test_a_permit_of_somebody_else_pays_for_nobody() public {
+        IMarket.Match memory m = matchOf(reqOrder(), poolOrder(poolId), 1);
+        m.sponsor = sponsorOrder(3000);
+        sign(m);
+        token.transfer(requester, 2500);
+        token.transfer(sponsor, 2500);
+        IMarket.Permit memory permit = permitOf(2500); // the requester's, but the sponsor pays
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IERC20Errors.ERC20InsufficientAllowance.selector, address(settlement), 0, 2500
+            )
+        );
+        market.openDealWithPermit(m, permit);
+    }
+
+    /// The rule that refuses is told, and nothing is deposited.
+    function test_a_match_that_is_refused_deposits_nothing() public {
+        IMarket.Match memory m = matchOf(reqOrder(), poolOrder(poolId), 3);
+        token.transfer(requester, 2500);
+        IMarket.Permit memory permit = permitOf(2500);
+        vm.expectRevert(tooLow(requester, 2500, 3000));
+        market.openDealWithPermit(m, permit);
+        vm.assertEq(token.balanceOf(requester), 2500, "in hand");
+    }
+
+    // ---- places ----
 
     function test_the_tree_has_room_for_so_many_deals() public {
         PoolOrder memory offer = poolOrder(poolId);
@@ -285,148 +268,51 @@ contract DealsTest is Fixture {
         setDeals(2 ** 19 - 1);
         bytes32 dealId = open(reqOrder(), offer, 1);
         vm.assertEq(settlement.dealOf(dealId).slot, 2 ** 19 - 1, "the last place");
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.DealsFull.selector, poolId, 2 ** 19),
-            reqOrder(),
-            offer
-        );
-    }
-
-    function test_unknown_deals_are_unknown() public {
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.UnknownDeal.selector, bytes32("x")));
-        settlement.dealOf("x");
-    }
-
-    // ---- signatures ----
-
-    function test_a_wallets_65_bytes_count_for_the_requester() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        fund(requester, PRICE);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(REQUESTER_KEY, digestOf(hashes.hashReqOrder(req)));
-        settlement.openDeal(req, abi.encodePacked(r, s, v), offer, signOffer(offer), 1);
-    }
-
-    function test_the_pools_signature_is_64_bytes() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(SIGNER_KEY, digestOf(hashes.hashPoolOrder(offer)));
-        bytes memory reqSig = signReq(req);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.BadSignature.selector, signer, address(0))
-        );
-        settlement.openDeal(req, reqSig, offer, abi.encodePacked(r, s, v), 1);
-    }
-
-    function test_signatures_of_others_are_refused() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        bytes memory reqSig = sign64(SIGNER_KEY, hashes.hashReqOrder(req));
-        bytes memory offerSig = sign64(REQUESTER_KEY, hashes.hashPoolOrder(offer));
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.BadSignature.selector, requester, signer)
-        );
-        settlement.openDeal(req, reqSig, offer, offerSig, 1);
-        reqSig = signReq(req);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.BadSignature.selector, signer, requester)
-        );
-        settlement.openDeal(req, reqSig, offer, offerSig, 1);
-        req.requester = address(0);
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.ZeroKey.selector, "requester"));
-        settlement.openDeal(req, "", offer, offerSig, 1);
-    }
-
-    function test_signatures_hold_for_one_chain_only() public {
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(poolId);
-        (bytes memory reqSig, bytes memory offerSig) = (signReq(req), signOffer(offer));
-        vm.chainId(4711);
-        vm.expectPartialRevert(ISettlement.BadSignature.selector);
-        settlement.openDeal(req, reqSig, offer, offerSig, 1);
-    }
-
-    function test_a_contract_account_signs_in_its_own_way() public {
-        Wallet wallet = new Wallet(token, settlement);
-        token.transfer(address(wallet), PRICE);
-        wallet.deposit(settlement, PRICE);
-        ReqOrder memory req = reqOrder();
-        req.requester = address(wallet);
-        PoolOrder memory offer = poolOrder(poolId);
-        bytes memory offerSig = signOffer(offer);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISettlement.BadSignature.selector, address(wallet), address(0))
-        );
-        settlement.openDeal(req, "approved", offer, offerSig, 1);
-        wallet.accept(digestOf(hashes.hashReqOrder(req)), "approved");
-        settlement.openDeal(req, "approved", offer, offerSig, 1);
-        vm.assertEq(settlement.poolOf(poolId).locked, PRICE, "locked");
-    }
-
-    function test_a_key_with_code_still_signs_with_its_key() public {
-        // EIP-7702: an account of a key that also has code, here code that answers nothing.
-        vm.etch(requester, hex"00");
-        fund(requester, PRICE);
-        open(reqOrder(), poolOrder(poolId), 1);
+        IMarket.Match memory m = matchOf(reqOrder(), offer, 1);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.DealsFull.selector, poolId, 2 ** 19));
+        market.openDeal(m);
     }
 
     // ---- helpers ----
 
-    function expectRefusal(bytes memory refusal, ReqOrder memory req, PoolOrder memory offer)
+    function checkUses(IMarket.Match memory m, uint32 n) private view {
+        bytes32 reqHash = hashes.hashReqOrder(m.req);
+        bytes32 poolHash = hashes.hashPoolOrder(m.offer);
+        bytes32 appHash = hashes.hashAppOrder(m.app);
+        bytes32 datasetHash = hashes.hashDatasetOrder(m.dataset);
+        vm.assertEq(market.useOf(requester, reqHash).filled, n, "request");
+        vm.assertEq(market.useOf(operator, poolHash).filled, n, "offer");
+        vm.assertEq(market.useOf(appOwner, appHash).filled, n, "app");
+        vm.assertEq(market.useOf(datasetOwner, datasetHash).filled, n, "dataset");
+    }
+
+    function tooLow(address account, uint256 free, uint256 needed)
         private
+        pure
+        returns (bytes memory)
     {
-        expectRefusal(refusal, req, offer, 1);
+        return abi.encodeWithSelector(ISettlement.FreeTooLow.selector, account, free, needed);
     }
 
-    function expectRefusal(
-        bytes memory refusal,
-        ReqOrder memory req,
-        PoolOrder memory offer,
-        uint32 n
-    ) private {
-        (bytes memory reqSig, bytes memory offerSig) = (signReq(req), signOffer(offer));
-        vm.expectRevert(refusal);
-        settlement.openDeal(req, reqSig, offer, offerSig, n);
-    }
-
-    function expectFilled(
-        bytes32 orderHash,
-        uint256 left,
-        ReqOrder memory req,
-        PoolOrder memory offer,
-        uint32 n
-    ) private {
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.OrderFilled.selector, orderHash, left, n),
-            req,
-            offer,
-            n
+    function permitOf(uint128 amount) private view returns (IMarket.Permit memory permit) {
+        bytes32 permitType = keccak256(
+            "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
         );
-    }
-
-    function expectRange(
-        string memory field,
-        uint256 min,
-        uint256 max,
-        uint256 actual,
-        ReqOrder memory req,
-        PoolOrder memory offer,
-        uint32 n
-    ) private {
-        expectRefusal(
-            abi.encodeWithSelector(ISettlement.OutOfRange.selector, field, min, max, actual),
-            req,
-            offer,
-            n
+        (permit.amount, permit.deadline) = (amount, block.timestamp);
+        bytes32 structHash = keccak256(
+            abi.encode(permitType, requester, address(settlement), amount, 0, block.timestamp)
         );
+        bytes32 digest =
+            keccak256(abi.encodePacked("\x19\x01", token.DOMAIN_SEPARATOR(), structHash));
+        (permit.v, permit.r, permit.s) = vm.sign(REQUESTER_KEY, digest);
     }
 
-    /// The counter of deals is the top of a pool's first word; pools are the ninth storage word.
+    /// The counter of deals lies in a pool's first word, after 20 bytes of signer and 5 of exit time.
     function setDeals(uint32 count) private {
-        bytes32 slot = keccak256(abi.encode(poolId, uint256(8)));
+        bytes32 slot = keccak256(abi.encode(poolId, POOLS_SLOT));
         uint256 word = uint256(vm.load(address(settlement), slot));
         vm.assertEq(address(uint160(word)), signer, "this is the word of the signer");
-        word = (word << 32 >> 32) | (uint256(count) << 224);
+        word = (word & ~(uint256(type(uint32).max) << 200)) | (uint256(count) << 200);
         vm.store(address(settlement), slot, bytes32(word));
     }
 }

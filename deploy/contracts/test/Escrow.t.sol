@@ -11,6 +11,10 @@ contract EscrowTest is Fixture {
     function test_construction_states_its_parameters() public view {
         vm.assertEq(settlement.token(), address(token), "token");
         vm.assertEq(settlement.window(), WINDOW, "window");
+        vm.assertEq(settlement.market(), address(market), "market");
+        vm.assertEq(settlement.court(), court, "court");
+        vm.assertEq(settlement.escape(), escape, "escape");
+        vm.assertEq(market.settlement(), address(settlement), "and back");
     }
 
     function test_construction_refuses_a_window_out_of_bounds() public {
@@ -30,6 +34,31 @@ contract EscrowTest is Fixture {
     function test_construction_refuses_no_token() public {
         vm.expectRevert(abi.encodeWithSelector(ISettlement.ZeroKey.selector, "token"));
         this.deployOut(address(0), WINDOW);
+    }
+
+    function test_construction_refuses_to_leave_out_a_contract() public {
+        string[3] memory names = ["market", "court", "escape"];
+        for (uint256 i = 0; i < 3; i++) {
+            address[3] memory all = [address(1), address(2), address(3)];
+            all[i] = address(0);
+            vm.expectRevert(abi.encodeWithSelector(ISettlement.ZeroKey.selector, names[i]));
+            this.deployWith(all[0], all[1], all[2]);
+        }
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.ZeroKey.selector, "settlement"));
+        this.deployMarket(address(0));
+    }
+
+    function test_anyone_may_give_to_anyone() public {
+        token.transfer(stranger, 100);
+        vm.startPrank(stranger);
+        token.approve(address(settlement), 100);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.Deposited(requester, 100);
+        settlement.depositFor(requester, 100);
+        vm.assertEq(settlement.freeOf(requester), 100, "given");
+        vm.assertEq(settlement.freeOf(stranger), 0, "by");
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.ZeroKey.selector, "account"));
+        settlement.depositFor(address(0), 1);
     }
 
     function test_domain_separator_is_that_of_the_protocol_and_follows_the_chain() public {
@@ -118,6 +147,17 @@ contract EscrowTest is Fixture {
     // A constructor's revert can be expected of an outside call only.
     function deployOut(address token_, uint64 window) external {
         deploy(token_, window);
+    }
+
+    function deployWith(address market_, address court_, address escape_) external {
+        vm.deployCode(
+            "Settlement.sol:Settlement",
+            abi.encode(address(token), WINDOW, market_, court_, escape_)
+        );
+    }
+
+    function deployMarket(address settlement_) external {
+        vm.deployCode("Market.sol:Market", abi.encode(settlement_));
     }
 
     function permit(uint256 amount, uint256 deadline)

@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {ISettlement} from "../src/ISettlement.sol";
-import {DealAccount, Header, PoolOrder, ReqOrder, WorkerAccount} from "../src/Types.sol";
+import {IMarket} from "../src/IMarket.sol";
+import {
+    Anchor,
+    ClaimItem,
+    DealAccount,
+    DealTerms,
+    Header,
+    Opening,
+    PoolOrder,
+    ReqOrder,
+    Reveal,
+    WorkerAccount
+} from "../src/Types.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {Grid} from "./support/Grid.sol";
 import {vm} from "./support/Vm.sol";
@@ -58,22 +69,22 @@ contract GasTest is Fixture {
         fund(requester, 1_000_000_000);
         ReqOrder memory req = reqOrder();
         PoolOrder memory offer = poolOrder(poolId);
-        open(req, offer, 1000);
-        vm.snapshotGasLastCall(GROUP, "openDeal first, 1000 tasks");
-        open(reqOrder(), poolOrder(poolId), 1000);
-        vm.snapshotGasLastCall(GROUP, "openDeal new orders, 1000 tasks");
-        open(req, offer, 1000);
-        vm.snapshotGasLastCall(GROUP, "openDeal same orders, 1000 tasks");
+        openMeasured(matchOf(req, offer, 1000), "openDeal two orders, first");
+        openMeasured(matchOf(reqOrder(), poolOrder(poolId), 1000), "openDeal two orders, new");
+        openMeasured(matchOf(req, offer, 1000), "openDeal two orders, again");
+        IMarket.Match memory m = fullMatch(poolId, 1000);
+        openMeasured(m, "openDeal four orders, new");
+        openMeasured(m, "openDeal four orders, again");
+        m.n = 1;
+        openMeasured(m, "openDeal four orders, again, 1 task");
     }
 
     function test_gas_batches_and_claims() public {
-        bytes32 deal = newDeal(poolId, 60_000);
+        bytes32 deal = newFullDeal(poolId, 60_000);
         batch(deal);
-        vm.snapshotGasLastCall(GROUP, "finalize first");
-        claim(good, 1);
-        vm.snapshotGasLastCall(GROUP, "claim first");
-        claim(bad, 1);
-        vm.snapshotGasLastCall(GROUP, "claim first, with a slash");
+        finalizeLast("finalize first");
+        claim(good, 1, "claim first");
+        claim(bad, 1, "claim first, with a slash");
 
         // Once around the ring, so that slots are reused.
         for (uint256 i = 0; i < 1023; i++) {
@@ -81,15 +92,49 @@ contract GasTest is Fixture {
             finalizeAll();
         }
         batch(deal);
-        vm.snapshotGasLastCall(GROUP, "finalize steady, with slashes");
+        finalizeLast("finalize steady, with slashes");
+        claim(good, 1025, "claim second");
         grid.settle(deal, list(good, bad), list());
         commit("commitBatch steady");
-        finalizeLast();
-        vm.snapshotGasLastCall(GROUP, "finalize steady");
-        claim(good, 1026);
-        vm.snapshotGasLastCall(GROUP, "claim steady");
-        refund(deal, 1026);
-        vm.snapshotGasLastCall(GROUP, "refundUnsettled");
+        finalizeLast("finalize steady");
+        claim(good, 1026, "claim steady");
+        royalties(deal, 1026, "claimRoyalties first");
+        collect(1026, "collectFees first");
+        grid.settle(deal, list(good, bad), list());
+        finalizeAll();
+        royalties(deal, 1027, "claimRoyalties steady");
+        collect(1027, "collectFees steady");
+        claimMany(1027);
+        restake(deal);
+        refund(deal, 1028);
+    }
+
+    function test_gas_inbox() public {
+        Reveal memory vote = Reveal(
+            poolId, keccak256("task"), 0, keccak256("set"), keccak256("result"), keccak256("salt")
+        );
+        bytes32[] memory deep = new bytes32[](8);
+        for (uint256 i = 0; i < 8; i++) {
+            deep[i] = keccak256(abi.encode(i));
+        }
+        bytes32[] memory flat = new bytes32[](4);
+        for (uint256 i = 0; i < 4; i++) {
+            flat[i] = deep[i];
+        }
+        settlement.forceVote(poolId, vote, 77, 256, deep, keccak256("r"), keccak256("vs"));
+        vm.snapshotGasLastCall(GROUP, "forceVote first, frame of 256");
+        settlement.forceVote(poolId, vote, 78, 256, deep, keccak256("r"), keccak256("vs"));
+        vm.snapshotGasLastCall(GROUP, "forceVote steady, frame of 256");
+        settlement.forceVote(poolId, vote, 7, 16, flat, keccak256("r"), keccak256("vs"));
+        vm.snapshotGasLastCall(GROUP, "forceVote steady, frame of 16");
+        settlement.demandSet(poolId, keccak256("task"), 0, good);
+        vm.snapshotGasLastCall(GROUP, "demandSet steady");
+    }
+
+    function test_gas_ends() public {
+        vm.prank(court);
+        settlement.convict(poolId, 1);
+        vm.snapshotGasLastCall(GROUP, "convict");
     }
 
     function test_gas_commit_first() public {
@@ -99,18 +144,23 @@ contract GasTest is Fixture {
 
     // ---- helpers ----
 
+    function openMeasured(IMarket.Match memory m, string memory name) private {
+        market.openDeal(m);
+        vm.snapshotGasLastCall(GROUP, name);
+    }
+
     /// One of each: agreed, with a loser, failed.
     function batch(bytes32 deal) private {
         grid.settle(deal, list(good, bad), list());
         grid.settle(deal, list(good), list(bad));
         grid.settle(deal, list(), list(bad));
-        finalizeAll();
+        grid.commit();
     }
 
     function finalizeAll() private {
         Header memory header = grid.commit();
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(header);
+        grid.finalize(header.index);
     }
 
     /// The test itself makes the call, so that it is a transaction of its own.
@@ -122,18 +172,56 @@ contract GasTest is Fixture {
         grid.seal();
     }
 
-    function finalizeLast() private {
+    function finalizeLast(string memory name) private {
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(grid.headerAt(settlement.poolOf(poolId).head));
+        uint64 index = settlement.poolOf(poolId).head;
+        (Header memory header, Opening memory b) = (grid.headerAt(index), grid.openingAt(index));
+        settlement.finalize(header, b.committedAt, b.inbox);
+        vm.snapshotGasLastCall(GROUP, name);
     }
 
-    function claim(uint32 workerIdx, uint64 index) private {
+    function claim(uint32 workerIdx, uint64 index, string memory name) private {
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(index, workerIdx);
-        settlement.claim(poolId, workerIdx, account, path, index);
+        Anchor memory anchor = grid.anchorAt(index);
+        settlement.claim(poolId, workerIdx, account, path, index, anchor);
+        vm.snapshotGasLastCall(GROUP, name);
+    }
+
+    function claimMany(uint64 index) private {
+        ClaimItem[] memory items = new ClaimItem[](2);
+        (items[0].workerIdx, items[1].workerIdx) = (good, bad);
+        (items[0].account, items[0].proof) = grid.workerProof(index, good);
+        (items[1].account, items[1].proof) = grid.workerProof(index, bad);
+        Anchor memory anchor = grid.anchorAt(index);
+        settlement.claimMany(poolId, index, anchor, items);
+        vm.snapshotGasLastCall(GROUP, "claimMany of 2, steady");
+    }
+
+    function restake(bytes32 deal) private {
+        vm.prank(owner);
+        settlement.setRestake(good, true);
+        grid.settle(deal, list(good, bad), list());
+        finalizeAll();
+        claim(good, 1028, "claim steady, left as stake");
+    }
+
+    function royalties(bytes32 dealId, uint64 index, string memory name) private {
+        (DealAccount memory account, bytes32[] memory path) = grid.dealProof(index, dealId);
+        (DealTerms memory terms, Anchor memory anchor) = (book.get(dealId), grid.anchorAt(index));
+        settlement.claimRoyalties(terms, account, path, index, anchor);
+        vm.snapshotGasLastCall(GROUP, name);
     }
 
     function refund(bytes32 dealId, uint64 index) private {
         (DealAccount memory account, bytes32[] memory path) = grid.dealProof(index, dealId);
-        settlement.refundUnsettled(dealId, account, path, index);
+        (DealTerms memory terms, Opening memory b) = (book.get(dealId), grid.openingAt(index));
+        settlement.refundUnsettled(terms, account, path, index, b);
+        vm.snapshotGasLastCall(GROUP, "refundUnsettled");
+    }
+
+    function collect(uint64 index, string memory name) private {
+        (Header memory header, Opening memory b) = (grid.headerAt(index), grid.openingAt(index));
+        settlement.collectFees(header, b.committedAt, b.inbox);
+        vm.snapshotGasLastCall(GROUP, name);
     }
 }

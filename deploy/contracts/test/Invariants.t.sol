@@ -33,7 +33,7 @@ contract InvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory all = new bytes4[](13);
+        bytes4[] memory all = new bytes4[](18);
         all[0] = Handler.deposit.selector;
         all[1] = Handler.withdraw.selector;
         all[2] = Handler.stake.selector;
@@ -47,6 +47,11 @@ contract InvariantsTest {
         all[10] = Handler.claimFromLiar.selector;
         all[11] = Handler.refund.selector;
         all[12] = Handler.refundFromLiar.selector;
+        all[13] = Handler.restake.selector;
+        all[14] = Handler.convict.selector;
+        all[15] = Handler.die.selector;
+        all[16] = Handler.collectFees.selector;
+        all[17] = Handler.claimRoyalties.selector;
         targets = new FuzzSelector[](2);
         targets[0] = FuzzSelector(address(handler), all);
         targets[1] = FuzzSelector(address(handler), new bytes4[](1));

@@ -2,7 +2,7 @@
 pragma solidity 0.8.34;
 
 import {ISettlement} from "../src/ISettlement.sol";
-import {DealAccount, Header, Pool, WorkerAccount} from "../src/Types.sol";
+import {Anchor, DealAccount, Header, Opening, Pool, WorkerAccount} from "../src/Types.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {Grid} from "./support/Grid.sol";
 import {vm} from "./support/Vm.sol";
@@ -58,8 +58,8 @@ contract PoolsTest is Fixture {
 
     function test_a_bond_has_a_limit() public {
         // More than the test token's supply: give the operator a free balance by storage. Its
-        // mapping is the fourth storage word.
-        bytes32 slot = keccak256(abi.encode(operator, uint256(3)));
+        // mapping is the second storage word.
+        bytes32 slot = keccak256(abi.encode(operator, FREE_SLOT));
         uint128 max = type(uint96).max;
         vm.store(address(settlement), slot, bytes32(uint256(max) + 1));
         vm.startPrank(operator);
@@ -97,10 +97,6 @@ contract PoolsTest is Fixture {
         (bytes32 r, bytes32 vs) = grid.sign(header);
         vm.expectRevert(refusal);
         settlement.commitBatch(header, r, vs);
-        (bytes memory reqSig, bytes memory offerSig) =
-            (signReq(reqOrder()), signOffer(poolOrder(poolId)));
-        vm.expectRevert(refusal);
-        settlement.openDeal(reqOrder(), reqSig, poolOrder(poolId), offerSig, 1);
     }
 
     function test_the_bond_leaves_when_nothing_needs_it() public {
@@ -130,23 +126,23 @@ contract PoolsTest is Fixture {
         vm.warp(exitAt);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.PoolBusy.selector, 1, 2000, 0));
         settlement.withdrawBond(poolId);
-        settlement.finalize(header);
+        grid.finalize(header.index);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.PoolBusy.selector, 0, 1000, 300));
         settlement.withdrawBond(poolId);
 
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(1, bad);
-        settlement.claim(poolId, bad, account, path, 1);
+        settlement.claim(poolId, bad, account, path, 1, grid.anchorAt(1));
         vm.expectRevert(abi.encodeWithSelector(ISettlement.PoolBusy.selector, 0, 1000, 0));
         settlement.withdrawBond(poolId);
-        vm.warp(settlement.dealOf(deal).deadline + 7 days);
+        vm.warp(book.get(deal).deadline + 7 days);
         DealAccount memory rest;
         (rest, path) = grid.dealProof(1, deal);
-        settlement.refundUnsettled(deal, rest, path, 1);
+        settlement.refundUnsettled(book.get(deal), rest, path, 1, grid.openingAt(1));
 
         vm.expectEmit(address(settlement));
         emit ISettlement.BondWithdrawn(poolId, 10_000);
         settlement.withdrawBond(poolId);
-        vm.assertEq(settlement.freeOf(operator), 10_000 + 13, "bond and fees");
+        vm.assertEq(settlement.freeOf(operator), 10_000, "bond");
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingDue.selector, 0));
         settlement.withdrawBond(poolId);
     }
@@ -161,8 +157,10 @@ contract PoolsTest is Fixture {
         vm.startPrank(owner);
         settlement.requestExit(worker);
         vm.warp(settlement.workerOf(worker).exitAt);
+        Anchor memory anchor;
+        Opening memory none;
         vm.expectRevert(refusal);
-        settlement.unstake(9, worker, account, path);
+        settlement.unstake(9, worker, account, path, anchor, none);
         vm.expectRevert(refusal);
         settlement.addBond(9, 1);
         vm.expectRevert(refusal);
@@ -172,16 +170,27 @@ contract PoolsTest is Fixture {
         vm.expectRevert(refusal);
         settlement.poolOf(9);
         vm.expectRevert(refusal);
+        settlement.poolKeys(9);
+        vm.expectRevert(refusal);
         settlement.batchOf(9, 1);
         vm.expectRevert(refusal);
         settlement.commitBatch(header, 0, 0);
         vm.expectRevert(refusal);
-        settlement.finalize(header);
+        settlement.collectFees(header, 0, 0);
         vm.expectRevert(refusal);
-        settlement.claim(9, worker, account, path, 0);
+        settlement.demandSet(9, 0, 0, 1);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingPending.selector, 9));
+        settlement.finalize(header, 0, 0);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NotFinal.selector, 9, 1, 1, 0));
+        settlement.claim(9, worker, account, path, 1, anchor);
+        vm.stopPrank();
+        vm.prank(court);
         vm.expectRevert(refusal);
-        settlement.cancelPoolOrder(poolOrder(9));
+        settlement.convict(9, 1);
+        vm.startPrank(escape);
         vm.expectRevert(refusal);
-        settlement.openDeal(reqOrder(), "", poolOrder(9), "", 1);
+        settlement.abandon(9);
+        vm.expectRevert(refusal);
+        settlement.payFromBond(9, owner, 1);
     }
 }

@@ -5,7 +5,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ISettlement} from "../src/ISettlement.sol";
-import {Header, WorkerAccount} from "../src/Types.sol";
+import {Anchor, WorkerAccount} from "../src/Types.sol";
 import {CallbackToken, FalseToken, FeeToken} from "./support/BadTokens.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {Grid} from "./support/Grid.sol";
@@ -13,6 +13,9 @@ import {vm} from "./support/Vm.sol";
 
 /// @notice Tokens that take fees, call back, or answer false.
 contract TokensTest is Fixture {
+    /// The pool of the token under test.
+    Grid private last;
+
     function test_a_fee_on_transfer_is_refused() public {
         FeeToken fee = new FeeToken();
         ISettlement s = deploy(address(fee), WINDOW);
@@ -40,9 +43,10 @@ contract TokensTest is Fixture {
         CallbackToken evil = new CallbackToken();
         settlement = deploy(address(evil), WINDOW);
         evil.approve(address(settlement), 1000);
-        bytes[4] memory calls = [
+        bytes[5] memory calls = [
             abi.encodeCall(ISettlement.withdraw, (1)),
             abi.encodeCall(ISettlement.deposit, (1)),
+            abi.encodeCall(ISettlement.depositFor, (stranger, 1)),
             abi.encodeCall(
                 ISettlement.depositWithPermit, (address(this), 1, type(uint256).max, 27, 0, 0)
             ),
@@ -56,15 +60,18 @@ contract TokensTest is Fixture {
             settlement.withdraw(50);
             checkRefused(evil);
         }
-        vm.assertEq(settlement.freeOf(address(this)), 200, "free");
-        vm.assertEq(evil.balanceOf(address(settlement)), 200, "held");
+        vm.assertEq(settlement.freeOf(address(this)), 250, "free");
+        vm.assertEq(evil.balanceOf(address(settlement)), 250, "held");
     }
 
     function test_a_claim_paid_in_an_evil_token_pays_once() public {
         CallbackToken evil = new CallbackToken();
         (WorkerAccount memory account, bytes32[] memory path) = earn400(evil);
-        evil.arm(address(settlement), abi.encodeCall(ISettlement.claim, (1, 1, account, path, 1)));
-        vm.assertEq(settlement.claim(1, 1, account, path, 1), 400, "paid");
+        evil.arm(
+            address(settlement),
+            abi.encodeCall(ISettlement.claim, (1, 1, account, path, 1, last.anchorAt(1)))
+        );
+        vm.assertEq(settlement.claim(1, 1, account, path, 1, last.anchorAt(1)), 400, "paid");
         checkRefused(evil);
         vm.assertEq(evil.balanceOf(owner), 400, "once");
         vm.assertEq(settlement.poolOf(1).owed, 100, "owed");
@@ -75,9 +82,10 @@ contract TokensTest is Fixture {
         FalseToken no = new FalseToken();
         (WorkerAccount memory account, bytes32[] memory path) = earn400(no);
         no.refuse();
+        Anchor memory anchor = last.anchorAt(1);
         vm.expectEmit(address(settlement));
         emit ISettlement.PayoutKept(owner, 400);
-        vm.assertEq(settlement.claim(1, 1, account, path, 1), 400, "counted");
+        vm.assertEq(settlement.claim(1, 1, account, path, 1, anchor), 400, "counted");
         vm.assertEq(settlement.freeOf(owner), 400, "kept");
         vm.assertEq(settlement.poolOf(1).owed, 100, "owed");
     }
@@ -92,7 +100,8 @@ contract TokensTest is Fixture {
         unit.approve(address(settlement), 100_000);
         settlement.deposit(100_000);
         settlement.registerPool(signer, "node", 50_000);
-        Grid grid = new Grid(settlement, 1, SIGNER_KEY);
+        Grid grid = gridOf(1, SIGNER_KEY);
+        last = grid;
         newWorker(0);
         settlement.stake(1, newWorker(address(this), VOTE_KEY + 1), 500);
         account.owner = owner;
@@ -100,9 +109,9 @@ contract TokensTest is Fixture {
         account.cumEarned = 400;
         grid.forgeWorker(1, account);
         grid.tamper(500, 0, 500);
-        Header memory header = grid.commit();
+        grid.commit();
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(header);
+        grid.finalize(1);
         return grid.workerProof(1, 1);
     }
 
@@ -117,6 +126,7 @@ contract TokensTest is Fixture {
 
     function claimCall() private pure returns (bytes memory) {
         WorkerAccount memory account;
-        return abi.encodeCall(ISettlement.claim, (1, 1, account, new bytes32[](20), 1));
+        return
+            abi.encodeCall(ISettlement.claim, (1, 1, account, new bytes32[](20), 1, Anchor(0, 0)));
     }
 }

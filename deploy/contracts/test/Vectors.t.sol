@@ -39,7 +39,7 @@ contract VectorsTest {
             same(json, at, ".structHash", structHash);
             same(json, at, ".digest", digest(json, structHash));
         }
-        vm.assertEq(seen, 2 ** 11 - 1, "each of the eleven structs at least once");
+        vm.assertEq(seen, 2 ** 16 - 1, "each of the sixteen structs at least once");
     }
 
     function test_commitments() public view {
@@ -65,23 +65,18 @@ contract VectorsTest {
         vm.assertGe(i, 1, "at least one commitment");
     }
 
-    function test_ids() public view {
+    function test_deal_and_task_ids() public view {
         string memory json = read("eip712.json");
         uint256 i;
-        for (; vm.keyExistsJson(json, item(".ids", i)); i++) {
-            string memory at = item(".ids", i);
+        for (; vm.keyExistsJson(json, item(".deals", i)); i++) {
+            string memory at = item(".deals", i);
             string memory f = string.concat(at, ".");
-            bytes32 dealId = Messages.dealId(
-                b32(json, f, "reqHash"),
-                b32(json, f, "poolHash"),
-                uint32(num(json, f, "filledBefore")),
-                uint32(num(json, f, "n"))
-            );
+            bytes32 dealId = terms(json, string.concat(at, ".terms."));
             same(json, at, ".dealId", dealId);
             bytes32 taskId = Messages.taskId(dealId, uint32(num(json, f, "taskIdx")));
             same(json, at, ".taskId", taskId);
         }
-        vm.assertGe(i, 1, "at least one id");
+        vm.assertGe(i, 1, "at least one deal");
     }
 
     function test_frame() public view {
@@ -204,7 +199,7 @@ contract VectorsTest {
 
     // ---- reading structs ----
 
-    /// @dev Type hash, struct hash and a number from 0 to 10 for the struct called `name`.
+    /// @dev Type hash, struct hash and a number from 0 to 15 for the struct called `name`.
     function structOf(string memory name, string memory json, string memory f)
         private
         view
@@ -222,6 +217,15 @@ contract VectorsTest {
         if (n == keccak256("ReqOrder")) return (Messages.REQ_ORDER_TYPE, reqOrder(json, f), 8);
         if (n == keccak256("PoolOrder")) return (Messages.POOL_ORDER_TYPE, poolOrder(json, f), 9);
         if (n == keccak256("BindWorker")) return (Messages.BIND_WORKER_TYPE, binding(json, f), 10);
+        if (n == keccak256("AppOrder")) return (Messages.APP_ORDER_TYPE, appOrder(json, f), 11);
+        if (n == keccak256("DatasetOrder")) {
+            return (Messages.DATASET_ORDER_TYPE, datasetOrder(json, f), 12);
+        }
+        if (n == keccak256("SponsorOrder")) {
+            return (Messages.SPONSOR_ORDER_TYPE, sponsorOrder(json, f), 13);
+        }
+        if (n == keccak256("OrderOp")) return (Messages.ORDER_OP_TYPE, orderOp(json, f), 14);
+        if (n == keccak256("WorkerOp")) return (Messages.WORKER_OP_TYPE, workerOp(json, f), 15);
         revert(string.concat("eip712.json: no struct is called ", name));
     }
 
@@ -306,19 +310,29 @@ contract VectorsTest {
         m.count = uint32(num(json, f, "count"));
         m.payout = uint128(num(json, f, "payout"));
         m.fees = uint128(num(json, f, "fees"));
+        m.royalties = uint128(num(json, f, "royalties"));
         m.slashed = uint128(num(json, f, "slashed"));
-        m.ringRoot = b32(json, f, "ringRoot");
+        m.cumFees = uint128(num(json, f, "cumFees"));
         return hashes.hashHeader(m);
     }
 
     function reqOrder(string memory json, string memory f) private view returns (bytes32) {
         ReqOrder memory m;
         m.requester = addr(json, f, "requester");
+        m.beneficiary = addr(json, f, "beneficiary");
+        m.callback = addr(json, f, "callback");
         m.app = b32(json, f, "app");
+        m.appOwner = addr(json, f, "appOwner");
+        m.appMaxPrice = uint128(num(json, f, "appMaxPrice"));
+        m.dataset = b32(json, f, "dataset");
+        m.datasetOwner = addr(json, f, "datasetOwner");
+        m.datasetMaxPrice = uint128(num(json, f, "datasetMaxPrice"));
         m.params = b32(json, f, "params");
-        m.poolId = uint32(num(json, f, "poolId"));
+        m.poolRestrict = b32(json, f, "poolRestrict");
         m.maxUnitPrice = uint128(num(json, f, "maxUnitPrice"));
         m.tasks = uint32(num(json, f, "tasks"));
+        m.tag = b32(json, f, "tag");
+        m.category = uint16(num(json, f, "category"));
         m.trust = uint32(num(json, f, "trust"));
         m.replicas = uint8(num(json, f, "replicas"));
         m.maxTaskTime = uint64(num(json, f, "maxTaskTime"));
@@ -333,13 +347,105 @@ contract VectorsTest {
         m.poolId = uint32(num(json, f, "poolId"));
         m.unitPrice = uint128(num(json, f, "unitPrice"));
         m.tasks = uint32(num(json, f, "tasks"));
+        m.tag = b32(json, f, "tag");
+        m.category = uint16(num(json, f, "category"));
         m.trust = uint32(num(json, f, "trust"));
         m.stakeRatio = uint8(num(json, f, "stakeRatio"));
         m.schedulerRatio = uint8(num(json, f, "schedulerRatio"));
         m.maxTaskTime = uint64(num(json, f, "maxTaskTime"));
+        m.appRestrict = b32(json, f, "appRestrict");
+        m.datasetRestrict = b32(json, f, "datasetRestrict");
+        m.requesterRestrict = b32(json, f, "requesterRestrict");
         m.expiry = uint64(num(json, f, "expiry"));
         m.salt = b32(json, f, "salt");
         return hashes.hashPoolOrder(m);
+    }
+
+    function appOrder(string memory json, string memory f) private view returns (bytes32) {
+        AppOrder memory m;
+        m.owner = addr(json, f, "owner");
+        m.app = b32(json, f, "app");
+        m.price = uint128(num(json, f, "price"));
+        m.tasks = uint32(num(json, f, "tasks"));
+        m.tag = b32(json, f, "tag");
+        m.datasetRestrict = b32(json, f, "datasetRestrict");
+        m.poolRestrict = b32(json, f, "poolRestrict");
+        m.requesterRestrict = b32(json, f, "requesterRestrict");
+        m.expiry = uint64(num(json, f, "expiry"));
+        m.salt = b32(json, f, "salt");
+        return hashes.hashAppOrder(m);
+    }
+
+    function datasetOrder(string memory json, string memory f) private view returns (bytes32) {
+        DatasetOrder memory m;
+        m.owner = addr(json, f, "owner");
+        m.dataset = b32(json, f, "dataset");
+        m.price = uint128(num(json, f, "price"));
+        m.tasks = uint32(num(json, f, "tasks"));
+        m.tag = b32(json, f, "tag");
+        m.appRestrict = b32(json, f, "appRestrict");
+        m.poolRestrict = b32(json, f, "poolRestrict");
+        m.requesterRestrict = b32(json, f, "requesterRestrict");
+        m.expiry = uint64(num(json, f, "expiry"));
+        m.salt = b32(json, f, "salt");
+        return hashes.hashDatasetOrder(m);
+    }
+
+    function sponsorOrder(string memory json, string memory f) private view returns (bytes32) {
+        SponsorOrder memory m;
+        m.sponsor = addr(json, f, "sponsor");
+        m.reqHash = b32(json, f, "reqHash");
+        m.maxCost = uint128(num(json, f, "maxCost"));
+        m.expiry = uint64(num(json, f, "expiry"));
+        m.salt = b32(json, f, "salt");
+        return hashes.hashSponsorOrder(m);
+    }
+
+    function orderOp(string memory json, string memory f) private view returns (bytes32) {
+        OrderOp memory m;
+        m.account = addr(json, f, "account");
+        m.orderHash = b32(json, f, "orderHash");
+        m.op = uint8(num(json, f, "op"));
+        m.deadline = uint64(num(json, f, "deadline"));
+        return hashes.hashOrderOp(m);
+    }
+
+    function workerOp(string memory json, string memory f) private view returns (bytes32) {
+        WorkerOp memory m;
+        m.workerIdx = uint32(num(json, f, "workerIdx"));
+        m.op = uint8(num(json, f, "op"));
+        m.nonce = uint64(num(json, f, "nonce"));
+        m.deadline = uint64(num(json, f, "deadline"));
+        return hashes.hashWorkerOp(m);
+    }
+
+    function terms(string memory json, string memory f) private view returns (bytes32) {
+        DealTerms memory m;
+        m.requester = addr(json, f, "requester");
+        m.payer = addr(json, f, "payer");
+        m.beneficiary = addr(json, f, "beneficiary");
+        m.callback = addr(json, f, "callback");
+        m.poolId = uint32(num(json, f, "poolId"));
+        m.app = b32(json, f, "app");
+        m.appOwner = addr(json, f, "appOwner");
+        m.appPrice = uint128(num(json, f, "appPrice"));
+        m.dataset = b32(json, f, "dataset");
+        m.datasetOwner = addr(json, f, "datasetOwner");
+        m.datasetPrice = uint128(num(json, f, "datasetPrice"));
+        m.params = b32(json, f, "params");
+        m.unitPrice = uint128(num(json, f, "unitPrice"));
+        m.tasks = uint32(num(json, f, "tasks"));
+        m.trust = uint32(num(json, f, "trust"));
+        m.replicas = uint8(num(json, f, "replicas"));
+        m.stakeRatio = uint8(num(json, f, "stakeRatio"));
+        m.schedulerRatio = uint8(num(json, f, "schedulerRatio"));
+        m.category = uint16(num(json, f, "category"));
+        m.tag = b32(json, f, "tag");
+        m.maxTaskTime = uint64(num(json, f, "maxTaskTime"));
+        m.deadline = uint64(num(json, f, "deadline"));
+        m.reqHash = b32(json, f, "reqHash");
+        m.filledBefore = uint32(num(json, f, "filledBefore"));
+        return hashes.dealId(m);
     }
 
     function binding(string memory json, string memory f) private view returns (bytes32) {
@@ -361,6 +467,7 @@ contract VectorsTest {
         m.reward = uint128(num(json, f, "reward"));
         m.runPayout = uint128(num(json, f, "runPayout"));
         m.runFees = uint128(num(json, f, "runFees"));
+        m.runRoyalties = uint128(num(json, f, "runRoyalties"));
         m.runSlash = uint128(num(json, f, "runSlash"));
         m.votesHash = b32(json, f, "votesHash");
         m.postStateRoot = b32(json, f, "postStateRoot");

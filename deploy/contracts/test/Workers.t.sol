@@ -3,7 +3,15 @@ pragma solidity 0.8.34;
 
 import {ISettlement} from "../src/ISettlement.sol";
 import {Merkle} from "../src/Merkle.sol";
-import {Header, Worker, WorkerAccount} from "../src/Types.sol";
+import {
+    Anchor,
+    BindWorker,
+    Header,
+    Opening,
+    Worker,
+    WorkerAccount,
+    WorkerOp
+} from "../src/Types.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {Grid} from "./support/Grid.sol";
 import {vm} from "./support/Vm.sol";
@@ -93,6 +101,32 @@ contract WorkersTest is Fixture {
         settlement.registerWorker("node", vm.addr(VOTE_KEY + 1), deadline, r, vs);
     }
 
+    function test_an_owner_registers_by_signature_alone() public {
+        address boss = vm.addr(0xB055);
+        uint64 deadline = uint64(block.timestamp);
+        (bytes32 r, bytes32 vs) = signBinding(boss, "node", VOTE_KEY, deadline);
+        bytes memory ownerSig = bindBy(0xB055, boss, deadline);
+        vm.prank(stranger);
+        uint32 worker = settlement.registerWorkerFor(
+            boss, "node", vm.addr(VOTE_KEY), deadline, r, vs, ownerSig
+        );
+        vm.assertEq(settlement.workerOf(worker).owner, boss, "owner");
+    }
+
+    function test_nobody_is_registered_without_having_signed() public {
+        address boss = vm.addr(0xB055);
+        uint64 deadline = uint64(block.timestamp);
+        (bytes32 r, bytes32 vs) = signBinding(boss, "node", VOTE_KEY, deadline);
+        bytes memory ownerSig = bindBy(0xB056, boss, deadline);
+        vm.expectRevert(
+            abi.encodeWithSelector(ISettlement.BadSignature.selector, boss, vm.addr(0xB056))
+        );
+        settlement.registerWorkerFor(boss, "node", vm.addr(VOTE_KEY), deadline, r, vs, ownerSig);
+        ownerSig = bindBy(0xB055, boss, deadline);
+        vm.expectPartialRevert(ISettlement.BadSignature.selector); // the vote key's
+        settlement.registerWorkerFor(boss, "node", vm.addr(VOTE_KEY), deadline, vs, r, ownerSig);
+    }
+
     // ---- stake ----
 
     function test_stake_moves_free_money_to_one_pools_risk() public {
@@ -180,6 +214,65 @@ contract WorkersTest is Fixture {
         vm.assertEq(settlement.workerOf(worker).exitAt, 0, "stays");
     }
 
+    function test_an_owner_operates_its_worker_by_signature() public {
+        (uint32 worker, address boss) = bossWorker();
+        uint64 exitAt = uint64(block.timestamp) + EXIT_TIME;
+        vm.expectEmit(address(settlement));
+        emit ISettlement.ExitRequested(worker, exitAt);
+        operate(worker, 1, 0);
+        vm.assertEq(settlement.workerOf(worker).exitAt, exitAt, "leaves");
+        operate(worker, 2, 1);
+        vm.assertEq(settlement.workerOf(worker).exitAt, 0, "stays");
+        vm.expectEmit(address(settlement));
+        emit ISettlement.RestakeSet(worker, true);
+        operate(worker, 3, 2);
+        vm.assertTrue(settlement.workerOf(worker).restake, "restakes");
+        operate(worker, 4, 3);
+        vm.assertFalse(settlement.workerOf(worker).restake, "no more");
+        vm.assertEq(settlement.nonceOf(boss), 4, "four operations");
+    }
+
+    function test_an_operation_is_done_once_in_its_turn_and_in_time() public {
+        (uint32 worker,) = bossWorker();
+        (WorkerOp memory op, bytes memory sig) = opOf(worker, 3, 1);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NonceMismatch.selector, 0, 1));
+        settlement.operateWorker(op, sig);
+        (op, sig) = opOf(worker, 3, 0);
+        settlement.operateWorker(op, sig);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.NonceMismatch.selector, 1, 0));
+        settlement.operateWorker(op, sig);
+        (op, sig) = opOf(worker, 5, 1);
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.UnknownOp.selector, 5));
+        settlement.operateWorker(op, sig);
+        (op, sig) = opOf(worker, 1, 1);
+        vm.warp(op.deadline + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ISettlement.SignatureExpired.selector, op.deadline, block.timestamp
+            )
+        );
+        settlement.operateWorker(op, sig);
+    }
+
+    /// Neither a stranger's signature nor a change of a signed operation moves a timer.
+    function test_nobody_else_operates_a_worker() public {
+        (uint32 worker, address boss) = bossWorker();
+        uint32 other = newWorker(1);
+        (WorkerOp memory op, bytes memory sig) = opOf(worker, 4, 0);
+        op.op = 1;
+        vm.expectPartialRevert(ISettlement.BadSignature.selector);
+        settlement.operateWorker(op, sig);
+        (op, sig) = opOf(other, 1, 0); // signed by the owner of another worker
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.BadSignature.selector, owner, boss));
+        settlement.operateWorker(op, sig);
+        vm.assertEq(settlement.workerOf(worker).exitAt, 0, "unmoved");
+        vm.assertEq(settlement.workerOf(other).exitAt, 0, "unmoved");
+        vm.expectRevert(
+            abi.encodeWithSelector(ISettlement.NotAllowed.selector, boss, address(this))
+        );
+        settlement.setRestake(worker, true);
+    }
+
     /// Livepeer's bug class: nothing that a third party can call moves a timer.
     function test_no_call_of_others_moves_the_timer() public {
         (Grid grid, uint32 worker) = oneWorker(300);
@@ -191,11 +284,12 @@ contract WorkersTest is Fixture {
         grid.settle(deal, list(worker), list());
         Header memory header = grid.commit();
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(header);
+        grid.finalize(header.index);
         fund(stranger, 1);
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(1, worker);
+        (uint32 poolId, Anchor memory anchor) = (grid.poolId(), grid.anchorAt(1));
         vm.prank(stranger);
-        settlement.claim(grid.poolId(), worker, account, path, 1);
+        settlement.claim(poolId, worker, account, path, 1, anchor);
         vm.assertEq(settlement.workerOf(worker).exitAt, exitAt, "unmoved");
     }
 
@@ -206,7 +300,7 @@ contract WorkersTest is Fixture {
         leave(worker);
         vm.expectEmit(address(settlement));
         emit ISettlement.Unstaked(grid.poolId(), worker, 300, 0);
-        unstake(grid, worker, 0);
+        this.unstake(grid, worker, 0);
         vm.assertEq(settlement.freeOf(owner), 300, "free");
         vm.assertEq(settlement.poolOf(grid.poolId()).staked, 0, "pool");
         checkMoney(300, 1);
@@ -217,7 +311,7 @@ contract WorkersTest is Fixture {
         uint32 busy = newWorker(1);
         finalizeOne(grid, newDeal(grid.poolId(), 1), list(busy), list());
         leave(worker);
-        unstake(grid, worker, 1);
+        this.unstake(grid, worker, 1);
         vm.assertEq(settlement.freeOf(owner), 300, "free");
     }
 
@@ -228,7 +322,7 @@ contract WorkersTest is Fixture {
         leave(worker);
         vm.expectEmit(address(settlement));
         emit ISettlement.Slashed(grid.poolId(), worker, 300, 0);
-        unstake(grid, worker, 1);
+        this.unstake(grid, worker, 1);
         vm.assertEq(settlement.freeOf(owner), 700, "free");
         vm.assertEq(settlement.poolOf(grid.poolId()).unapplied, 0, "applied");
     }
@@ -236,33 +330,45 @@ contract WorkersTest is Fixture {
     function test_unstake_waits_for_the_timer_and_for_overdue_batches() public {
         (Grid grid, uint32 worker) = oneWorker(300);
         uint32 poolId = grid.poolId();
-        (WorkerAccount memory none, bytes32[] memory path) = grid.workerProof(0, worker);
-        vm.startPrank(owner);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.WorkerNotExiting.selector, worker));
-        settlement.unstake(poolId, worker, none, path);
+        this.unstake(grid, worker, 0);
+        vm.prank(owner);
         settlement.requestExit(worker);
         uint64 exitAt = settlement.workerOf(worker).exitAt;
         vm.warp(exitAt - 1);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.TooEarly.selector, exitAt, exitAt - 1));
-        settlement.unstake(poolId, worker, none, path);
-        vm.stopPrank();
+        this.unstake(grid, worker, 0);
 
         bytes32 deal = newDeal(poolId, 1);
         grid.settle(deal, list(newWorker(1)), list(worker));
         Header memory header = grid.commit();
         vm.warp(block.timestamp + WINDOW);
-        vm.prank(owner);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.FinalizeFirst.selector, poolId, 1));
-        settlement.unstake(poolId, worker, none, path);
-        settlement.finalize(header);
-        vm.expectPartialRevert(ISettlement.ProofMismatch.selector);
-        vm.prank(owner);
-        settlement.unstake(poolId, worker, none, path);
-        WorkerAccount memory account;
-        (account, path) = grid.workerProof(1, worker);
-        vm.prank(owner);
+        this.unstake(grid, worker, 0);
+        grid.finalize(header.index);
+        vm.expectPartialRevert(ISettlement.BatchMismatch.selector);
+        this.unstake(grid, worker, 0);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingDue.selector, 0));
-        settlement.unstake(poolId, worker, account, path); // all of it was slashed
+        this.unstake(grid, worker, 1); // all of it was slashed
+    }
+
+    /// Who would rather not be slashed cannot pass over a pending batch by misstating its time.
+    function test_unstake_needs_the_true_time_of_what_is_pending() public {
+        (Grid grid, uint32 worker) = oneWorker(300);
+        uint32 poolId = grid.poolId();
+        bytes32 deal = newDeal(poolId, 1);
+        vm.prank(owner);
+        settlement.requestExit(worker);
+        grid.settle(deal, list(newWorker(1)), list(worker));
+        grid.commit();
+        vm.warp(settlement.workerOf(worker).exitAt);
+        (WorkerAccount memory none, bytes32[] memory path) = grid.workerProof(0, worker);
+        Opening memory next = grid.nextOpening();
+        next.committedAt = uint64(block.timestamp);
+        Anchor memory anchor = grid.anchorAt(0);
+        vm.prank(owner);
+        vm.expectPartialRevert(ISettlement.BatchMismatch.selector);
+        settlement.unstake(poolId, worker, none, path, anchor, next);
     }
 
     function test_unstake_refuses_other_peoples_accounts() public {
@@ -271,11 +377,12 @@ contract WorkersTest is Fixture {
         finalizeOne(grid, newDeal(poolId, 1), list(worker), list());
         leave(worker);
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(1, worker);
+        (Anchor memory anchor, Opening memory none) = (grid.anchorAt(1), grid.nextOpening());
 
         vm.expectRevert(
             abi.encodeWithSelector(ISettlement.NotAllowed.selector, owner, address(this))
         );
-        settlement.unstake(poolId, worker, account, path);
+        settlement.unstake(poolId, worker, account, path, anchor, none);
 
         vm.startPrank(owner);
         WorkerAccount memory wrong = copy(account);
@@ -285,19 +392,15 @@ contract WorkersTest is Fixture {
                 ISettlement.AccountMismatch.selector, word(owner), word(stranger)
             )
         );
-        settlement.unstake(poolId, worker, wrong, path);
+        settlement.unstake(poolId, worker, wrong, path, anchor, none);
         wrong = copy(account);
         wrong.voteKey = stranger;
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                ISettlement.AccountMismatch.selector, word(account.voteKey), word(stranger)
-            )
-        );
-        settlement.unstake(poolId, worker, wrong, path);
+        vm.expectPartialRevert(ISettlement.ProofMismatch.selector);
+        settlement.unstake(poolId, worker, wrong, path, anchor, none);
         wrong = copy(account);
         wrong.owner = address(0);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.EmptyAccountNotZero.selector));
-        settlement.unstake(poolId, worker, wrong, path);
+        settlement.unstake(poolId, worker, wrong, path, anchor, none);
     }
 
     function test_a_slash_committed_too_late_is_paid_by_the_bond() public {
@@ -309,16 +412,17 @@ contract WorkersTest is Fixture {
         leave(worker);
         grid.settle(deal, list(honest), list(worker));
         Header memory header = grid.commit();
-        unstake(grid, worker, 0);
+        this.unstake(grid, worker, 0);
         vm.assertEq(settlement.freeOf(owner), 300, "left in full");
 
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(header);
+        grid.finalize(header.index);
         uint128 bond = settlement.poolOf(poolId).bond;
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(1, worker);
+        Anchor memory anchor = grid.anchorAt(1);
         vm.expectEmit(address(settlement));
         emit ISettlement.Slashed(poolId, worker, 0, 300);
-        settlement.claim(poolId, worker, account, path, 1);
+        settlement.claim(poolId, worker, account, path, 1, anchor);
         vm.assertEq(settlement.poolOf(poolId).bond, bond - 300, "bond pays");
         vm.assertEq(settlement.poolOf(poolId).staked, 300, "others' stake does not");
     }
@@ -331,11 +435,9 @@ contract WorkersTest is Fixture {
         leave(worker);
         grid.tamper(0, 0, 300);
         grid.commit();
-        (WorkerAccount memory none, bytes32[] memory path) = grid.workerProof(0, worker);
         uint32 poolId = grid.poolId();
-        vm.prank(owner);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.PoolDrained.selector, poolId, 200));
-        settlement.unstake(poolId, worker, none, path);
+        this.unstake(grid, worker, 0);
     }
 
     function test_what_a_dishonest_pool_leaves_can_be_taken_in_parts() public {
@@ -345,7 +447,7 @@ contract WorkersTest is Fixture {
         grid.commit();
         vm.expectEmit(address(settlement));
         emit ISettlement.Unstaked(grid.poolId(), worker, 50, 150);
-        unstake(grid, worker, 0);
+        this.unstake(grid, worker, 0);
         vm.assertEq(settlement.freeOf(owner), 50, "what is left");
         checkMoney(50, 1);
     }
@@ -364,11 +466,13 @@ contract WorkersTest is Fixture {
         vm.warp(settlement.workerOf(worker).exitAt);
     }
 
-    function unstake(Grid grid, uint32 worker, uint64 index) private {
+    /// Sent as this contract, so that a test's expectation meets the call itself.
+    function unstake(Grid grid, uint32 worker, uint64 index) external {
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(index, worker);
         uint32 poolId = grid.poolId();
+        (Anchor memory anchor, Opening memory next) = (grid.anchorAt(index), grid.nextOpening());
         vm.prank(owner);
-        settlement.unstake(poolId, worker, account, path);
+        settlement.unstake(poolId, worker, account, path, anchor, next);
     }
 
     function finalizeOne(Grid grid, bytes32 deal, uint32[] memory winners, uint32[] memory losers)
@@ -377,7 +481,36 @@ contract WorkersTest is Fixture {
         grid.settle(deal, winners, losers);
         Header memory header = grid.commit();
         vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(header);
+        grid.finalize(header.index);
+    }
+
+    function bossWorker() private returns (uint32 worker, address boss) {
+        boss = vm.addr(0xB055);
+        worker = newWorker(boss, VOTE_KEY + 9);
+    }
+
+    function opOf(uint32 worker, uint8 op, uint64 nonce)
+        private
+        view
+        returns (WorkerOp memory made, bytes memory sig)
+    {
+        made = WorkerOp(worker, op, nonce, uint64(block.timestamp + 1 hours));
+        sig = sign64(0xB055, hashes.hashWorkerOp(made));
+    }
+
+    function operate(uint32 worker, uint8 op, uint64 nonce) private {
+        (WorkerOp memory made, bytes memory sig) = opOf(worker, op, nonce);
+        vm.prank(stranger);
+        settlement.operateWorker(made, sig);
+    }
+
+    function bindBy(uint256 key, address boss, uint64 deadline)
+        private
+        view
+        returns (bytes memory)
+    {
+        BindWorker memory binding = BindWorker(boss, "node", vm.addr(VOTE_KEY), deadline);
+        return sign64(key, hashes.hashBindWorker(binding));
     }
 
     function bindingHash(bytes32 nodeKey, address voteKey, uint64 deadline)
@@ -398,9 +531,9 @@ contract WorkersTest is Fixture {
         );
     }
 
-    /// The counter of workers lies in the third storage word, after the two of EIP712's names.
+    /// The counter of workers is the low end of the first storage word.
     function setWorkers(uint32 count) private {
-        vm.store(address(settlement), bytes32(uint256(2)), bytes32(uint256(count)));
+        vm.store(address(settlement), bytes32(COUNTERS_SLOT), bytes32(uint256(count)));
     }
 
     function copy(WorkerAccount memory a) private pure returns (WorkerAccount memory) {

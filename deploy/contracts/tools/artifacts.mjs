@@ -38,7 +38,9 @@ function artifact(name) {
 
 /** One ABI entry a line, so that a change of the ABI reads as one in a diff. */
 function text({ abi, bytecode, deployedBytecode }) {
-  const entries = abi.map((entry) => `  ${JSON.stringify(entry)}`).join(",\n");
+  // The Rust reader looks for a struct's fields where the struct is declared: all of them are at home
+  // in the file, none in an interface.
+  const entries = abi.map((entry) => `  ${JSON.stringify(entry).replaceAll(/struct I[A-Z]\w*\./g, "struct ")}`).join(",\n");
   return `{"abi":[\n${entries}\n],\n"bytecode":"${bytecode}",\n"deployedBytecode":"${deployedBytecode}"}\n`;
 }
 

@@ -198,7 +198,7 @@ impl GridActor {
                     settler.do_send(OpenDeal { order, req, signature });
                 }
             }
-            Effect::DealKnown(terms) => self.shared.know_deal(&terms),
+            Effect::DealKnown(deal) => self.shared.know_deal(&deal),
             Effect::Seal(header, file) => {
                 if let Some(settler) = &self.settler {
                     settler.do_send(SealBatch { header, file });

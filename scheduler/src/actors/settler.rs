@@ -16,16 +16,17 @@ use quorate_chain::{
     error::SettleError,
     events::{ChainEvent, DealOpened, Follower},
     outbox::{Call, Outbox, Receipt},
-    settlement::Settlement,
+    settlement::{Orders, PoolView, Settlement, Signed},
 };
 use quorate_common::{
     B256,
+    anchor::Opening,
     ids::WorkerIdx,
     keys::Signature,
     messages::{Header, Message as _, ReqOrder},
     report::Chain as Report,
 };
-use quorate_grid::{Input, deal::DealTerms, evidence::BatchFile, input::ChainInput};
+use quorate_grid::{Input, deal::Opened, evidence::BatchFile, input::ChainInput};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc};
 
@@ -151,8 +152,15 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
     let offer = parts.shared.offer.clone();
     loop {
         // After a restart it may be open already: the contract refuses it then, at no cost.
-        let call =
-            parts.settlement.open_deal(&req, &signature, &offer.order, &offer.signature, req.tasks);
+        let offer_signature = offer.signature.to_bytes();
+        let orders = Orders {
+            req: Signed { order: &req, signature: &signature },
+            offer: Signed { order: &offer.order, signature: &offer_signature },
+            app: None,
+            dataset: None,
+            sponsor: None,
+        };
+        let call = parts.settlement.open_deal(&orders, req.tasks);
         match send_and_tell(&parts, call).await {
             Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
             Err(error @ SettleError::Reverted { .. }) => {
@@ -183,7 +191,8 @@ async fn send_and_tell(parts: &Parts, call: Call) -> Result<Receipt, SettleError
 }
 
 async fn already_open(parts: &Parts, order: B256, req: &ReqOrder) -> bool {
-    parts.settlement.filled_of(order).await.is_ok_and(|filled| filled >= req.tasks)
+    let used = parts.settlement.use_of(req.requester, order).await;
+    used.is_ok_and(|used| used.filled >= req.tasks)
 }
 
 /// Reads the contract's events up to what is final, for ever.
@@ -229,7 +238,10 @@ async fn hear(parts: &Parts, event: ChainEvent) {
         ChainEvent::ExitRequested { worker, .. } | ChainEvent::ExitCancelled { worker } => {
             stake(parts, worker).await;
         }
-        ChainEvent::DealOpened(deal) if deal.pool == pool => deal_opened(parts, deal),
+        ChainEvent::DealOpened(deal) if deal.terms.pool == pool => deal_opened(parts, *deal),
+        ChainEvent::BatchCommitted { header, opening } if header.pool == pool => {
+            batch_committed(parts, &header, &opening);
+        }
         _ => {}
     }
 }
@@ -248,31 +260,37 @@ async fn stake(parts: &Parts, worker: WorkerIdx) {
     }
 }
 
-/// Both orders are needed to know a deal: the requester's comes from its own order, or it is not ours.
+/// Work for this pool, whoever brought the orders together. Tasks of a later deal of a request are
+/// others than the bag's first ones, and are not done yet: such a deal stands until it is refunded.
 fn deal_opened(parts: &Parts, opened: DealOpened) {
-    let offer = parts.shared.offer.order.clone();
-    if offer.struct_hash() != opened.pool_hash {
-        tracing::warn!(deal = %opened.deal, "a deal was opened with an offer this scheduler does not know");
-        return;
+    let DealOpened { slot, terms, .. } = opened;
+    let whole = terms.filled_before == 0;
+    let blobs = &parts.shared.blobs;
+    let fits = orders::bag_fits(blobs, &terms.app, &terms.params, terms.tasks);
+    let ready = whole && fits.is_ok();
+    let opened = Opened { slot, terms };
+    parts.tell(Input::Chain(ChainInput::Deal { opened, ready }));
+}
+
+/// Notes what the contract keeps of a batch of ours. Another batch than ours at its place would be our
+/// second history.
+fn batch_committed(parts: &Parts, header: &Header, opening: &Opening) {
+    let noted = parts.batches.note(header.index, opening);
+    noted.unwrap_or_else(|error| die("noting a batch", &error));
+    let ours = parts.batches.read(header.index);
+    let ours = ours.unwrap_or_else(|error| die("reading a batch", &error));
+    if let Some(ours) = ours {
+        check_same(header.index, ours.header.struct_hash(), opening.header_hash);
     }
-    let (grid, shared) = (parts.grid.clone(), Arc::clone(&parts.shared));
-    let hash = opened.req_hash;
-    let query = crate::actors::grid::Query(Box::new(move |state| {
-        let Some(order) = state.orders().get(&hash) else {
-            tracing::warn!(deal = %opened.deal, "a deal was opened whose order this scheduler never saw");
-            return;
-        };
-        let terms = DealTerms {
-            slot: opened.slot,
-            req: order.req.clone(),
-            pool: offer,
-            filled_before: opened.filled_before,
-            tasks: opened.tasks,
-        };
-        let ready = orders::bag_fits(&shared.blobs, &terms.req).is_ok();
-        grid.do_send(Arrived(Input::Chain(ChainInput::Deal { terms, ready })));
-    }));
-    parts.grid.do_send(query);
+}
+
+fn check_same(index: u64, ours: B256, there: B256) {
+    if ours != there {
+        let error = std::io::Error::other(format!(
+            "the chain has {there} at batch {index}, this journal has {ours}: an old disk was restored"
+        ));
+        die("the anti-rollback fence", &error);
+    }
 }
 
 /// Seals and commits batches, one after the other, in order.
@@ -343,21 +361,21 @@ async fn until_known(parts: &Parts, header: &Header) -> bool {
     }
 }
 
-/// Whether the batch is on chain already. Another batch at its index would be our second history.
+/// Whether the batch is on chain already. If something is at its place, waits until the event has said
+/// what: nothing may be signed before.
 async fn committed(parts: &Parts, header: &Header) -> Result<bool, SettleError> {
     let pool = parts.settlement.pool(parts.shared.pool).await?;
     if pool.head < header.index {
         return Ok(false);
     }
-    let there = parts.settlement.batch(parts.shared.pool, header.index).await?.header_hash;
-    if there != header.struct_hash() {
-        let error = std::io::Error::other(format!(
-            "the chain has {there} at batch {}, this journal has {}: an old disk was restored",
-            header.index,
-            header.struct_hash()
-        ));
-        die("the anti-rollback fence", &error);
-    }
+    let opening = loop {
+        let noted = parts.batches.opening(header.index);
+        if let Some(opening) = noted.unwrap_or_else(|error| die("reading a batch", &error)) {
+            break opening;
+        }
+        tokio::time::sleep(parts.shared.config.poll).await;
+    };
+    check_same(header.index, header.struct_hash(), opening.header_hash);
     Ok(true)
 }
 
@@ -376,11 +394,35 @@ async fn finalize(parts: Parts) {
     }
 }
 
+/// Collects the operator's fees, when the window of nothing is open or this many batches came after the
+/// last time: a collection costs as much gas as a finalization.
+const COLLECT_EVERY: u64 = 64;
+
+async fn collect(parts: &Parts, pool: &PoolView) -> Result<bool, SettleError> {
+    let due = pool.finalized == pool.head || pool.finalized.is_multiple_of(COLLECT_EVERY);
+    let read = |index| (parts.batches.read(index), parts.batches.opening(index));
+    let (true, (Ok(Some(sealed)), Ok(Some(opening)))) = (due, read(pool.finalized)) else {
+        return Ok(false);
+    };
+    if sealed.header.cum_fees <= pool.collected {
+        return Ok(false);
+    }
+    let call = parts.settlement.collect_fees(&sealed.header, &opening);
+    let receipt = parts.outbox.send(call).await;
+    parts.count("collect", receipt.as_ref().map(|receipt| receipt.gas_used).map_err(|_| ()));
+    receipt.map(|_| true)
+}
+
 async fn finalize_next(parts: &Parts) -> Result<bool, SettleError> {
     let pool = parts.settlement.pool(parts.shared.pool).await?;
     if let Some(index) = parts.finals.next(pool.finalized) {
-        parts.finals.advance(&parts.shared, &parts.batches, index);
-        parts.tell(Input::Finalized { index });
+        let advanced = parts.finals.advance(&parts.shared, &parts.batches, index);
+        if advanced {
+            parts.tell(Input::Finalized { index });
+        }
+        return Ok(advanced);
+    }
+    if collect(parts, &pool).await? {
         return Ok(true);
     }
     let index = pool.finalized + 1;
@@ -388,13 +430,13 @@ async fn finalize_next(parts: &Parts) -> Result<bool, SettleError> {
         return Ok(false);
     }
     let Ok(Some(sealed)) = parts.batches.read(index) else { return Ok(false) };
-    let batch = parts.settlement.batch(parts.shared.pool, index).await?;
+    let Ok(Some(opening)) = parts.batches.opening(index) else { return Ok(false) };
     let now = parts.settlement.chain().head().await?.timestamp;
-    let due = batch.committed_at + parts.settlement.window_s();
+    let due = opening.committed_at + parts.settlement.window_s();
     if now.max(parts.shared.now().unix_s()) < due {
         return Ok(false);
     }
-    let receipt = parts.outbox.send(parts.settlement.finalize(&sealed.header)).await;
+    let receipt = parts.outbox.send(parts.settlement.finalize(&sealed.header, &opening)).await;
     parts.count("finalize", receipt.as_ref().map(|receipt| receipt.gas_used).map_err(|_| ()));
     receipt.map(|_| true)
 }

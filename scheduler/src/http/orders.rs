@@ -250,13 +250,13 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
         OrderState::Refused(reason) => Some(reason.clone()),
         OrderState::Opening | OrderState::Deal(_) => None,
     };
-    let book = deal.and_then(|deal| grid.ledger().deal(deal.terms.slot));
+    let book = deal.and_then(|deal| grid.ledger().deal(deal.slot));
     Some(OrderView {
         schema: "quorate.order/v1".into(),
         order: hash,
         phase,
         reason,
-        deal: deal.map(|deal| deal.terms.slot),
+        deal: deal.map(|deal| deal.slot),
         requester: order.req.requester,
         app: Digest::from(order.req.app),
         bag: Digest::from(order.req.params),
@@ -266,11 +266,12 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
         replicas: deal.map_or(0, |deal| deal.replicas),
         dissents: deal.map_or(0, |deal| deal.dissents),
         trust: order.req.trust,
-        unit_price: Amount(deal.map_or(order.req.max_unit_price, |d| d.terms.pool.unit_price)),
+        unit_price: Amount(deal.map_or(order.req.max_unit_price, |d| d.terms.unit_price)),
         spent: Amount(book.map_or(0, |book| book.account.spent)),
         refunded: Amount(book.map_or(0, |book| book.account.refunded)),
         deadline: order.req.deadline,
         placed_unix_ms: order.at_unix_ms,
+        req: order.req.clone(),
     })
 }
 

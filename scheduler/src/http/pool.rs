@@ -124,9 +124,10 @@ pub(crate) async fn worker_proof(
 ) -> Result<web::Json<WorkerProof>, ApiError> {
     let worker = WorkerIdx(*path);
     let found = state.finals.worker(worker);
-    let (index, hash, account, path) = found.ok_or_else(|| nothing_final(&worker.to_string()))?;
+    let (index, opening, account, path) =
+        found.ok_or_else(|| nothing_final(&worker.to_string()))?;
     let schema = "quorate.proof/v1".into();
-    Ok(web::Json(WorkerProof { schema, worker, index, hash, account, path }))
+    Ok(web::Json(WorkerProof { schema, worker, index, opening, account, path }))
 }
 
 /// A deal's account in the newest final batch.
@@ -139,9 +140,11 @@ pub(crate) async fn deal_proof(
 ) -> Result<web::Json<DealProof>, ApiError> {
     let deal = DealSlot(*path);
     let found = state.finals.deal(deal);
-    let (index, hash, account, path) = found.ok_or_else(|| nothing_final(&deal.to_string()))?;
+    let (index, opening, account, path) = found.ok_or_else(|| nothing_final(&deal.to_string()))?;
+    let known = move |grid: &Grid| grid.deals().get(&deal).map(|deal| deal.terms.clone());
+    let terms = state.read(known).await?.ok_or_else(|| nothing_final(&deal.to_string()))?;
     let schema = "quorate.proof/v1".into();
-    Ok(web::Json(DealProof { schema, deal, index, hash, account, path }))
+    Ok(web::Json(DealProof { schema, deal, index, opening, terms, account, path }))
 }
 
 fn nothing_final(what: &str) -> ApiError {

@@ -110,7 +110,7 @@ impl Pool {
             requester: self.requester.address(),
             app: app.word(),
             params: bag.word(),
-            pool: info.pool,
+            pool_restrict: info.pool.restrict(),
             max_unit_price: info.unit_price.0,
             tasks,
             trust: 5,
@@ -119,6 +119,7 @@ impl Pool {
             expiry: info.unix_s + 3600,
             deadline: info.unix_s + 3600,
             salt: B256::repeat_byte(7),
+            ..ReqOrder::default()
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     show::STATUS_FILE,
 };
 use crate::status::Status;
-use quorate_chain::{Settlement, settlement::SeatView};
+use quorate_chain::{Settlement, error::SettleError, settlement::SeatView};
 use quorate_common::{
     api::WorkerProof,
     exit::{Code, Failure},
@@ -77,9 +77,9 @@ pub(crate) async fn claim(global: Global, output: Output) -> Result<(), Failure>
     let signer = owner::open(&account.config, output)?;
     let owner = signer.address();
     let outbox = chain::outbox(&account.settlement, signer);
-    let WorkerProof { account: ref leaf, ref path, index, .. } = proof;
+    let WorkerProof { account: ref leaf, ref path, ref opening, index, .. } = proof;
     let (pool, worker) = (account.invite.pool, account.worker);
-    let call = account.settlement.claim(pool, worker, leaf, path, index);
+    let call = account.settlement.claim(pool, worker, leaf, path, index, &opening.anchor());
     output.note(format!("sending: {}", call.what));
     let receipt = outbox.send(call).await.map_err(|error| failure::chain(&error))?;
     let document = json!({
@@ -166,18 +166,23 @@ impl Account {
             Err(failure) if failure.exit == Code::NotFound as u8 => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let batch = self.settlement.batch(self.invite.pool, proof.index).await;
-        let batch = batch.map_err(|error| failure::chain(&error))?;
-        let (leaf, index) = (proof.account.leaf(), u64::from(self.worker.0));
-        let is_proven = batch.state_root.is_some_and(|root| {
-            merkle::proves(root, merkle::STATE_DEPTH, leaf, index, &proof.path)
-        });
-        if !is_proven {
+        if !self.is_proven(&proof).await.map_err(|error| failure::chain(&error))? {
             let text = format!("the scheduler's proof does not fit batch {} on chain", proof.index);
             return Err(
                 Failure::new(Code::Failed, text).hint("nothing was sent; tell the pool's operator")
             );
         }
         Ok(Some(proof))
+    }
+
+    /// Whether the proof leads to the state of a final batch, as the contract has it.
+    async fn is_proven(&self, proof: &WorkerProof) -> Result<bool, SettleError> {
+        let pool = self.settlement.pool(self.invite.pool).await?;
+        let word = self.settlement.batch(self.invite.pool, proof.index).await?;
+        let anchor = proof.opening.anchor();
+        let (leaf, index) = (proof.account.leaf(), u64::from(self.worker.0));
+        let (root, depth) = (anchor.state_root, merkle::STATE_DEPTH);
+        let leads = merkle::proves(root, depth, leaf, index, &proof.path);
+        Ok(leads && word == anchor.word() && proof.index <= pool.finalized)
     }
 }

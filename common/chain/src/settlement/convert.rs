@@ -5,9 +5,7 @@ use crate::abi::{Market, Settlement as Abi};
 use quorate_common::accounts::{DealAccount, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::PoolId;
-use quorate_common::messages::{
-    AppOrder, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder,
-};
+use quorate_common::messages::{AppOrder, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder};
 use quorate_common::terms::DealTerms;
 
 /// From ours to theirs.

@@ -7,15 +7,17 @@
 use alloy::primitives::{Address, B256, U256, keccak256};
 use quorate_chain::events::Located;
 use quorate_chain::outbox::{Finality, OutboxConfig};
-use quorate_chain::settlement::{deploy_settlement, deploy_token};
+use quorate_chain::settlement::{Orders, Signed, deploy_settlement, deploy_token};
 use quorate_chain::transport::Chain;
 use quorate_chain::{
     Call, ChainEvent, Follower, Outbox, Receipt, SettleError, Settlement, Signer, preset,
 };
-use quorate_common::accounts::{DealAccount, WorkerAccount};
-use quorate_common::ids::{DealId, PoolId, WorkerIdx};
+use quorate_common::accounts::{DealAccount, WorkerAccount, task_seq};
+use quorate_common::anchor::Opening;
+use quorate_common::ids::{PoolId, WorkerIdx};
 use quorate_common::merkle::{STATE_DEPTH, Sparse};
-use quorate_common::messages::{BindWorker, Domain, Header, Message, PoolOrder, ReqOrder, deal_id};
+use quorate_common::messages::{BindWorker, Domain, Header, Message, PoolOrder, ReqOrder};
+use quorate_common::terms::DealTerms;
 use std::collections::BTreeMap;
 
 const DAY_S: u64 = 86_400;
@@ -175,7 +177,7 @@ impl Stage {
             requester: self.requester.account(),
             app: keccak256("app"),
             params: keccak256("bag"),
-            pool: self.pool,
+            pool_restrict: self.pool.restrict(),
             max_unit_price: PRICE,
             tasks: 2,
             trust: 10,
@@ -184,6 +186,7 @@ impl Stage {
             expiry: now + DAY_S,
             deadline: now + 2 * DAY_S,
             salt: B256::repeat_byte(salt),
+            ..ReqOrder::default()
         };
         let offer = PoolOrder {
             pool: self.pool,
@@ -195,6 +198,7 @@ impl Stage {
             max_task_time: 600,
             expiry: now + DAY_S,
             salt: B256::repeat_byte(salt),
+            ..PoolOrder::default()
         };
         (req, offer)
     }
@@ -204,8 +208,15 @@ impl Stage {
         let separator = self.settlement.separator();
         let req_signature = self.requester.signer().sign(separator.digest(req.struct_hash()));
         let offer_signature = pool_signer().sign(separator.digest(offer.struct_hash()));
-        let bytes = req_signature.to_bytes();
-        self.settlement.open_deal(req, &bytes, offer, &offer_signature, req.tasks)
+        let (req_bytes, offer_bytes) = (req_signature.to_bytes(), offer_signature.to_bytes());
+        let orders = Orders {
+            req: Signed { order: req, signature: &req_bytes },
+            offer: Signed { order: offer, signature: &offer_bytes },
+            app: None,
+            dataset: None,
+            sponsor: None,
+        };
+        self.settlement.open_deal(&orders, req.tasks)
     }
 
     pub(crate) fn commit_call(&self, header: &Header) -> Call {
@@ -250,13 +261,14 @@ pub(crate) async fn refused(outbox: &Outbox, call: Call) -> String {
 /// The state after the one settled task of [`whole_deal`], and its header.
 struct Settled {
     accounts: Vec<WorkerAccount>,
+    terms: DealTerms,
     deal: DealAccount,
     tree: Sparse,
     header: Header,
 }
 
 impl Settled {
-    fn new(stage: &Stage, deal: DealId, slot: u32) -> Self {
+    fn new(stage: &Stage, terms: &DealTerms, slot: u32) -> Self {
         let outcome = [(EARNED, 0), (EARNED, 0), (0, SLASHED)];
         let accounts: Vec<WorkerAccount> = (0..)
             .zip(outcome)
@@ -266,11 +278,11 @@ impl Settled {
                 cum_earned,
                 cum_slashed,
                 score: u32::from(cum_slashed == 0),
-                last_task_seq: 1,
+                last_task_seq: task_seq(1, 0),
             })
             .collect();
         let deal = DealAccount {
-            deal_id: deal,
+            deal_id: terms.id(),
             settled_root: keccak256("bitmap"),
             settled_count: 1,
             spent: PRICE,
@@ -295,10 +307,11 @@ impl Settled {
             count: 1,
             payout: 2 * EARNED,
             fees: FEES,
+            royalties: 0,
             slashed: SLASHED,
-            ring_root: B256::ZERO,
+            cum_fees: FEES,
         };
-        Self { accounts, deal, tree, header }
+        Self { accounts, terms: terms.clone(), deal, tree, header }
     }
 }
 
@@ -310,40 +323,46 @@ pub(crate) async fn whole_deal(chain: &Chain, finality: Finality) {
     let (req, offer) = stage.orders(1).await;
     let opened = must(&stage.requester, stage.open_call(&req, &offer)).await;
     let events = stage.events_of(&opened);
-    let [ChainEvent::DealOpened(terms)] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(terms.deal, deal_id(req.struct_hash(), offer.struct_hash(), 0, 2));
-    assert_eq!((terms.tasks, terms.unit_price, terms.slot.0), (2, PRICE, 0));
+    let [ChainEvent::DealOpened(deal)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(deal.terms, DealTerms::of(&req, &offer, 0, 2));
+    assert_eq!((deal.deal, deal.slot.0), (deal.terms.id(), 0));
     assert_eq!(s.pool(stage.pool).await.unwrap().locked, 2 * PRICE);
     let again = refused(&stage.requester, stage.open_call(&req, &offer)).await;
     assert_eq!(again, "OrderFilled");
 
-    let settled = Settled::new(&stage, terms.deal, terms.slot.0);
-    commit_and_finalize(&stage, &settled.header).await;
-    claim_all(&stage, &settled).await;
-    refund_rest(&stage, &settled, req.deadline).await;
+    let settled = Settled::new(&stage, &deal.terms, deal.slot.0);
+    let opening = commit_and_finalize(&stage, &settled.header).await;
+    claim_all(&stage, &settled, &opening).await;
+    refund_rest(&stage, &settled, &opening).await;
+    must(&stage.requester, s.collect_fees(&settled.header, &opening)).await;
     check_sums(&stage).await;
     check_events(&stage).await;
 }
 
-async fn commit_and_finalize(stage: &Stage, header: &Header) {
+async fn commit_and_finalize(stage: &Stage, header: &Header) -> Opening {
     let s = &stage.settlement;
     must(&stage.operator, stage.commit_call(header)).await;
     let error = stage.operator.send(stage.commit_call(header)).await.unwrap_err();
     assert!(error.to_string().ends_with("IndexMismatch(expected = 2, actual = 1)"), "{error}");
-    assert_eq!(s.batch(stage.pool, 1).await.unwrap().state_root, None);
-    assert_eq!(refused(&stage.operator, s.finalize(header)).await, "TooEarly");
+    let opening = s.opening(stage.pool, 1).await.unwrap().unwrap();
+    assert_eq!(opening.state_root, header.state_root);
+    assert_eq!(opening.header_hash, header.struct_hash());
+    assert_eq!(s.opening(stage.pool, 2).await.unwrap(), None);
+    let finalize = s.finalize(header, &opening);
+    assert_eq!(refused(&stage.operator, finalize.clone()).await, "TooEarly");
     s.chain().warp(s.window_s()).await.unwrap();
-    must(&stage.operator, s.finalize(header)).await;
-    let batch = s.batch(stage.pool, 1).await.unwrap();
-    assert_eq!(batch.state_root, Some(header.state_root));
-    assert_eq!(batch.header_hash, header.struct_hash());
+    let late = Opening { committed_at: opening.committed_at + 1, ..opening };
+    assert_eq!(refused(&stage.operator, s.finalize(header, &late)).await, "BatchMismatch");
+    must(&stage.operator, finalize).await;
+    assert_eq!(s.batch(stage.pool, 1).await.unwrap(), opening.anchor().word());
+    opening
 }
 
-async fn claim_all(stage: &Stage, settled: &Settled) {
+async fn claim_all(stage: &Stage, settled: &Settled, opening: &Opening) {
     let s = &stage.settlement;
     for (worker, account) in stage.workers.iter().zip(&settled.accounts) {
         let path = settled.tree.path(u64::from(worker.0));
-        let claim = s.claim(stage.pool, *worker, account, &path, 1);
+        let claim = s.claim(stage.pool, *worker, account, &path, 1, &opening.anchor());
         must(&stage.operator, claim.clone()).await;
         assert_eq!(refused(&stage.operator, claim).await, "NothingDue");
         let seat = s.seat(stage.pool, *worker).await.unwrap();
@@ -354,16 +373,16 @@ async fn claim_all(stage: &Stage, settled: &Settled) {
     assert_eq!(paid, U256::from(2 * EARNED));
 }
 
-async fn refund_rest(stage: &Stage, settled: &Settled, deadline: u64) {
+async fn refund_rest(stage: &Stage, settled: &Settled, opening: &Opening) {
     let s = &stage.settlement;
-    let slot = s.deal(settled.deal.deal_id).await.unwrap().slot;
+    let slot = s.deal(settled.deal.deal_id).await.unwrap().unwrap().slot;
     let path = settled.tree.path((1 << 19) + u64::from(slot.0));
-    let refund = s.refund_unsettled(settled.deal.deal_id, Some(&settled.deal), &path, 1);
+    let refund = s.refund_unsettled(&settled.terms, Some(&settled.deal), &path, 1, opening);
     assert_eq!(refused(&stage.requester, refund.clone()).await, "NothingDue");
     let now = s.chain().head().await.unwrap().timestamp;
-    s.chain().warp(deadline + GRACE_S - now).await.unwrap();
+    s.chain().warp(settled.terms.deadline + GRACE_S - now).await.unwrap();
     must(&stage.requester, refund).await;
-    assert!(s.deal(settled.deal.deal_id).await.unwrap().closed);
+    assert!(s.deal(settled.deal.deal_id).await.unwrap().unwrap().closed);
     assert_eq!(s.free_of(stage.requester.account()).await.unwrap(), FUNDS - PRICE);
     must(&stage.requester, s.withdraw(FUNDS - PRICE)).await;
 }
@@ -405,6 +424,7 @@ async fn check_events(stage: &Stage) {
         "slashed",
         "refunded",
         "withdrawn",
+        "fees",
     ];
     assert_eq!(told, expected);
 }
@@ -423,11 +443,20 @@ fn name(event: &ChainEvent) -> &'static str {
         ChainEvent::BondExitRequested { .. } => "bond exit",
         ChainEvent::BondWithdrawn { .. } => "bond out",
         ChainEvent::DealOpened(_) => "deal",
-        ChainEvent::OrderCancelled { .. } => "cancelled",
         ChainEvent::BatchCommitted { .. } => "committed",
         ChainEvent::Finalized { .. } => "finalized",
         ChainEvent::Claimed { .. } => "claimed",
         ChainEvent::PayoutKept { .. } => "kept",
+        ChainEvent::FeesCollected { .. } => "fees",
+        ChainEvent::RoyaltiesPaid { .. } => "royalties",
+        ChainEvent::RestakeSet { .. } => "restake",
+        ChainEvent::Forced(_) => "forced",
+        ChainEvent::Dropped { .. } => "dropped",
+        ChainEvent::Convicted { .. } => "convicted",
+        ChainEvent::Abandoned { .. } => "abandoned",
+        ChainEvent::Rewarded { .. } => "rewarded",
+        ChainEvent::ForcedPaid { .. } => "forced paid",
+        ChainEvent::BondPaid { .. } => "bond paid",
         ChainEvent::DealRefunded { .. } => "refunded",
     }
 }

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IMarket} from "../../src/IMarket.sol";
 import {ISettlement} from "../../src/ISettlement.sol";
-import {BindWorker, PoolOrder, ReqOrder} from "../../src/Types.sol";
+import {
+    AppOrder,
+    BindWorker,
+    DatasetOrder,
+    DealTerms,
+    PoolOrder,
+    ReqOrder,
+    SponsorOrder
+} from "../../src/Types.sol";
 import {TestToken} from "../../src/dev/TestToken.sol";
+import {Book} from "./Book.sol";
 import {Grid} from "./Grid.sol";
 import {Hashes} from "./Hashes.sol";
 import {vm} from "./Vm.sol";
 
-/// @notice A small world for the tests: a token, the contract as it is deployed, and short words for
+/// @notice A small world for the tests: a token, the contracts as they are deployed, and short words for
 /// what people do with it. Amounts are small round numbers, so that a test's sums can be checked by
 /// hand: a task costs 1,000, a wrong vote 300, the scheduler takes 1 %.
 abstract contract Fixture {
@@ -19,27 +29,54 @@ abstract contract Fixture {
     uint256 internal constant REQUESTER_KEY = 0xA11CE;
     uint256 internal constant SIGNER_KEY = 0x51613;
     uint256 internal constant VOTE_KEY = 0xB0B000;
+    uint256 internal constant APP_KEY = 0xA44;
+    uint256 internal constant DATASET_KEY = 0xDA7A;
+    uint256 internal constant SPONSOR_KEY = 0x590450;
+    /// Half of the rings' 1,024 places are for pending batches, half for final ones.
+    uint64 internal constant REMEMBERED = 512;
+    /// Settlement's storage words: counters of workers and pools, then mappings in their order.
+    uint256 internal constant COUNTERS_SLOT = 0;
+    uint256 internal constant FREE_SLOT = 1;
+    uint256 internal constant POOLS_SLOT = 6;
 
     address internal immutable requester = vm.addr(REQUESTER_KEY);
     address internal immutable signer = vm.addr(SIGNER_KEY);
     address internal immutable operator = address(0x0FE7A);
     address internal immutable owner = address(0x03137);
     address internal immutable stranger = address(0x57A63);
+    address internal immutable appOwner = vm.addr(APP_KEY);
+    address internal immutable datasetOwner = vm.addr(DATASET_KEY);
+    address internal immutable sponsor = vm.addr(SPONSOR_KEY);
+    /// Stand in for the two contracts that have powers here; their own tests have the real ones.
+    address internal immutable court = address(0xC0047);
+    address internal immutable escape = address(0xE5CA6E);
 
     TestToken internal token;
     ISettlement internal settlement;
+    IMarket internal market;
+    Book internal book;
     Hashes internal hashes;
     uint256 private _salt;
 
     function setUp() public virtual {
         vm.warp(START);
         hashes = new Hashes();
+        book = new Book();
         token = new TestToken(address(this));
         settlement = deploy(address(token), WINDOW);
     }
 
-    function deploy(address token_, uint64 window) internal returns (ISettlement) {
-        return ISettlement(vm.deployCode("Settlement.sol:Settlement", abi.encode(token_, window)));
+    /// @notice As `dev` and production do it: the market first, for an address computed before.
+    function deploy(address token_, uint64 window) internal returns (ISettlement made) {
+        address later = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        market = IMarket(vm.deployCode("Market.sol:Market", abi.encode(later)));
+        made = ISettlement(
+            vm.deployCode(
+                "Settlement.sol:Settlement",
+                abi.encode(token_, window, address(market), court, escape)
+            )
+        );
+        vm.assertEq(address(made), later, "the address that the market was given");
     }
 
     // ---- money ----
@@ -69,7 +106,11 @@ abstract contract Fixture {
     }
 
     function newGrid(uint128 bond) internal returns (Grid) {
-        return new Grid(settlement, newPool(bond), SIGNER_KEY);
+        return gridOf(newPool(bond), SIGNER_KEY);
+    }
+
+    function gridOf(uint32 poolId, uint256 signerKey) internal returns (Grid) {
+        return new Grid(settlement, poolId, signerKey, book);
     }
 
     /// @notice The `i`-th worker, all of one owner, with fresh keys.
@@ -103,34 +144,126 @@ abstract contract Fixture {
 
     // ---- orders and deals ----
 
-    function reqOrder() internal returns (ReqOrder memory) {
-        return ReqOrder({
-            requester: requester,
-            app: keccak256("app"),
-            params: keccak256("params"),
-            poolId: 0,
-            maxUnitPrice: PRICE * 2,
-            tasks: 1_000_000,
-            trust: 50,
-            replicas: 3,
-            maxTaskTime: 1 hours,
-            expiry: uint64(block.timestamp + 2 hours),
-            deadline: uint64(block.timestamp + 30 days),
-            salt: bytes32(++_salt)
-        });
+    /// @notice A request of a free application without dataset; `paidReq` is one that pays both.
+    function reqOrder() internal returns (ReqOrder memory req) {
+        req.requester = requester;
+        req.app = keccak256("app");
+        req.params = keccak256("params");
+        req.maxUnitPrice = PRICE * 2;
+        req.tasks = 1_000_000;
+        req.tag = bytes32(uint256(1));
+        req.category = 3;
+        req.trust = 50;
+        req.replicas = 3;
+        req.maxTaskTime = 1 hours;
+        req.expiry = uint64(block.timestamp + 2 hours);
+        req.deadline = uint64(block.timestamp + 30 days);
+        req.salt = bytes32(++_salt);
     }
 
-    function poolOrder(uint32 poolId) internal returns (PoolOrder memory) {
-        return PoolOrder({
-            poolId: poolId,
-            unitPrice: PRICE,
-            tasks: 1_000_000,
-            trust: 100,
-            stakeRatio: 30,
-            schedulerRatio: 1,
-            maxTaskTime: 2 hours,
-            expiry: uint64(block.timestamp + 2 hours),
-            salt: bytes32(++_salt)
+    function poolOrder(uint32 poolId) internal returns (PoolOrder memory offer) {
+        offer.poolId = poolId;
+        offer.unitPrice = PRICE;
+        offer.tasks = 1_000_000;
+        offer.tag = bytes32(uint256(7));
+        offer.category = 3;
+        offer.trust = 100;
+        offer.stakeRatio = 30;
+        offer.schedulerRatio = 1;
+        offer.maxTaskTime = 2 hours;
+        offer.expiry = uint64(block.timestamp + 2 hours);
+        offer.salt = bytes32(++_salt);
+    }
+
+    function appOrder() internal returns (AppOrder memory app) {
+        app.owner = appOwner;
+        app.app = keccak256("app");
+        app.price = 70;
+        app.tasks = 1_000_000;
+        app.tag = bytes32(uint256(2));
+        app.expiry = uint64(block.timestamp + 2 hours);
+        app.salt = bytes32(++_salt);
+    }
+
+    function datasetOrder() internal returns (DatasetOrder memory dataset) {
+        dataset.owner = datasetOwner;
+        dataset.dataset = keccak256("dataset");
+        dataset.price = 30;
+        dataset.tasks = 1_000_000;
+        dataset.tag = bytes32(uint256(4));
+        dataset.expiry = uint64(block.timestamp + 2 hours);
+        dataset.salt = bytes32(++_salt);
+    }
+
+    /// @notice Two orders, signed: work with a free application.
+    function matchOf(ReqOrder memory req, PoolOrder memory offer, uint32 n)
+        internal
+        view
+        returns (IMarket.Match memory m)
+    {
+        (m.req, m.offer, m.n) = (req, offer, n);
+        (m.reqSig, m.offerSig) = (signReq(req), signOffer(offer));
+    }
+
+    /// @notice Four orders, signed: a task costs PRICE + 70 + 30.
+    function fullMatch(uint32 poolId, uint32 n) internal returns (IMarket.Match memory m) {
+        (m.req, m.offer, m.n) = (reqOrder(), poolOrder(poolId), n);
+        (m.app, m.dataset) = (appOrder(), datasetOrder());
+        m.req.appOwner = appOwner;
+        m.req.appMaxPrice = 100;
+        m.req.dataset = m.dataset.dataset;
+        m.req.datasetOwner = datasetOwner;
+        m.req.datasetMaxPrice = 100;
+        sign(m);
+    }
+
+    /// @notice Signs whatever orders a match has, as they are now.
+    function sign(IMarket.Match memory m) internal view {
+        (m.reqSig, m.offerSig) = (signReq(m.req), signOffer(m.offer));
+        if (m.req.appOwner != address(0)) m.appSig = sign64(APP_KEY, hashes.hashAppOrder(m.app));
+        if (m.req.datasetOwner != address(0)) {
+            m.datasetSig = sign64(DATASET_KEY, hashes.hashDatasetOrder(m.dataset));
+        }
+        if (m.sponsor.sponsor == address(0)) return;
+        m.sponsor.reqHash = hashes.hashReqOrder(m.req);
+        m.sponsorSig = sign64(SPONSOR_KEY, hashes.hashSponsorOrder(m.sponsor));
+    }
+
+    function sponsorOrder(uint128 maxCost) internal returns (SponsorOrder memory order) {
+        order.sponsor = sponsor;
+        order.maxCost = maxCost;
+        order.expiry = uint64(block.timestamp + 2 hours);
+        order.salt = bytes32(++_salt);
+    }
+
+    /// @notice The terms a match would have now.
+    function termsOf(IMarket.Match memory m) internal view returns (DealTerms memory terms) {
+        bytes32 reqHash = hashes.hashReqOrder(m.req);
+        terms = DealTerms({
+            requester: m.req.requester,
+            payer: m.sponsor.sponsor == address(0) ? m.req.requester : m.sponsor.sponsor,
+            beneficiary: m.req.beneficiary,
+            callback: m.req.callback,
+            poolId: m.offer.poolId,
+            app: m.req.app,
+            appOwner: m.req.appOwner,
+            appPrice: m.app.price,
+            dataset: m.req.dataset,
+            datasetOwner: m.req.datasetOwner,
+            datasetPrice: m.dataset.price,
+            params: m.req.params,
+            unitPrice: m.offer.unitPrice,
+            tasks: m.n,
+            trust: m.req.trust,
+            replicas: m.req.replicas,
+            stakeRatio: m.offer.stakeRatio,
+            schedulerRatio: m.offer.schedulerRatio,
+            category: m.req.category,
+            tag: m.req.tag | m.app.tag | m.dataset.tag,
+            maxTaskTime: m.req.maxTaskTime,
+            deadline: m.req.deadline,
+            reqHash: reqHash,
+            filledBefore: market.useOf(m.req.requester, reqHash).filled
         });
     }
 
@@ -140,13 +273,25 @@ abstract contract Fixture {
         return open(reqOrder(), poolOrder(poolId), n);
     }
 
+    /// @notice As `newDeal`, of four orders.
+    function newFullDeal(uint32 poolId, uint32 n) internal returns (bytes32 dealId) {
+        fund(requester, uint128(n) * (PRICE + 100));
+        return open(fullMatch(poolId, n));
+    }
+
     function open(ReqOrder memory req, PoolOrder memory offer, uint32 n)
         internal
         returns (bytes32)
     {
-        // Signed before the call, so that a test's expectation meets the call itself.
-        (bytes memory reqSig, bytes memory offerSig) = (signReq(req), signOffer(offer));
-        return settlement.openDeal(req, reqSig, offer, offerSig, n);
+        return open(matchOf(req, offer, n));
+    }
+
+    /// @notice Opens the deal, enters its terms in the book, and leaves the call itself the last one
+    /// of this contract's for those who measure it.
+    function open(IMarket.Match memory m) internal returns (bytes32 dealId) {
+        dealId = book.put(termsOf(m));
+        bytes32 made = market.openDeal(m);
+        vm.assertEq(made, dealId, "the hash of the terms");
     }
 
     function signReq(ReqOrder memory req) internal view returns (bytes memory) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IMarket} from "../../src/IMarket.sol";
 import {
+    Anchor,
     Deal,
     DealAccount,
+    DealTerms,
     Header,
+    Opening,
     Pool,
-    PoolOrder,
-    ReqOrder,
     Seat,
     WorkerAccount
 } from "../../src/Types.sol";
@@ -21,6 +23,8 @@ import {vm} from "./Vm.sol";
 contract Handler is Fixture {
     uint64 public constant GRACE = 7 days;
     uint32 public constant WORKERS = 5;
+    /// How long Escape has in a dead pool before refunds.
+    uint64 public constant ESCAPE_TIME = 7 days;
     uint256 private constant LIAR_KEY = 0x11A4;
 
     Grid public honest;
@@ -31,10 +35,15 @@ contract Handler is Fixture {
     address private constant OTHER_OWNER = address(0x04E2);
     address private constant LIAR = address(0x11A4);
 
+    /// What ought to be, kept beside: timers as their owners set them, and what claims have paid.
+    mapping(uint32 worker => uint64) private _exitAt;
+    mapping(uint32 worker => uint128) private _paid;
+    mapping(bytes32 dealId => uint128) private _royalties;
+
     constructor() {
         setUp();
         honest = newGrid(1_000_000);
-        liar = new Grid(settlement, newPool(LIAR, LIAR_KEY, 500_000), LIAR_KEY);
+        liar = gridOf(newPool(LIAR, LIAR_KEY, 500_000), LIAR_KEY);
         for (uint32 i = 0; i < WORKERS; i++) {
             uint32 worker = newWorker(i % 2 == 0 ? owner : OTHER_OWNER, VOTE_KEY + i);
             stakeOn(honest.poolId(), worker, 10_000);
@@ -45,6 +54,9 @@ contract Handler is Fixture {
         people.push(owner);
         people.push(OTHER_OWNER);
         people.push(LIAR);
+        people.push(appOwner);
+        people.push(datasetOwner);
+        people.push(court);
     }
 
     // ---- actions ----
@@ -63,8 +75,9 @@ contract Handler is Fixture {
 
     function stake(uint32 worker, bool lying, uint128 amount) external {
         worker = pick(worker);
-        if (settlement.workerOf(worker).exitAt != 0) return;
-        stakeOn((lying ? liar : honest).poolId(), worker, uint128(bound(amount, 1, 5000)));
+        uint32 poolId = (lying ? liar : honest).poolId();
+        if (settlement.workerOf(worker).exitAt != 0 || dead(poolId)) return;
+        stakeOn(poolId, worker, uint128(bound(amount, 1, 5000)));
     }
 
     function exit(uint32 worker) external {
@@ -73,6 +86,13 @@ contract Handler is Fixture {
         vm.prank(settlement.workerOf(worker).owner);
         if (staying) settlement.requestExit(worker);
         else settlement.cancelExit(worker);
+        _exitAt[worker] = staying ? uint64(block.timestamp) + WINDOW + 2 days : 0;
+    }
+
+    function restake(uint32 worker, bool on) external {
+        worker = pick(worker);
+        vm.prank(settlement.workerOf(worker).owner);
+        settlement.setRestake(worker, on);
     }
 
     function unstake(uint32 worker, bool lying) external {
@@ -87,22 +107,23 @@ contract Handler is Fixture {
         external
     {
         Grid grid = lying ? liar : honest;
-        ReqOrder memory req = reqOrder();
-        PoolOrder memory offer = poolOrder(grid.poolId());
-        n = uint32(bound(n, 1, 20));
-        offer.unitPrice = uint128(bound(price, 1, 999));
-        offer.stakeRatio = uint8(bound(stakeRatio, 0, 100));
-        offer.schedulerRatio = stakeRatio % 7;
-        req.deadline = uint64(block.timestamp + bound(lasts, 1 hours, 20 days));
-        fund(requester, n * offer.unitPrice);
-        bytes memory offerSig = sign64(lying ? LIAR_KEY : SIGNER_KEY, hashes.hashPoolOrder(offer));
-        bytes32 dealId = settlement.openDeal(req, signReq(req), offer, offerSig, n);
+        if (dead(grid.poolId())) return;
+        IMarket.Match memory m = fullMatch(grid.poolId(), uint32(bound(n, 1, 20)));
+        m.offer.unitPrice = uint128(bound(price, 1, 999));
+        m.offer.stakeRatio = uint8(bound(stakeRatio, 0, 100));
+        m.offer.schedulerRatio = stakeRatio % 7;
+        m.req.deadline = uint64(block.timestamp + bound(lasts, 1 hours, 20 days));
+        sign(m);
+        m.offerSig = sign64(lying ? LIAR_KEY : SIGNER_KEY, hashes.hashPoolOrder(m.offer));
+        fund(requester, m.n * (m.offer.unitPrice + 100));
+        bytes32 dealId = open(m);
         if (lying) _liarDeals.push(dealId);
         else _honestDeals.push(dealId);
     }
 
     /// The honest pool settles some tasks and commits them.
     function work(uint256 seed, uint256 tasks) external {
+        if (dead(honest.poolId())) return;
         tasks = bound(tasks, 1, 6);
         for (uint256 i = 0; i < tasks; i++) {
             seed = uint256(keccak256(abi.encode(seed, i)));
@@ -130,7 +151,49 @@ contract Handler is Fixture {
             liar.forgeDeal(settlement.dealOf(dealId).slot, forged);
         }
         liar.tamper(payout % 3000, fees % 300, slashed % 3000);
+        liar.tamperRoyalties(earned % 200);
         try liar.commit() {} catch {}
+    }
+
+    /// The Court drops some of what the liar has pending. Nobody but the Court is richer for it.
+    function convict(uint256 index) external {
+        Pool memory pool = settlement.poolOf(liar.poolId());
+        if (pool.head == pool.finalized || index % 4 != 0) return;
+        index = bound(index, pool.finalized + 1, pool.head);
+        uint256 had = settlement.freeOf(LIAR) + token.balanceOf(LIAR);
+        uint32 poolId = liar.poolId();
+        vm.prank(court);
+        settlement.convict(poolId, uint32(index));
+        liar.drop(uint64(index));
+        vm.assertEq(settlement.freeOf(LIAR) + token.balanceOf(LIAR), had, "a liar gains nothing");
+        vm.assertEq(settlement.poolOf(liar.poolId()).head, index - 1, "dropped");
+    }
+
+    /// The honest pool's operator may die, too: it has neglected something.
+    function die(uint256 seed) external {
+        if (dead(honest.poolId()) || seed % 16 != 0) return;
+        uint32 poolId = honest.poolId();
+        vm.prank(escape);
+        settlement.abandon(poolId);
+    }
+
+    function collectFees(uint64 index, bool lying) external {
+        Grid grid = lying ? liar : honest;
+        index = someFinal(grid, index);
+        if (index == 0) return;
+        Header memory header = grid.headerAt(index);
+        Opening memory batch = grid.openingAt(index);
+        uint128 had = settlement.poolOf(grid.poolId()).collected;
+        try settlement.collectFees(header, batch.committedAt, batch.inbox) returns (uint128 paid) {
+            vm.assertTrue(lying || paid == header.cumFees - had, "in full");
+        } catch {
+            vm.assertTrue(lying || header.cumFees <= had, "only what was collected before");
+        }
+    }
+
+    function claimRoyalties(uint256 deal, uint64 index) external {
+        if (_honestDeals.length == 0) return;
+        royaltiesInFull(_honestDeals[deal % _honestDeals.length], someFinal(honest, index));
     }
 
     function finalize(bool lying) external {
@@ -148,7 +211,11 @@ contract Handler is Fixture {
         index = someFinal(liar, index);
         (WorkerAccount memory account, bytes32[] memory path) = liar.workerProof(index, worker);
         uint128 owed = settlement.poolOf(liar.poolId()).owed;
-        try settlement.claim(liar.poolId(), worker, account, path, index) returns (uint128 paid) {
+        try settlement.claim(
+            liar.poolId(), worker, account, path, index, liar.anchorAt(index)
+        ) returns (
+            uint128 paid
+        ) {
             vm.assertLe(paid, owed, "no more than the liar owes");
         } catch {}
     }
@@ -163,7 +230,9 @@ contract Handler is Fixture {
         bytes32 dealId = _liarDeals[deal % _liarDeals.length];
         index = someFinal(liar, index);
         (DealAccount memory account, bytes32[] memory path) = liar.dealProof(index, dealId);
-        try settlement.refundUnsettled(dealId, account, path, index) {} catch {}
+        DealTerms memory terms = book.get(dealId);
+        Opening memory batch = liar.openingAt(index);
+        try settlement.refundUnsettled(terms, account, path, index, batch) {} catch {}
     }
 
     function wait(uint256 time) external {
@@ -189,17 +258,22 @@ contract Handler is Fixture {
             Seat memory seat = settlement.seatOf(honest.poolId(), worker);
             WorkerAccount memory account = honest.workerAt(state, worker);
             vm.assertLe(seat.claimed, account.cumEarned, "no over-claim");
+            vm.assertEq(seat.claimed, _paid[worker], "what was paid counts once");
+            uint64 exitAt = settlement.workerOf(worker).exitAt;
+            vm.assertEq(exitAt, _exitAt[worker], "only its owner moves a timer");
             owed += account.cumEarned - seat.claimed;
             unapplied += account.cumSlashed - seat.slashed;
             staked += seat.stake;
         }
-        vm.assertEq(pool.owed, owed, "owed is what is not claimed");
+        if (pool.finalized != 0) owed += honest.headerAt(pool.finalized).cumFees - pool.collected;
         vm.assertEq(pool.unapplied, unapplied, "unapplied is what is not taken");
         vm.assertEq(pool.staked, staked, "staked is the sum of stakes");
         uint256 locked;
         for (uint256 i = 0; i < _honestDeals.length; i++) {
             locked += lockedIn(state, _honestDeals[i]);
+            owed += royaltiesIn(state, _honestDeals[i]) - _royalties[_honestDeals[i]];
         }
+        vm.assertEq(pool.owed, owed, "owed is what is not claimed");
         vm.assertEq(pool.locked, locked, "locked is what deals have left");
     }
 
@@ -208,9 +282,9 @@ contract Handler is Fixture {
         for (uint32 poolId = 1; poolId <= 2; poolId++) {
             Pool memory pool = settlement.poolOf(poolId);
             vm.assertLe(pool.pendingDraw, pool.locked, "draws are locked");
-            vm.assertLe(
-                uint256(pool.pendingSlashed) + pool.unapplied, pool.staked, "slashes are staked"
-            );
+            // What dropped batches had reserved is void when none is pending.
+            uint256 pending = pool.head == pool.finalized ? 0 : pool.pendingSlashed;
+            vm.assertLe(pending + pool.unapplied, pool.staked, "slashes are staked");
         }
     }
 
@@ -224,11 +298,14 @@ contract Handler is Fixture {
             if (settlement.workerOf(worker).exitAt != 0) continue;
             vm.prank(settlement.workerOf(worker).owner);
             settlement.requestExit(worker);
+            _exitAt[worker] = settlement.workerOf(worker).exitAt;
         }
         vm.warp(block.timestamp + 60 days); // past every deadline, grace and timer
         for (uint256 i = 0; i < _honestDeals.length; i++) {
             refundInFull(_honestDeals[i], newest);
+            royaltiesInFull(_honestDeals[i], newest);
         }
+        if (newest != 0) collectInFull(newest);
         for (uint32 worker = 1; worker <= WORKERS; worker++) {
             takeStake(honest, worker);
         }
@@ -237,11 +314,7 @@ contract Handler is Fixture {
         uint128 bond = settlement.poolOf(poolId).bond;
         vm.assertEq(bond, 1_000_000, "an honest bond is never touched");
         vm.assertEq(moneyOf(poolId), bond, "nothing but the bond is left");
-        vm.startPrank(operator);
-        settlement.requestBondExit(poolId);
-        vm.warp(settlement.poolOf(poolId).exitAt);
-        settlement.withdrawBond(poolId);
-        vm.stopPrank();
+        takeBond(poolId);
         for (uint256 i = 0; i < people.length; i++) {
             uint128 free = settlement.freeOf(people[i]);
             if (free == 0) continue;
@@ -253,17 +326,29 @@ contract Handler is Fixture {
 
     // ---- helpers ----
 
+    /// A dead pool's bond stays for those it may have harmed.
+    function takeBond(uint32 poolId) private {
+        if (dead(poolId)) return;
+        vm.startPrank(operator);
+        settlement.requestBondExit(poolId);
+        vm.warp(settlement.poolOf(poolId).exitAt);
+        settlement.withdrawBond(poolId);
+        vm.stopPrank();
+    }
+
     /// A task of some deal that may still be settled, voted on by some workers.
     function settleOne(uint256 seed) private {
         if (_honestDeals.length == 0) return;
         bytes32 dealId = _honestDeals[seed % _honestDeals.length];
         Deal memory deal = settlement.dealOf(dealId);
-        DealAccount memory account = honest.dealAt(honest.state(), dealId, deal.slot);
-        bool over = block.timestamp >= deal.deadline + GRACE || account.settledCount == deal.tasks;
+        DealTerms memory terms = book.get(dealId);
+        DealAccount memory account = honest.dealAt(honest.state(), deal.slot);
+        bool over = block.timestamp >= terms.deadline + GRACE || account.settledCount == terms.tasks;
         if (over || deal.closed) return;
-        uint128 stakeEach = deal.unitPrice * deal.stakeRatio / 100;
+        uint128 stakeEach = terms.unitPrice * terms.stakeRatio / 100;
         (uint32[] memory winners, uint32[] memory losers) = vote(seed >> 16, stakeEach);
-        if (!fits(deal.unitPrice + 2 * stakeEach * uint128(losers.length))) return;
+        uint128 value = terms.unitPrice + 100 + 2 * stakeEach * uint128(losers.length);
+        if (!fits(value)) return;
         honest.settle(dealId, winners, losers);
     }
 
@@ -294,15 +379,16 @@ contract Handler is Fixture {
     function fits(uint128 value) private view returns (bool) {
         Pool memory pool = settlement.poolOf(honest.poolId());
         Header memory draft = honest.draft();
-        uint256 used = uint256(pool.pendingValue) + draft.payout + draft.fees + draft.slashed;
+        uint256 used = uint256(pool.pendingValue) + draft.payout + draft.fees + draft.royalties
+            + draft.slashed;
         return used + value <= uint256(pool.bond) * 2 / 3;
     }
 
     function finalizeOverdue(Grid grid) private {
         Pool memory pool = settlement.poolOf(grid.poolId());
         for (uint64 i = pool.finalized + 1; i <= pool.head; i++) {
-            if (block.timestamp < settlement.batchOf(grid.poolId(), i).committedAt + WINDOW) break;
-            settlement.finalize(grid.headerAt(i));
+            if (block.timestamp < grid.openingAt(i).committedAt + WINDOW) break;
+            grid.finalize(i);
         }
     }
 
@@ -311,26 +397,54 @@ contract Handler is Fixture {
         Seat memory seat = settlement.seatOf(honest.poolId(), worker);
         bool earned = account.cumEarned > seat.claimed;
         if (!earned && account.cumSlashed <= seat.slashed) return;
-        uint128 paid = settlement.claim(honest.poolId(), worker, account, path, index);
+        uint128 paid =
+            settlement.claim(honest.poolId(), worker, account, path, index, honest.anchorAt(index));
         vm.assertEq(paid, earned ? account.cumEarned - seat.claimed : 0, "paid in full");
+        _paid[worker] += paid;
     }
 
     function refundInFull(bytes32 dealId, uint64 index) private {
         (DealAccount memory account, bytes32[] memory path) = honest.dealProof(index, dealId);
         Deal memory deal = settlement.dealOf(dealId);
+        DealTerms memory terms = book.get(dealId);
         uint128 due = account.refunded;
-        if (isLast(deal, index)) due += (deal.tasks - account.settledCount) * deal.unitPrice;
+        if (isLast(terms, index)) {
+            due += (terms.tasks - account.settledCount) * (terms.unitPrice + 100);
+        }
         if (deal.closed || due <= deal.returned) return;
-        uint128 amount = settlement.refundUnsettled(dealId, account, path, index);
+        uint128 amount =
+            settlement.refundUnsettled(terms, account, path, index, honest.openingAt(index));
         vm.assertEq(amount, due - deal.returned, "returned in full");
     }
 
-    function isLast(Deal memory deal, uint64 index) private view returns (bool) {
-        uint256 end = deal.deadline + GRACE;
+    function isLast(DealTerms memory terms, uint64 index) private view returns (bool) {
+        Pool memory pool = settlement.poolOf(terms.poolId);
+        if (pool.state != 0) {
+            return pool.head == index && block.timestamp >= pool.deadAt + ESCAPE_TIME;
+        }
+        uint256 end = terms.deadline + GRACE;
         if (block.timestamp < end) return false;
-        Pool memory pool = settlement.poolOf(deal.poolId);
         if (pool.head == index) return true;
-        return index != 0 && settlement.batchOf(deal.poolId, index).committedAt > end;
+        return index != 0 && honest.openingAt(index).committedAt > end;
+    }
+
+    function royaltiesInFull(bytes32 dealId, uint64 index) private {
+        if (index == 0) return;
+        (DealAccount memory account, bytes32[] memory path) = honest.dealProof(index, dealId);
+        DealTerms memory terms = book.get(dealId);
+        uint256 due = royaltiesIn(honest.rootAt(index), dealId);
+        if (due <= _royalties[dealId]) return;
+        uint128 paid =
+            settlement.claimRoyalties(terms, account, path, index, honest.anchorAt(index));
+        vm.assertEq(paid, due - _royalties[dealId], "royalties in full");
+        _royalties[dealId] += paid;
+    }
+
+    function collectInFull(uint64 index) private {
+        Header memory header = honest.headerAt(index);
+        if (header.cumFees == settlement.poolOf(honest.poolId()).collected) return;
+        Opening memory batch = honest.openingAt(index);
+        settlement.collectFees(header, batch.committedAt, batch.inbox);
     }
 
     function takeStake(Grid grid, uint32 worker) private {
@@ -341,8 +455,9 @@ contract Handler is Fixture {
         Seat memory seat = settlement.seatOf(poolId, worker);
         bool lying = poolId == liar.poolId();
         if (!lying && seat.stake == account.cumSlashed - seat.slashed) return; // nothing is left
+        (Anchor memory anchor, Opening memory next) = (grid.anchorAt(newest), grid.nextOpening());
         vm.prank(settlement.workerOf(worker).owner);
-        try settlement.unstake(poolId, worker, account, path) {
+        try settlement.unstake(poolId, worker, account, path, anchor, next) {
             bool all = settlement.seatOf(poolId, worker).stake == 0;
             vm.assertTrue(lying || all, "the honest pool frees it all");
         } catch {
@@ -354,14 +469,26 @@ contract Handler is Fixture {
     function lockedIn(bytes32 state, bytes32 dealId) private view returns (uint256) {
         Deal memory deal = settlement.dealOf(dealId);
         if (deal.closed) return 0;
-        DealAccount memory account = honest.dealAt(state, dealId, deal.slot);
-        uint256 unsettled = uint256(deal.tasks - account.settledCount) * deal.unitPrice;
+        DealTerms memory terms = book.get(dealId);
+        DealAccount memory account = honest.dealAt(state, deal.slot);
+        uint256 unsettled = uint256(terms.tasks - account.settledCount) * (terms.unitPrice + 100);
         return unsettled + account.refunded - deal.returned;
+    }
+
+    /// What a deal's owners have earned by a finalized state: 100 for each task that succeeded.
+    function royaltiesIn(bytes32 state, bytes32 dealId) private view returns (uint256) {
+        DealAccount memory account = honest.dealAt(state, settlement.dealOf(dealId).slot);
+        return account.spent / (book.get(dealId).unitPrice + 100) * 100;
+    }
+
+    function dead(uint32 poolId) private view returns (bool) {
+        return settlement.poolOf(poolId).state != 0;
     }
 
     function someFinal(Grid grid, uint64 index) private view returns (uint64) {
         uint64 newest = settlement.poolOf(grid.poolId()).finalized;
-        return newest == 0 ? 0 : uint64(bound(index, 1, newest));
+        uint64 oldest = newest > REMEMBERED ? newest - REMEMBERED + 1 : 1;
+        return newest == 0 ? 0 : uint64(bound(index, oldest, newest));
     }
 
     function pick(uint32 worker) private pure returns (uint32) {

@@ -47,6 +47,30 @@ contract Hashes {
         return Messages.hash(m);
     }
 
+    function hashAppOrder(AppOrder calldata m) external pure returns (bytes32) {
+        return Messages.hash(m);
+    }
+
+    function hashDatasetOrder(DatasetOrder calldata m) external pure returns (bytes32) {
+        return Messages.hash(m);
+    }
+
+    function hashSponsorOrder(SponsorOrder calldata m) external pure returns (bytes32) {
+        return Messages.hash(m);
+    }
+
+    function hashOrderOp(OrderOp calldata m) external pure returns (bytes32) {
+        return Messages.hash(m);
+    }
+
+    function hashWorkerOp(WorkerOp calldata m) external pure returns (bytes32) {
+        return Messages.hash(m);
+    }
+
+    function dealId(DealTerms calldata terms) external pure returns (bytes32) {
+        return Messages.dealId(terms);
+    }
+
     function hashBindWorker(BindWorker calldata m) external pure returns (bytes32) {
         return Messages.hash(m);
     }

@@ -31,6 +31,20 @@ contract StateTree {
         }
     }
 
+    /// @notice As `path`, with zero for every empty subtree, as people send it.
+    function shortPath(bytes32 root, uint256 position)
+        external
+        view
+        returns (bytes32[] memory siblings)
+    {
+        siblings = path(root, position);
+        bytes32 empty;
+        for (uint256 i = 0; i < DEPTH; i++) {
+            if (siblings[i] == empty) siblings[i] = 0;
+            empty = Merkle.pair(empty, empty);
+        }
+    }
+
     /// @notice The proof for `position` under `root`, lowest first.
     function path(bytes32 root, uint256 position) public view returns (bytes32[] memory siblings) {
         siblings = new bytes32[](DEPTH);

@@ -4,6 +4,12 @@ pragma solidity 0.8.34;
 /// @notice The part of forge's cheat codes that these tests use. forge-std is not in the registry
 /// the tools come from; these few lines stand in for it.
 interface Vm {
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
     // The world
     function warp(uint256 timestamp) external;
     function chainId(uint256 id) external;
@@ -15,6 +21,10 @@ interface Vm {
     function etch(address target, bytes calldata code) external;
     function getCode(string calldata artifact) external view returns (bytes memory);
     function deployCode(string calldata artifact, bytes calldata args) external returns (address);
+    function getNonce(address account) external view returns (uint64);
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
+    function recordLogs() external;
+    function getRecordedLogs() external returns (Log[] memory);
     function assume(bool condition) external pure;
 
     // Keys
