@@ -44,10 +44,12 @@ library Paths {
     {
         assembly ("memory-safe") {
             node := leaf
-            for { let i := 0 } lt(i, depth) { i := add(i, 1) } {
-                let sibling := calldataload(add(path, shl(5, i)))
-                if iszero(sibling) { sibling := mload(add(table, shl(5, i))) }
-                let side := shl(5, and(index, 1))
+            index := shl(5, index)
+            for { let end := add(path, shl(5, depth)) } lt(path, end) { path := add(path, 0x20) } {
+                let sibling := calldataload(path)
+                if iszero(sibling) { sibling := mload(table) }
+                table := add(table, 0x20)
+                let side := and(index, 0x20)
                 mstore(side, node)
                 mstore(xor(side, 0x20), sibling)
                 node := keccak256(0x00, 0x40)
@@ -68,10 +70,12 @@ library Paths {
         assembly ("memory-safe") {
             before := leafBefore
             later := leafAfter
-            for { let i := 0 } lt(i, depth) { i := add(i, 1) } {
-                let sibling := calldataload(add(path, shl(5, i)))
-                if iszero(sibling) { sibling := mload(add(table, shl(5, i))) }
-                let side := shl(5, and(index, 1))
+            index := shl(5, index)
+            for { let end := add(path, shl(5, depth)) } lt(path, end) { path := add(path, 0x20) } {
+                let sibling := calldataload(path)
+                if iszero(sibling) { sibling := mload(table) }
+                table := add(table, 0x20)
+                let side := and(index, 0x20)
                 mstore(xor(side, 0x20), sibling)
                 mstore(side, before)
                 before := keccak256(0x00, 0x40)
@@ -90,11 +94,13 @@ library Paths {
     {
         assembly ("memory-safe") {
             node := leaf
-            let depth := mload(path)
-            for { let i := 0 } lt(i, depth) { i := add(i, 1) } {
-                let sibling := mload(add(path, shl(5, add(i, 1))))
-                if iszero(sibling) { sibling := mload(add(table, shl(5, i))) }
-                let side := shl(5, and(index, 1))
+            index := shl(5, index)
+            let end := add(add(path, 0x20), shl(5, mload(path)))
+            for { path := add(path, 0x20) } lt(path, end) { path := add(path, 0x20) } {
+                let sibling := mload(path)
+                if iszero(sibling) { sibling := mload(table) }
+                table := add(table, 0x20)
+                let side := and(index, 0x20)
                 mstore(side, node)
                 mstore(xor(side, 0x20), sibling)
                 node := keccak256(0x00, 0x40)
@@ -104,18 +110,21 @@ library Paths {
     }
 
     /// @notice Root of a commit set's tree (depth 4) over the first `n` of `leaves`.
-    /// @param leaves At most fifteen; the rest of the tree is empty.
-    function setRoot(bytes32[] memory leaves, uint256 n) internal pure returns (bytes32 node) {
+    /// @param leaves At most sixteen; the rest of the tree is empty.
+    function setRoot(Empties table, bytes32[] memory leaves, uint256 n)
+        internal
+        pure
+        returns (bytes32 node)
+    {
         assembly ("memory-safe") {
-            // Sixteen words past the free memory pointer, not kept.
+            // Rows of shrinking length, one over the other, past the free memory pointer.
             let row := mload(0x40)
-            for { let i := 0 } lt(i, 16) { i := add(i, 1) } {
-                let leaf := 0
-                if lt(i, n) { leaf := mload(add(leaves, shl(5, add(i, 1)))) }
-                mstore(add(row, shl(5, i)), leaf)
-            }
-            for { let size := 8 } gt(size, 0) { size := shr(1, size) } {
-                for { let i := 0 } lt(i, size) { i := add(i, 1) } {
+            mcopy(row, add(leaves, 0x20), shl(5, n))
+            for { let height := 0 } lt(height, 4) { height := add(height, 1) } {
+                // An odd row ends in an empty subtree.
+                mstore(add(row, shl(5, n)), mload(add(table, shl(5, height))))
+                n := shr(1, add(n, 1))
+                for { let i := 0 } lt(i, n) { i := add(i, 1) } {
                     mstore(add(row, shl(5, i)), keccak256(add(row, shl(6, i)), 0x40))
                 }
             }

@@ -34,20 +34,13 @@ library Poco {
         uint256 trust;
     }
 
-    /// @notice One committed vote, as it is judged.
-    struct Ballot {
+    /// @notice The committed votes of one task, as they are judged. Lists of numbers and no structs:
+    /// a proof's gas goes into looking things up.
+    struct Ballots {
         /// What was revealed; zero: nothing.
-        bytes32 digest;
-        /// The worker's score before the task.
-        uint256 score;
-    }
-
-    /// @notice What a ballot comes to.
-    struct Verdict {
-        uint256 earned;
-        uint256 slashed;
-        /// After the task.
-        uint256 score;
+        bytes32[] digests;
+        /// The workers' scores before the task.
+        uint256[] scores;
     }
 
     /// @notice What a task comes to.
@@ -62,8 +55,14 @@ library Poco {
         uint256 spent;
         /// Back to the payer, seized stakes of a failed task included.
         uint256 refunded;
-        /// One per ballot, in order.
-        Verdict[] verdicts;
+        /// What one loser loses.
+        uint256 stake;
+        /// What each earns.
+        uint256[] earned;
+        /// Whether each loses.
+        bool[] lost;
+        /// Scores after the task.
+        uint256[] scores;
     }
 
     /// @notice The votes of one task by digest, in the order of first votes.
@@ -88,20 +87,24 @@ library Poco {
     /// @notice floor(log2(weight)), from 1 to 30.
     function log(uint256 score) internal pure returns (uint256 n) {
         unchecked {
-            for (uint256 w = weight(score) >> 1; w != 0; w >>= 1) {
-                n++;
-            }
+            uint256 w = weight(score);
+            if (w >= 1 << 16) (w, n) = (w >> 16, 16);
+            if (w >= 1 << 8) (w, n) = (w >> 8, n + 8);
+            if (w >= 1 << 4) (w, n) = (w >> 4, n + 4);
+            if (w >= 1 << 2) (w, n) = (w >> 2, n + 2);
+            if (w >= 1 << 1) n++;
         }
     }
 
     /// @notice Groups of the revealed ballots and their total.
-    function tally(Ballot[] memory ballots) internal pure returns (Tally memory t) {
-        t.digests = new bytes32[](ballots.length);
-        t.groups = new uint256[](ballots.length);
+    function tally(Ballots memory b) internal pure returns (Tally memory t) {
+        (bytes32[] memory digests, uint256[] memory scores) = (b.digests, b.scores);
+        t.digests = new bytes32[](digests.length);
+        t.groups = new uint256[](digests.length);
         t.total = 1;
         unchecked {
-            for (uint256 i = 0; i < ballots.length; i++) {
-                if (ballots[i].digest != 0) _add(t, ballots[i].digest, weight(ballots[i].score));
+            for (uint256 i = 0; i < digests.length; i++) {
+                if (digests[i] != 0) _add(t, digests[i], weight(scores[i]));
             }
             for (uint256 i = 0; i < t.size; i++) {
                 t.total += t.groups[i];
@@ -132,32 +135,73 @@ library Poco {
     /// @notice Pays, seizes and scores. `winner` is zero without consensus.
     /// @dev Conservation, exactly:
     /// payout + fees + royalties + refunded = unitPrice + royalty + slashed.
-    function judge(Terms memory terms, bytes32 winner, Ballot[] memory ballots)
+    function judge(Terms memory terms, bytes32 winner, Ballots memory b)
         internal
         pure
         returns (Judgement memory j)
     {
-        (uint256 losers, uint256 winners, uint256 logs) = _count(ballots, winner);
+        (uint256 losers, uint256 logs) = _sort(j, winner, b);
         unchecked {
-            uint256 stake = terms.unitPrice * terms.stakeRatio / 100;
-            j.slashed = losers * stake;
+            j.stake = terms.unitPrice * terms.stakeRatio / 100;
+            j.slashed = losers * j.stake;
+            uint256 price = terms.unitPrice + terms.royalty;
             if (winner == 0) {
-                j.refunded = terms.unitPrice + terms.royalty + j.slashed;
-            } else {
-                j.reward = terms.unitPrice + j.slashed;
-                j.royalties = terms.royalty;
-                j.spent = terms.unitPrice + terms.royalty;
+                j.refunded = price + j.slashed;
+                return j;
             }
-            j.verdicts = new Verdict[](ballots.length);
-            uint256 shared = j.reward * (100 - _min(terms.schedulerRatio, 100)) / 100;
-            for (uint256 i = 0; i < ballots.length; i++) {
-                Verdict memory v = j.verdicts[i];
-                _rule(v, ballots[i], winner, winners);
-                if (_loses(ballots[i], winner)) v.slashed = stake;
-                else if (winner != 0) v.earned = shared * log(ballots[i].score) / logs;
-                j.payout += v.earned;
-            }
+            j.reward = terms.unitPrice + j.slashed;
+            (j.royalties, j.spent) = (terms.royalty, price);
+            j.payout = _share(j.earned, j.reward, terms.schedulerRatio, logs);
             j.fees = j.reward - j.payout;
+        }
+    }
+
+    /// @dev Finds who loses, and scores. Each winner's share is left in `earned`, as a logarithm.
+    function _sort(Judgement memory j, bytes32 winner, Ballots memory b)
+        private
+        pure
+        returns (uint256 losers, uint256 logs)
+    {
+        uint256 n = b.digests.length;
+        (bytes32[] memory digests, uint256[] memory scores) = (b.digests, b.scores);
+        bool[] memory lost = new bool[](n);
+        uint256[] memory earned = new uint256[](n);
+        uint256[] memory later = new uint256[](n);
+        (j.lost, j.earned, j.scores) = (lost, earned, later);
+        unchecked {
+            for (uint256 i = 0; i < n; i++) {
+                bytes32 digest = digests[i];
+                uint256 score = scores[i];
+                // A vote against the accepted result, or one that was never revealed.
+                if (digest == 0 || (winner != 0 && digest != winner)) {
+                    (lost[i], later[i]) = (true, score * 2 / 3);
+                    losers++;
+                } else {
+                    later[i] = score;
+                    if (winner == 0) continue;
+                    logs += (earned[i] = log(score));
+                }
+            }
+            // A lone winner proves nothing about itself.
+            if (winner == 0 || n - losers < 2) return (losers, logs);
+            for (uint256 i = 0; i < n; i++) {
+                if (!lost[i]) later[i] = _min(later[i] + 1, SCORE_MAX);
+            }
+        }
+    }
+
+    /// @dev Shares a reward among winners, by the logarithms in `earned`.
+    function _share(uint256[] memory earned, uint256 reward, uint256 schedulerRatio, uint256 logs)
+        private
+        pure
+        returns (uint256 payout)
+    {
+        unchecked {
+            uint256 shared = reward * (100 - _min(schedulerRatio, 100)) / 100;
+            for (uint256 i = 0; i < earned.length; i++) {
+                if (earned[i] == 0) continue;
+                payout += (earned[i] = shared * earned[i] / logs);
+            }
         }
     }
 
@@ -177,40 +221,6 @@ library Poco {
         unchecked {
             uint256 t = trust == 0 ? 1 : trust;
             return group * t > total * (t - 1);
-        }
-    }
-
-    /// @dev A vote against the accepted result, or one that was never revealed.
-    function _loses(Ballot memory ballot, bytes32 winner) private pure returns (bool) {
-        return ballot.digest == 0 || (winner != 0 && ballot.digest != winner);
-    }
-
-    function _count(Ballot[] memory ballots, bytes32 winner)
-        private
-        pure
-        returns (uint256 losers, uint256 winners, uint256 logs)
-    {
-        unchecked {
-            for (uint256 i = 0; i < ballots.length; i++) {
-                if (_loses(ballots[i], winner)) {
-                    losers++;
-                } else if (winner != 0) {
-                    winners++;
-                    logs += log(ballots[i].score);
-                }
-            }
-        }
-    }
-
-    /// @dev The score after the task: a lone winner proves nothing about itself.
-    function _rule(Verdict memory v, Ballot memory ballot, bytes32 winner, uint256 winners)
-        private
-        pure
-    {
-        unchecked {
-            uint256 score = ballot.score;
-            if (_loses(ballot, winner)) v.score = score * 2 / 3;
-            else v.score = winners > 1 ? _min(score + 1, SCORE_MAX) : score;
         }
     }
 

@@ -6,7 +6,7 @@ import {Domain} from "../Domain.sol";
 import {Merkle} from "../Merkle.sol";
 import {Messages} from "../Messages.sol";
 import {Paths} from "../Paths.sol";
-import {Commit, Frame, Header, Reveal, TaskRec, Vote} from "../Types.sol";
+import {Header, TaskRec, Vote} from "../Types.sol";
 import {ISettlement} from "../ISettlement.sol";
 import {Filing, FrameProof, Leaf} from "./Proofs.sol";
 
@@ -74,8 +74,15 @@ abstract contract Bench is Domain {
         if (actual != header.tasksRoot) revert RootMismatch(header.tasksRoot, actual);
     }
 
-    function _taskLeaf(TaskRec calldata rec) internal pure returns (bytes32) {
-        return keccak256(abi.encode(uint8(1), rec));
+    /// @dev Hashed as it lies in calldata. One with bits beyond a field's width cannot be read, so
+    /// nobody can show it (F7).
+    function _taskLeaf(TaskRec calldata rec) internal pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, 1)
+            calldatacopy(add(p, 0x20), rec, 0x1a0) // 13 words
+            leaf := keccak256(p, 0x1c0)
+        }
     }
 
     /// @dev The task's votes and the sets they were frozen in.
@@ -155,27 +162,52 @@ abstract contract Bench is Domain {
     function _voteHash(uint32 poolId, bytes32 taskId, bytes32 set, Vote memory vote)
         internal
         pure
-        returns (bytes32)
+        returns (bytes32 structHash)
     {
-        if (vote.resultDigest == 0) {
-            return keccak256(
-                abi.encode(Messages.COMMIT_TYPE, Commit(poolId, taskId, vote.attempt, vote.salt))
-            );
+        (bytes32 digest, bytes32 salt, uint256 attempt) =
+            (vote.resultDigest, vote.salt, vote.attempt);
+        bytes32 typeHash = digest == 0 ? Messages.COMMIT_TYPE : Messages.REVEAL_TYPE;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            mstore(add(p, 0x20), poolId)
+            mstore(add(p, 0x40), taskId)
+            mstore(add(p, 0x60), attempt)
+            // Commit { .., commitment } or Reveal { .., commitSetRoot, resultDigest, salt }
+            switch digest
+            case 0 {
+                mstore(add(p, 0x80), salt)
+                structHash := keccak256(p, 0xa0)
+            }
+            default {
+                mstore(add(p, 0x80), set)
+                mstore(add(p, 0xa0), digest)
+                mstore(add(p, 0xc0), salt)
+                structHash := keccak256(p, 0xe0)
+            }
         }
-        return keccak256(
-            abi.encode(
-                Messages.REVEAL_TYPE,
-                Reveal(poolId, taskId, vote.attempt, set, vote.resultDigest, vote.salt)
-            )
-        );
     }
 
     /// @dev What the worker had committed to.
-    function _commitment(bytes32 taskId, Vote memory vote) internal view returns (bytes32) {
-        if (vote.resultDigest == 0) return vote.salt;
-        return Messages.commitment(
-            _domainSeparator(), taskId, vote.attempt, vote.workerIdx, vote.resultDigest, vote.salt
-        );
+    function _commitment(bytes32 taskId, Vote memory vote)
+        internal
+        view
+        returns (bytes32 commitment)
+    {
+        (bytes32 digest, bytes32 salt) = (vote.resultDigest, vote.salt);
+        if (digest == 0) return salt;
+        bytes32 separator = _domainSeparator();
+        (uint256 attempt, uint256 worker) = (vote.attempt, vote.workerIdx);
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, separator)
+            mstore(add(p, 0x20), taskId)
+            mstore(add(p, 0x40), attempt)
+            mstore(add(p, 0x60), worker)
+            mstore(add(p, 0x80), digest)
+            mstore(add(p, 0xa0), salt)
+            commitment := keccak256(p, 0xc0)
+        }
     }
 
     function _recoverFrame(bytes32 root, uint32 count, bytes32 r, bytes32 vs)
@@ -183,13 +215,24 @@ abstract contract Bench is Domain {
         view
         returns (address signer)
     {
-        bytes32 frame = keccak256(abi.encode(Messages.FRAME_TYPE, Frame(root, count)));
+        bytes32 typeHash = Messages.FRAME_TYPE;
+        bytes32 frame;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, typeHash)
+            mstore(add(p, 0x20), root)
+            mstore(add(p, 0x40), count)
+            frame := keccak256(p, 0x60)
+        }
         (signer,,) = ECDSA.tryRecover(_digest(frame), r, vs);
     }
 
     /// @dev Whether a frame of `count` messages has a place `index` and paths of `length`.
     function _isPlace(uint32 index, uint32 count, uint256 length) private pure returns (bool) {
-        if (count > Messages.FRAME_MAX || index >= count) return false;
-        return Messages.frameDepth(count) == length;
+        if (count > Messages.FRAME_MAX || index >= count || length > 8) return false;
+        unchecked {
+            // The least power of two that is not below `count`.
+            return count <= 1 << length && (length == 0 || count > 1 << (length - 1));
+        }
     }
 }

@@ -49,7 +49,7 @@ contract StepBench is Bench {
         w.table = Paths.empties();
         _checkFiling(s.filing);
         _checkLeaf(w.table, s.filing.header, s.leaf);
-        bytes32 dealId = keccak256(abi.encode(s.terms));
+        bytes32 dealId = Messages.dealId(s.terms);
         if (dealId != s.leaf.rec.dealId) {
             revert PreimageMismatch("terms", s.leaf.rec.dealId, dealId);
         }
@@ -133,7 +133,7 @@ contract StepBench is Bench {
         for (uint256 round = 0; round < rounds; round++) {
             uint256 before = n;
             while (n < leaves.length && w.votes[n].attempt <= round) n++;
-            if (n == before || Paths.setRoot(leaves, n) != w.sets[round]) return true;
+            if (n == before || w.table.setRoot(leaves, n) != w.sets[round]) return true;
         }
         return false;
     }
@@ -144,10 +144,12 @@ contract StepBench is Bench {
 
     function _takeVote(Work memory w, Step calldata s) private view {
         TaskRec calldata rec = s.leaf.rec;
-        Poco.Ballot[] memory ballots = new Poco.Ballot[](w.votes.length);
-        for (uint256 i = 0; i < ballots.length; i++) {
-            ballots[i].digest = w.votes[i].resultDigest;
-            ballots[i].score = s.voters[i].account.score;
+        Poco.Ballots memory ballots;
+        uint256 n = w.votes.length;
+        (ballots.digests, ballots.scores) = (new bytes32[](n), new uint256[](n));
+        for (uint256 i = 0; i < n; i++) {
+            ballots.digests[i] = w.votes[i].resultDigest;
+            ballots.scores[i] = s.voters[i].account.score;
         }
         if (_isUndecided(ballots, rec, s.terms.trust)) w.fault = true;
         Poco.Judgement memory j = Poco.judge(_money(s.terms), rec.winnerDigest, ballots);
@@ -158,7 +160,7 @@ contract StepBench is Bench {
 
     /// @dev Consensus needs a credible winner, "no quorum" that there is none. Expired says nothing
     /// of the votes: a winner whose bytes never came expires too.
-    function _isUndecided(Poco.Ballot[] memory ballots, TaskRec calldata rec, uint256 trust)
+    function _isUndecided(Poco.Ballots memory ballots, TaskRec calldata rec, uint256 trust)
         private
         pure
         returns (bool)
@@ -259,7 +261,7 @@ contract StepBench is Bench {
             bytes32 set = w.sets[vote.attempt];
             address signer = _voteSigner(w.table, poolId, w.taskId, set, vote);
             if (signer != account.voteKey || signer == address(0)) w.fault = true;
-            _credit(w, account, j.verdicts[i], seq);
+            _credit(w, account, j, i, seq);
             _replace(w, leaf, _workerLeaf(account), vote.workerIdx, _at(s.voters[i].path));
         }
     }
@@ -283,12 +285,13 @@ contract StepBench is Bench {
     function _credit(
         Work memory w,
         WorkerAccount memory account,
-        Poco.Verdict memory verdict,
+        Poco.Judgement memory j,
+        uint256 i,
         uint64 seq
     ) private pure {
-        account.cumEarned = _add(w, account.cumEarned, verdict.earned);
-        account.cumSlashed = _add(w, account.cumSlashed, verdict.slashed);
-        account.score = uint32(verdict.score);
+        account.cumEarned = _add(w, account.cumEarned, j.earned[i]);
+        if (j.lost[i]) account.cumSlashed = _add(w, account.cumSlashed, j.stake);
+        account.score = uint32(j.scores[i]);
         account.lastTaskSeq = seq;
     }
 
@@ -363,11 +366,23 @@ contract StepBench is Bench {
         return uint128(total);
     }
 
-    function _workerLeaf(WorkerAccount memory account) private pure returns (bytes32) {
-        return keccak256(abi.encode(uint8(0), account));
+    // A struct of static fields lies in memory word by word, as it is encoded.
+
+    function _workerLeaf(WorkerAccount memory account) private pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, 0)
+            mcopy(add(p, 0x20), account, 0xc0) // 6 words
+            leaf := keccak256(p, 0xe0)
+        }
     }
 
-    function _dealLeaf(DealAccount memory account) private pure returns (bytes32) {
-        return keccak256(abi.encode(uint8(2), account));
+    function _dealLeaf(DealAccount memory account) private pure returns (bytes32 leaf) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, 2)
+            mcopy(add(p, 0x20), account, 0xa0) // 5 words
+            leaf := keccak256(p, 0xc0)
+        }
     }
 }

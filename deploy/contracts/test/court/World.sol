@@ -21,10 +21,11 @@ import {vm} from "../support/Vm.sol";
 import {Benches} from "./Benches.sol";
 import {Trees} from "./Trees.sol";
 
-/// @notice Three more cheat codes.
+/// @notice More cheat codes.
 interface MoreVm {
     function getNonce(address account) external view returns (uint64);
     function snapshotState() external returns (uint256);
+    function snapshotValue(string calldata group, string calldata name, uint256 value) external;
     function revertToState(uint256 id) external returns (bool);
 }
 
