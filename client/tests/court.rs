@@ -9,7 +9,7 @@ mod pool;
 use pool::{Pool, Sides};
 use quorate_chain::{court, settlement::PoolState};
 use quorate_client::watch::brief::Brief;
-use quorate_common::{Address, B256, ids::DealId};
+use quorate_common::{Address, B256, ids::DealId, messages::Header};
 use quorate_grid::{audit::Accusation, evidence::BatchFile};
 
 fn in_runtime(test: impl Future<Output = ()>) {
@@ -18,6 +18,9 @@ fn in_runtime(test: impl Future<Output = ()>) {
 
 /// A change of the second batch, and the check that names it.
 type Case = (&'static str, fn(&mut BatchFile), &'static str);
+
+/// A change of the second batch's header.
+type HeaderCase = (&'static str, fn(&mut Header));
 
 /// What is wrong with a task, all else made to fit.
 const STEPS: [Case; 29] = [
@@ -85,7 +88,7 @@ fn a_deal_that_was_never_opened_is_proven() {
 fn every_field_of_a_header_can_be_proven() {
     in_runtime(async {
         let sides = Sides::start().await;
-        let changes: [(&str, fn(&mut quorate_common::messages::Header)); 9] = [
+        let changes: [HeaderCase; 9] = [
             ("parent", |h| h.parent.0[0] ^= 1),
             ("state root", |h| h.state_root.0[0] ^= 1),
             ("fewer tasks", |h| h.count -= 1),

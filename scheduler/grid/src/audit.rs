@@ -15,7 +15,7 @@ mod step;
 mod verify;
 mod walk;
 
-pub use accuse::{Accusation, LeafProof, Registry, StepProof};
+pub use accuse::{Accusation, LeafProof, Registry, StepProof, VoterProof};
 pub use books::Books;
 pub use cut::{Receipts, receipt, receipts, seal_hashes};
 pub use fault::{Fault, Mismatch};

@@ -120,7 +120,7 @@ impl Grid {
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::Tick => self.on_tick(now),
-            Input::Order { ticket, req, signature } => self.on_order(now, ticket, req, signature),
+            Input::Order { ticket, req, signature } => self.on_order(now, ticket, *req, signature),
             Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),
             Input::Chain(input) => self.on_chain(now, input),
             Input::Connected { session, node_key, vote_key, slots, net, engine, holding } => {
@@ -207,7 +207,7 @@ impl Grid {
             ChainInput::Stake { worker, stake, exiting } => {
                 self.record(Record::Stake { worker, stake, exiting });
             }
-            ChainInput::Deal { opened, ready } => self.on_deal(now, opened, ready),
+            ChainInput::Deal { opened, ready } => self.on_deal(now, *opened, ready),
             ChainInput::Forced(vote) => self.on_forced(now, *vote),
             ChainInput::Cursor { block, hash } => {
                 self.record(Record::Cursor { block, hash });

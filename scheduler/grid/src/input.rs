@@ -27,7 +27,7 @@ pub enum Input {
         /// Who waits.
         ticket: Ticket,
         /// The order.
-        req: ReqOrder,
+        req: Box<ReqOrder>,
         /// As it came in.
         signature: Vec<u8>,
     },
@@ -107,7 +107,7 @@ pub enum ChainInput {
     /// A deal with this pool.
     Deal {
         /// What was agreed.
-        opened: Opened,
+        opened: Box<Opened>,
         /// Whether module and bag are here and fit.
         ready: bool,
     },

@@ -269,6 +269,7 @@ impl Handler<Place> for GridActor {
         self.next_ticket += 1;
         self.waiting.insert(ticket, place.reply);
         let Place { order: req, signature, .. } = place;
+        let req = Box::new(req);
         self.arrived(Input::Order { ticket, req, signature }, ctx);
     }
 }

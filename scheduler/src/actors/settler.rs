@@ -290,7 +290,7 @@ fn deal_opened(parts: &Parts, opened: DealOpened) {
     let blobs = &parts.shared.blobs;
     let fits = orders::bag_fits(blobs, &terms.app, &terms.params, terms.tasks);
     let ready = whole && fits.is_ok();
-    let opened = Opened { slot, terms };
+    let opened = Box::new(Opened { slot, terms });
     parts.tell(Input::Chain(ChainInput::Deal { opened, ready }));
 }
 

@@ -47,6 +47,9 @@ pub struct LeafProof {
     pub path: Vec<B256>,
 }
 
+/// A voter's account, if it has one, and its path.
+pub type VoterProof = (Option<WorkerAccount>, Vec<B256>);
+
 /// A task and all that its step starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepProof {
@@ -67,7 +70,7 @@ pub struct StepProof {
     /// From that task's leaf up to where both paths meet.
     pub link: Vec<B256>,
     /// The voters' accounts before, each with its path to the root after those before it were changed.
-    pub voters: Vec<(Option<WorkerAccount>, Vec<B256>)>,
+    pub voters: Vec<VoterProof>,
     /// `abi.encode(bytes32[] sets, Vote[] votes)`.
     pub votes: Vec<u8>,
 }
@@ -266,7 +269,7 @@ impl<'a> Mirror<'a> {
         task: &TaskEvidence,
         place: u32,
         opened: &Opened,
-    ) -> (Vec<(Option<WorkerAccount>, Vec<B256>)>, Sparse) {
+    ) -> (Vec<VoterProof>, Sparse) {
         let account = |worker: u32| self.workers.get(&worker);
         let ballot = |vote: &quorate_common::accounts::Vote| Ballot {
             score: account(vote.worker).map_or(0, |account| account.score),

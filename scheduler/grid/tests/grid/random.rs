@@ -90,9 +90,12 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
     };
     if dice.roll(4) == 0 {
         let opened = world.terms(asks);
-        world.input(Input::Chain(ChainInput::Deal { opened: opened.clone(), ready: false }));
+        world.input(Input::Chain(ChainInput::Deal {
+            opened: Box::new(opened.clone()),
+            ready: false,
+        }));
         world.pass_quietly_ms(dice.roll(8_000));
-        world.input(Input::Chain(ChainInput::Deal { opened, ready: true }));
+        world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
     } else {
         world.deal(asks);
     }

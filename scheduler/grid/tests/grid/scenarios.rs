@@ -414,9 +414,9 @@ fn what_is_not_settled_at_the_deadline_expires() {
 fn a_deal_that_becomes_ready_after_its_end_stays_expired() {
     let mut world = World::new().workers(&[Honest]);
     let opened = world.terms(Asks { deadline_s: 30, ..Asks::default() });
-    world.input(Input::Chain(ChainInput::Deal { opened: opened.clone(), ready: false }));
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened.clone()), ready: false }));
     world.pass_ms(31_000);
-    world.input(Input::Chain(ChainInput::Deal { opened, ready: true }));
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
     world.pass_ms(31_000);
     check(&mut world, "deal-0/0 expired: 0 replicas, 0 dissents");
 }
@@ -685,7 +685,7 @@ fn an_order_is_opened_once_and_answered_always() {
     let (req, _) = world.orders(Asks::default());
     let opened = world.terms(Asks::default());
     let order = |ticket| {
-        let (req, signature) = (req.clone(), vec![1; 64]);
+        let (req, signature) = (Box::new(req.clone()), vec![1; 64]);
         Input::Order { ticket: Ticket(ticket), req, signature }
     };
     world.input(order(1));
@@ -694,7 +694,7 @@ fn an_order_is_opened_once_and_answered_always() {
     let hash = *world.grid.orders().keys().next().unwrap();
     world.input(Input::OpenFailed { order: hash, reason: "no money".into() });
     world.input(order(3));
-    world.input(Input::Chain(ChainInput::Deal { opened, ready: true }));
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
     world.input(order(4));
     let trace = world
         .take_trace()

@@ -173,7 +173,7 @@ impl World {
     pub(crate) fn deal(&mut self, asks: Asks) -> DealSlot {
         let opened = self.terms(asks);
         let slot = opened.slot;
-        self.input(Input::Chain(ChainInput::Deal { opened, ready: true }));
+        self.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
         slot
     }
 
