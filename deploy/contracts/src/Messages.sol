@@ -85,7 +85,8 @@ library Messages {
     error FrameIndexOutOfRange(uint256 index, uint256 count);
 
     // A struct of static fields encodes to the concatenation of its words, which is exactly what
-    // EIP-712 hashes for it; hence one abi.encode each.
+    // EIP-712 hashes for it; hence one abi.encode each. It refuses bits beyond a field's type, and so
+    // do the two that are hashed as they lie in calldata: what a proof shows must be readable.
 
     function hash(Assign calldata m) internal pure returns (bytes32) {
         return keccak256(abi.encode(ASSIGN_TYPE, m));
@@ -100,12 +101,27 @@ library Messages {
     }
 
     function hash(CommitSet calldata m) internal pure returns (bytes32) {
-        return keccak256(abi.encode(COMMIT_SET_TYPE, m));
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+            let stray := or(shr(32, calldataload(at)), shr(16, calldataload(add(at, 0x40))))
+            stray := or(stray, shr(8, calldataload(add(at, 0x80))))
+            stray := or(stray, shr(64, calldataload(add(at, 0xa0))))
+            if stray { revert(0, 0) }
+        }
+        return _hashWords(COMMIT_SET_TYPE, at, 6);
     }
 
     /// @notice The struct hash of a Reveal is the worker's `voteHash`.
     function hash(Reveal calldata m) internal pure returns (bytes32) {
-        return keccak256(abi.encode(REVEAL_TYPE, m));
+        uint256 at;
+        assembly ("memory-safe") {
+            at := m
+            if or(shr(32, calldataload(at)), shr(16, calldataload(add(at, 0x40)))) {
+                revert(0, 0)
+            }
+        }
+        return _hashWords(REVEAL_TYPE, at, 6);
     }
 
     function hash(RevealAck calldata m) internal pure returns (bytes32) {
@@ -258,14 +274,14 @@ library Messages {
         pure
         returns (bytes32)
     {
-        return Merkle.root(Merkle.frameLeaf(structHash), index, path, checkFrame(index, count));
+        checkFrame(index, count);
+        return Merkle.root(Merkle.frameLeaf(structHash), index, path, frameDepth(count));
     }
 
-    /// @notice The length of a frame proof's path, if its numbers fit.
-    function checkFrame(uint32 index, uint32 count) internal pure returns (uint256 depth) {
+    /// @notice That a frame's numbers fit.
+    function checkFrame(uint32 index, uint32 count) internal pure {
         if (count == 0 || count > FRAME_MAX) revert FrameCountOutOfRange(count, FRAME_MAX);
         if (index >= count) revert FrameIndexOutOfRange(index, count);
-        return frameDepth(count);
     }
 
     /// @notice ceil(log2(count)) for count from 1 to 256.

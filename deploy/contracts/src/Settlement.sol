@@ -1031,17 +1031,22 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
 
     /// @dev The pool is there if its inbox has entries, which spares most calls a look.
     function _force(uint32 poolId, uint8 kind, bytes32 entryHash) private {
-        bytes32 before = _pools[poolId].inbox;
+        Pool storage pool = _pools[poolId];
+        bytes32 before = pool.inbox;
         if (before == 0) _pool(poolId);
         uint64 at = uint64(block.timestamp);
         bytes32 inbox = Merkle.inboxAfter(before, at, kind, entryHash);
-        _pools[poolId].inbox = inbox;
+        pool.inbox = inbox;
         _emitForced(poolId, kind, entryHash, at, before, inbox);
     }
 
     function _checkFrame(uint32 index, uint32 count, uint256 length) private pure {
-        uint256 depth = Messages.checkFrame(index, count);
-        if (length != depth) revert Merkle.ProofLengthMismatch(depth, length);
+        Messages.checkFrame(index, count);
+        // The depth is ceil(log2(count)): 2^length reaches the count and half of that does not.
+        if ((count - 1) >> length == 0 && (length == 0 || (count - 1) >> (length - 1) != 0)) {
+            return;
+        }
+        revert Merkle.ProofLengthMismatch(Messages.frameDepth(count), length);
     }
 
     function _end(Pool storage pool, uint8 state) private {
