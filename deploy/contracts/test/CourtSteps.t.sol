@@ -69,6 +69,16 @@ contract CourtStepsTest is World {
         vm.assertFalse(fraud, "a changed proof");
     }
 
+    /// A call that runs out of gas on the way must not look like a bad signature or an unknown
+    /// worker: whoever proves chooses the gas.
+    function testFuzz_too_little_gas_convicts_nobody(uint256 place, uint256 gas) public {
+        Batch memory b = _play(_mixed(1000));
+        _commit(b);
+        bytes memory proof = _stepCall(b, place % b.tasks.length);
+        (bool fraud,) = stepBench.staticcall{gas: 5000 + gas % 300_000}(proof);
+        vm.assertFalse(fraud, "out of gas");
+    }
+
     // ---- the record ----
 
     function test_every_field_of_a_record() public {

@@ -19,7 +19,7 @@ contract InboxTest is Fixture {
     }
 
     function test_a_forced_vote_is_in_the_log_whole_and_in_the_running_hash() public {
-        bytes32 hash = hashes.hashReveal(reveal());
+        bytes32 hash = posted(hashes.hashReveal(reveal()), 1, 3, path(2));
         bytes memory entry = abi.encode(
             poolId, reveal(), uint32(1), uint32(3), path(2), bytes32("r"), bytes32("vs")
         );
@@ -49,7 +49,7 @@ contract InboxTest is Fixture {
             abi.encode(poolId, bytes32("task"), uint16(2), uint32(7))
         );
         settlement.demandSet(poolId, "task", 2, 7);
-        hash = hashes.hashCommitSet(set());
+        hash = posted(hashes.hashCommitSet(set()), 5, 6, path(3));
         bytes32 third = link(second, 3, hash);
         settlement.answerSet(poolId, set(), 5, 6, path(3), "r", "vs");
         vm.assertEq(settlement.poolOf(poolId).inbox, third, "inbox");
@@ -126,6 +126,16 @@ contract InboxTest is Fixture {
 
     function link(bytes32 before, uint8 kind, bytes32 hash) private view returns (bytes32) {
         return keccak256(abi.encode(before, uint64(block.timestamp), kind, hash));
+    }
+
+    /// A signed message is in the inbox with its frame: what was posted, not what might have been.
+    function posted(bytes32 structHash, uint32 index, uint32 count, bytes32[] memory siblings)
+        private
+        pure
+        returns (bytes32)
+    {
+        return
+            keccak256(abi.encode(structHash, index, count, siblings, bytes32("r"), bytes32("vs")));
     }
 
     function reveal() private view returns (Reveal memory) {

@@ -4,7 +4,17 @@
 // compiled. Rust builds read these files, so that they need neither Node nor a Solidity compiler.
 import fs from "node:fs";
 
-const CONTRACTS = ["Settlement", "Market", "Court", "StepBench", "WordBench", "BookBench", "Oracle", "TestToken"];
+const CONTRACTS = [
+  "Settlement",
+  "Market",
+  "Oracle",
+  "Court",
+  "StepBench",
+  "WordBench",
+  "BookBench",
+  "Escape",
+  "TestToken",
+];
 /** EIP-170: a chain refuses longer code. */
 const CODE_MAX = 24_576;
 

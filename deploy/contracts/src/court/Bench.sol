@@ -67,7 +67,7 @@ abstract contract Bench is Domain {
         pure
     {
         if (leaf.place >> Merkle.TASKS_DEPTH != 0) {
-            revert PlaceOutOfRange(leaf.place, 1 << Merkle.TASKS_DEPTH);
+            revert PlaceOutOfRange(leaf.place, 2 ** Merkle.TASKS_DEPTH);
         }
         bytes32 actual =
             table.climb(_taskLeaf(leaf.rec), leaf.place, _at(leaf.path), Merkle.TASKS_DEPTH);
@@ -232,7 +232,7 @@ abstract contract Bench is Domain {
         if (count > Messages.FRAME_MAX || index >= count || length > 8) return false;
         unchecked {
             // The least power of two that is not below `count`.
-            return count <= 1 << length && (length == 0 || count > 1 << (length - 1));
+            return count <= 2 ** length && (length == 0 || count > 2 ** (length - 1));
         }
     }
 }

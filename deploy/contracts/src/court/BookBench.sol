@@ -184,7 +184,7 @@ contract BookBench is Bench {
         uint256 depth,
         bytes32 expected
     ) private pure {
-        if (position >> depth != 0) revert PlaceOutOfRange(position, 1 << depth);
+        if (position >> depth != 0) revert PlaceOutOfRange(position, 2 ** depth);
         bytes32 actual = Paths.empties().climb(leaf, position, path, depth);
         if (actual != expected) revert RootMismatch(expected, actual);
     }

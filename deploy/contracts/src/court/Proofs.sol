@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {CommitSet, DealAccount, DealTerms, Header, TaskRec, WorkerAccount} from "../Types.sol";
+import {
+    Anchor,
+    CommitSet,
+    DealAccount,
+    DealTerms,
+    Header,
+    TaskRec,
+    WorkerAccount
+} from "../Types.sol";
 
 // What proofs are made of. All but a few parts are structs of fixed size: in calldata they cost no
 // offsets and no lengths. A sibling of zero stands for the empty subtree of its height.
@@ -81,4 +89,14 @@ struct Entry {
 struct Posted {
     bytes32 structHash;
     FrameProof proof;
+}
+
+/// @notice A task that the newest final state does not know as settled.
+struct Unsettled {
+    DealTerms terms;
+    uint32 taskIdx;
+    /// Of the newest final batch; not looked at while there is none.
+    Anchor anchor;
+    /// Against that state.
+    DealBefore deal;
 }

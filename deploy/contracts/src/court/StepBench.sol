@@ -334,7 +334,7 @@ contract StepBench is Bench {
         uint256 word,
         DealBefore calldata deal
     ) private pure returns (bytes32) {
-        uint256 bit = 1 << (taskIdx & 255);
+        uint256 bit = uint256(1) << (taskIdx & 255);
         if (word & bit != 0) w.fault = true;
         bytes32[8] calldata wordPath = deal.wordPath;
         uint256 path;

@@ -2,6 +2,7 @@
 pragma solidity 0.8.34;
 
 import {ICourt} from "../../src/ICourt.sol";
+import {IEscape} from "../../src/IEscape.sol";
 import {ISettlement} from "../../src/ISettlement.sol";
 import {Merkle} from "../../src/Merkle.sol";
 import {Messages} from "../../src/Messages.sol";
@@ -104,6 +105,7 @@ abstract contract World {
     TestToken internal token;
     ISettlement internal settlement;
     ICourt internal court;
+    IEscape internal escape;
     address internal stepBench;
     address internal wordBench;
     address internal bookBench;
@@ -145,14 +147,15 @@ abstract contract World {
 
     /// @dev Everybody is given the address that Settlement is going to have.
     function _deploy() private {
-        address predicted = _predict(4);
+        address predicted = _predict(5);
         stepBench = vm.deployCode("StepBench.sol:StepBench", abi.encode(predicted));
         wordBench = vm.deployCode("WordBench.sol:WordBench", abi.encode(predicted));
         bookBench = vm.deployCode("BookBench.sol:BookBench", abi.encode(predicted));
         bytes memory args = abi.encode(predicted, stepBench, wordBench, bookBench);
         court = ICourt(vm.deployCode("Court.sol:Court", args));
-        // The test itself is the market and Escape.
-        args = abi.encode(token, WINDOW, address(this), address(court), address(this));
+        escape = IEscape(vm.deployCode("Escape.sol:Escape", abi.encode(predicted)));
+        // The test itself is the market.
+        args = abi.encode(token, WINDOW, address(this), address(court), address(escape));
         settlement = ISettlement(vm.deployCode("Settlement.sol:Settlement", args));
         vm.assertEq(address(settlement), predicted, "predicted address");
     }
@@ -517,6 +520,13 @@ abstract contract World {
             _lieAbout(deal);
             _put(lie.position, deal);
         }
+    }
+
+    /// @dev A word of the first deal's bitmap as it now is, and its path.
+    function _wordOf(uint32 taskIdx) internal view returns (uint256, bytes32[8] memory) {
+        bytes32[] memory words = _bitmaps[dealIds[0]];
+        uint256 at = taskIdx >> 8;
+        return (uint256(words[at]), _fixed8(Trees.compact(Trees.path(words, at, 8))));
     }
 
     function _lieAbout(WorkerAccount memory a) private view {
