@@ -61,7 +61,7 @@ pub fn gas() -> Signer {
 
 /// The contract of every development chain.
 pub fn contract() -> Address {
-    bank().address().create(6)
+    bank().address().create(7)
 }
 
 impl DevChain {

@@ -46,12 +46,19 @@ mod generated {
     );
     alloy::sol!(
         #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
+        Escape,
+        "../../deploy/contracts/abi/Escape.json"
+    );
+    alloy::sol!(
+        #[sol(abi, extra_derives(Debug, PartialEq, Eq))]
         TestToken,
         "../../deploy/contracts/abi/TestToken.json"
     );
 }
 
-pub use generated::{BookBench, Court, Market, Settlement, StepBench, TestToken, WordBench};
+pub use generated::{
+    BookBench, Court, Escape, Market, Settlement, StepBench, TestToken, WordBench,
+};
 
 /// A revert, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +78,7 @@ static ERRORS: LazyLock<BTreeMap<Selector, AbiError>> = LazyLock::new(|| {
         StepBench::abi::contract(),
         WordBench::abi::contract(),
         BookBench::abi::contract(),
+        Escape::abi::contract(),
         TestToken::abi::contract(),
     ]
     .iter()

@@ -1,16 +1,15 @@
 //! Putting the contracts on a chain, from the committed bytecode. For development chains and for
 //! the one deployment of a version; there is nothing to upgrade afterwards.
 
-use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench, TestToken, WordBench};
+use crate::abi::{
+    BookBench, Court, Escape, Market, Settlement as Abi, StepBench, TestToken, WordBench,
+};
 use crate::error::SettleError;
 use crate::outbox::{Call, Outbox, Receipt};
 use crate::settlement::Settlement;
 use alloy::primitives::{Address, U256};
 use alloy::sol_types::SolConstructor;
 use quorate_common::messages::Domain;
-
-/// Stands where a contract is not deployed yet: nobody has this key.
-const NOBODY: Address = Address::repeat_byte(0xee);
 
 /// Deploys the worthless development token; its whole supply goes to `holder`.
 ///
@@ -36,7 +35,7 @@ pub async fn deploy_settlement(
     let nonce = outbox.chain().nonce(deployer).await?;
     // Each is told at birth where the others will be.
     let at = |n: u64| deployer.create(nonce + n);
-    let contract = at(5);
+    let contract = at(6);
     let market = Market::constructorCall { settlement_: contract };
     create(outbox, "deploy Market", &Market::BYTECODE, &market).await?;
     let step = StepBench::constructorCall { settlement: contract };
@@ -52,12 +51,14 @@ pub async fn deploy_settlement(
         bookBench_: at(3),
     };
     create(outbox, "deploy Court", &Court::BYTECODE, &court).await?;
+    let escape = Escape::constructorCall { settlement: contract };
+    create(outbox, "deploy Escape", &Escape::BYTECODE, &escape).await?;
     let arguments = Abi::constructorCall {
         token_: token,
         window_: window_s,
         market_: at(0),
         court_: at(4),
-        escape_: NOBODY,
+        escape_: at(5),
     };
     create(outbox, "deploy Settlement", &Abi::BYTECODE, &arguments).await?;
     let chain_id = outbox.chain().chain_id().await?;
