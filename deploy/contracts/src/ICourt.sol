@@ -99,7 +99,7 @@ interface ICourt {
 
     /// @notice Asks the pool to show a task of a pending batch, in the first part of its window.
     /// @dev No fee is taken: the court holds no money, and a fee that only covers the answer would
-    /// not keep out who wants to cost the pool money. An ask costs its asker about a third of what
+    /// not keep out who wants to cost the pool money. An ask costs its asker two fifths of what
     /// the answer costs the pool, and no pool that shows its evidence is asked.
     function ask(Filing calldata filing, uint32 place) external;
 

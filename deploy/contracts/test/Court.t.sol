@@ -248,14 +248,13 @@ contract CourtTest is World {
         _commit(b);
         vm.prank(watcher);
         court.ask(_filing(b), 3);
-        // Anybody may announce the ask's name; it does not matter.
-        vm.prank(COPIER);
-        court.commitChallenge(keccak256(abi.encode(poolId, uint32(2), uint32(3))));
         uint256 until = block.timestamp + 24 hours;
         vm.warp(until);
         vm.expectRevert(abi.encodeWithSelector(ICourt.TooEarly.selector, until + 1, until));
         court.silence(poolId, 2, 3);
         vm.warp(until + 1);
+        // Anybody may announce the ask's name, in this very block; the ask itself has announced it.
+        court.commitChallenge(keccak256(abi.encode(poolId, uint32(2), uint32(3))));
         vm.prank(COPIER);
         bytes32 challenge = court.silence(poolId, 2, 3);
         vm.assertEq(settlement.poolOf(poolId).head, 1, "dropped");
