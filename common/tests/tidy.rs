@@ -19,7 +19,8 @@ const IGNORED: [&str; 4] =
     ["target", "node_modules", "deploy/contracts/out", "deploy/contracts/cache"];
 
 /// Files that a tool writes its own way, without a newline at the end.
-const WRITTEN_BY_TOOLS: [&str; 1] = ["deploy/contracts/snapshots/gas.json"];
+const WRITTEN_BY_TOOLS: [&str; 2] =
+    ["deploy/contracts/snapshots/court.json", "deploy/contracts/snapshots/gas.json"];
 
 /// The crates that decide and do nothing else.
 const PURE: [&str; 2] = ["scheduler/grid", "worker/agent"];
