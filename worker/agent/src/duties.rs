@@ -1,27 +1,14 @@
 //! What a scheduler's frame must prove before a rule looks at it, and every way it can fail.
 
 use quorate_common::{
-    Address, B256,
-    frame::FrameTree,
+    Address,
+    frame::{FrameProof, FrameTree},
     ids::{DealId, DealSlot, PoolId, TASKS_MAX, TaskKey, WorkerIdx},
     keys::{Signature, recover},
     messages::{Domain, Separator},
     wire::{AssignItem, CommitAckItem, CommitSetItem, Duties, FrameError, RevealAckItem},
 };
 use serde::{Deserialize, Serialize};
-
-/// Where an item stands in a signed frame: what shows to others who signed it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameProof {
-    /// The item's place.
-    pub index: u32,
-    /// Items in the frame.
-    pub count: u32,
-    /// From the item to the frame's root.
-    pub path: Vec<B256>,
-    /// Over the root.
-    pub signature: Signature,
-}
 
 /// An item and the proof that the pool's signer said it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,8 +145,7 @@ impl<F: Fn(DealSlot) -> Option<DealId>> Frame<'_, F> {
 fn prove<T>(tree: &FrameTree, first: usize, items: Vec<T>, signature: Signature) -> Vec<Signed<T>> {
     let prove_one = |(at, item)| {
         let index = u32::try_from(first + at).expect("a frame has at most 256 messages");
-        let proof = FrameProof { index, count: tree.count(), path: tree.path(index), signature };
-        Signed { item, proof }
+        Signed { item, proof: tree.proof(index, signature) }
     };
     items.into_iter().enumerate().map(prove_one).collect()
 }

@@ -421,9 +421,15 @@ fn acknowledgements_of_what_was_never_said_are_reported() {
     world.trace.clear();
     let ack = CommitAckItem { task: t, attempt: 0, commitment: B256::repeat_byte(1), seq: 1 };
     world.duties("wrong ack", Duties { commit_acks: vec![ack], ..nothing() });
-    let ack = RevealAckItem { task: t, attempt: 0, vote_hash: B256::ZERO, seq: 1 };
+    let ack = RevealAckItem { task: t, attempt: 0, vote_hash: B256::ZERO, stored: false, seq: 1 };
     world.duties("wrong reveal", Duties { reveal_acks: vec![ack], ..nothing() });
-    let ack = RevealAckItem { task: task(0, 2), attempt: 0, vote_hash: B256::ZERO, seq: 1 };
+    let ack = RevealAckItem {
+        task: task(0, 2),
+        attempt: 0,
+        vote_hash: B256::ZERO,
+        stored: false,
+        seq: 1,
+    };
     world.duties("of no job", Duties { reveal_acks: vec![ack], ..nothing() });
     check(
         &world,

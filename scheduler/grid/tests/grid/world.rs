@@ -23,7 +23,6 @@ use quorate_grid::{
     ledger::BatchState,
     poco::Outcome,
     policy::{Genesis, Policy},
-    task::FrameProof,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -269,6 +268,10 @@ impl World {
                     self.down.push_back((session, message));
                 }
             }
+            Effect::Answer(set) => {
+                let in_s = set.reveal_deadline - self.now.unix_s();
+                self.say(&format!("answer on chain: a set of {}, {in_s} s to reveal", set.n));
+            }
             Effect::Seal(header, file) => self.seal(header, *file),
             Effect::Settled(done) => {
                 let result = if done.outcome == Outcome::Consensus {
@@ -430,8 +433,7 @@ impl World {
         let tree = FrameTree::new(&hashes);
         let proof = |index: usize| {
             let index = u32::try_from(index).unwrap();
-            let (count, path, signature) = (tree.count(), tree.path(index), votes.signature);
-            FrameProof { index, count, path, signature }
+            tree.proof(index, votes.signature)
         };
         let commits = votes.commits.iter().enumerate().map(|(at, item)| CommitVote {
             task: item.task,

@@ -226,7 +226,7 @@ impl World {
     pub(crate) fn reveal_ack(&mut self, task: TaskKey) {
         let Some(reveal) = self.reveals.get(&task).cloned() else { return };
         let vote_hash = self.reveal_hash(&reveal);
-        let item = RevealAckItem { task, attempt: reveal.attempt, vote_hash, seq: 2 };
+        let item = RevealAckItem { task, attempt: reveal.attempt, vote_hash, stored: true, seq: 2 };
         let duties = Duties { reveal_acks: vec![item], ..nothing() };
         self.duties(&format!("reveal ack {}", short(task)), duties);
     }
