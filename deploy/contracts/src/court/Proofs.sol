@@ -85,12 +85,6 @@ struct Entry {
     bytes32 hash;
 }
 
-/// @notice What an entry for a signed message is made of.
-struct Posted {
-    bytes32 structHash;
-    FrameProof proof;
-}
-
 /// @notice A task that the newest final state does not know as settled.
 struct Unsettled {
     DealTerms terms;
