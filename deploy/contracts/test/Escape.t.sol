@@ -4,10 +4,10 @@ pragma solidity 0.8.34;
 import {IEscape} from "../src/IEscape.sol";
 import {ISettlement} from "../src/ISettlement.sol";
 import {Messages} from "../src/Messages.sol";
-import {FrameProof, SignedSet, Unsettled} from "../src/court/Proofs.sol";
-import {Anchor, Assign, CommitAck, CommitSet} from "../src/Types.sol";
+import {Filing, FrameProof, SignedSet, Unsettled} from "../src/court/Proofs.sol";
+import {Anchor, Assign, CommitAck, CommitSet, DealAccount, Opening} from "../src/Types.sol";
 import {Trees} from "./court/Trees.sol";
-import {World} from "./court/World.sol";
+import {World, more} from "./court/World.sol";
 import {vm} from "./support/Vm.sol";
 
 /// @notice Pools that have left their duties: a task with a frozen set that was never settled, and
@@ -16,6 +16,7 @@ contract EscapeTest is World {
     uint32 private constant LEFT = 9;
     uint64 private _over;
     Anchor private _anchor;
+    Filing private _last;
 
     /// One final batch; task LEFT of the deal is not in it.
     function setUp() public override {
@@ -23,6 +24,7 @@ contract EscapeTest is World {
         Batch memory b = _play(_mixed(0));
         _commit(b);
         _anchor = Anchor(lastLink[0], lastLink[1]);
+        _last = lastFiling;
         vm.warp(block.timestamp + WINDOW);
         settlement.finalize(b.header, b.committedAt, b.inbox);
         _over = deals[0].deadline + 7 days;
@@ -57,6 +59,26 @@ contract EscapeTest is World {
         vm.warp(deals[deal].deadline + 7 days + 1);
         escape.neglect(task, _signed(set));
         vm.assertEq(settlement.poolOf(poolId).state, 1, "abandoned");
+    }
+
+    /// Who would rather have the pool ended than its payers refunded has two days to be first.
+    function test_refunds_open_two_days_after_neglect() public {
+        Unsettled memory task = _task(LEFT);
+        SignedSet memory signed = _frozen(LEFT, deals[0].deadline);
+        uint256 before = more.snapshotState();
+        vm.warp(_over + 2 days - 1);
+        vm.assertEq(_refund(), PRICE + 70 + STAKE, "the failed one, and its liar's stake");
+        vm.warp(_over + 2 days);
+        vm.assertEq(_refund(), 59_996 * (PRICE + 70), "those never settled");
+        more.revertToState(before);
+        vm.warp(_over + 1);
+        escape.neglect(task, signed);
+        _refund();
+        vm.warp(_over + WINDOW + 7 days);
+        vm.expectPartialRevert(ISettlement.NothingDue.selector);
+        this.refund();
+        vm.warp(_over + 1 + WINDOW + 7 days);
+        vm.assertEq(_refund(), 59_996 * (PRICE + 70), "a window and a week after its end");
     }
 
     function test_a_set_that_ends_after_the_deal_counts_from_its_own_end() public {
@@ -179,6 +201,17 @@ contract EscapeTest is World {
     }
 
     // ---- helpers ----
+
+    function refund() external {
+        _refund();
+    }
+
+    function _refund() private returns (uint128) {
+        bytes32 root = _anchor.stateRoot;
+        DealAccount memory account = dealAccounts[tree.leafAt(root, DEALS)];
+        Opening memory batch = Opening(root, _hash(_last.header), _last.committedAt, _last.inbox);
+        return settlement.refundUnsettled(deals[0], account, tree.path(root, DEALS), 1, batch);
+    }
 
     function claimFor(uint32 worker, uint32 taskIdx, uint64 revealDeadline) external {
         _claim(worker, taskIdx, revealDeadline);
