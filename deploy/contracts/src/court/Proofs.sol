@@ -8,6 +8,7 @@ import {
     DealTerms,
     Header,
     TaskRec,
+    Vote,
     WorkerAccount
 } from "../Types.sol";
 
@@ -93,4 +94,11 @@ struct Unsettled {
     Anchor anchor;
     /// Against that state.
     DealBefore deal;
+}
+
+/// @notice A revealed vote, and its commitment's place in the set that it was revealed for.
+struct SetVote {
+    Vote vote;
+    uint8 place;
+    bytes32[4] path;
 }
