@@ -8,12 +8,33 @@ use crate::{
     messages::{Frame, Message, Separator},
 };
 use alloy_primitives::{Address, B256, keccak256};
+use serde::{Deserialize, Serialize};
 
 /// Messages one signature may cover.
 ///
 /// 256 makes the path at most 8 hashes, which a fraud proof carries once per vote; larger frames
 /// save nothing, since at 256 the signature already costs less than one hash per message.
 pub const FRAME_MESSAGES_MAX: usize = 256;
+
+/// A message's place in a signed frame: what shows to others who signed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameProof {
+    /// Its position.
+    pub index: u32,
+    /// Messages in the frame.
+    pub count: u32,
+    /// From the message to the root.
+    pub path: Vec<B256>,
+    /// Over the frame.
+    pub signature: Signature,
+}
+
+impl FrameProof {
+    /// Who signed the frame that holds a message of this struct hash; `None` if nobody can have.
+    pub fn signer(&self, separator: &Separator, hash: B256) -> Option<Address> {
+        signer_of_one(separator, hash, self.index, self.count, &self.path, &self.signature)
+    }
+}
 
 /// The struct hashes of a frame, in order, and the tree over them.
 #[derive(Clone, Debug)]
@@ -42,6 +63,11 @@ impl FrameTree {
     /// The path of the message at `index`.
     pub fn path(&self, index: u32) -> Vec<B256> {
         self.tree.path(u64::from(index))
+    }
+
+    /// What shows that the message at `index` is in the frame that was signed.
+    pub fn proof(&self, index: u32, signature: Signature) -> FrameProof {
+        FrameProof { index, count: self.count, path: self.path(index), signature }
     }
 
     /// How many messages.

@@ -26,5 +26,6 @@ pub mod telemetry;
 pub mod terms;
 pub mod tls;
 pub mod wire;
+pub mod word;
 
 pub use alloy_primitives::{Address, B256, U256, keccak256};

@@ -29,6 +29,12 @@ macro_rules! integer_words {
 }
 integer_words!(u8, u16, u32, u64, u128);
 
+impl Word for bool {
+    fn word(&self) -> [u8; 32] {
+        u8::from(*self).word()
+    }
+}
+
 impl Word for B256 {
     fn word(&self) -> [u8; 32] {
         self.0
@@ -192,6 +198,8 @@ messages! {
         worker "workerIdx": WorkerIdx = "uint32",
         /// Struct hash of the reveal.
         vote_hash "voteHash": B256 = "bytes32",
+        /// Every byte that the vote's result names is here.
+        stored "stored": bool = "bool",
         /// The pool's count of acknowledgements.
         seq "seq": u64 = "uint64",
     }

@@ -2,6 +2,7 @@
 
 use crate::journal::writer::WriterOptions;
 use quorate_chain::{outbox::Finality, presets::preset};
+use quorate_common::anchor::SLACK_S;
 use quorate_common::config::{ConfigError, Key, Layers};
 use quorate_common::{Address, ids::PoolId};
 use quorate_grid::policy::Policy;
@@ -97,9 +98,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "grid.hear_s",
-        default: "30",
-        help: "Seconds after a reveal deadline until the chain has surely told what was said by then. \
-               Above the chain's finality, if `chain.finality` waits for it.",
+        default: "930",
+        help: "Seconds after a reveal deadline until silence is taken for silence: the fifteen minutes \
+               in which a worker may still ask on chain for its commit set, and what the chain takes \
+               to tell it.",
     },
     Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
     Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
@@ -234,7 +236,8 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
     Ok(Policy {
         lease_ms: layers.number("grid.lease_ms", 0, 3_600_000)?,
         reveal_s: layers.number("grid.reveal_s", 1, 86_400)?,
-        hear_s: layers.number("grid.hear_s", 0, 86_400)?,
+        // Below it an honest scheduler could be proven to have ignored a demand.
+        hear_s: layers.number("grid.hear_s", SLACK_S + 10, 86_400)?,
         batch_tasks: number32(layers, "batch.tasks", 1)?.min(65_536),
         batch_ms: layers.number("batch.age_s", 1, 86_400)? * 1000,
         ..Policy::default()

@@ -204,7 +204,7 @@ pub fn config(data: &Path) -> Config {
     config.chain = ChainAt::Embedded;
     config.quic_listen = ([127, 0, 0, 1], 0).into();
     config.http_listen = ([127, 0, 0, 1], 0).into();
-    // Blocks are made and read at once here.
+    // Blocks are made and read at once here, and nobody makes demands of a scheduler of one's own.
     config.policy.hear_s = 2;
     config
 }

@@ -21,7 +21,6 @@ use quorate_common::{
 use quorate_grid::{
     Input,
     input::{CommitVote, RevealVote, SessionId, SignedVotes},
-    task::FrameProof,
 };
 use std::{
     io::Read as _,
@@ -320,7 +319,7 @@ fn placed(votes: Votes, hashes: &[B256], tree: &FrameTree) -> SignedVotes {
     let signature = votes.signature;
     let proof = |index: usize| {
         let index = u32::try_from(index).expect("at most 256 messages");
-        FrameProof { index, count: tree.count(), path: tree.path(index), signature }
+        tree.proof(index, signature)
     };
     let offset = votes.commits.len();
     let commits = votes.commits.iter().enumerate().map(|(at, item)| CommitVote {

@@ -6,18 +6,19 @@
 //! cursor with it, and starts the next follower there.
 
 mod follower;
+mod inbox;
 
 use crate::abi::Settlement as Abi;
 use alloy::primitives::{Address, B256, Log};
-use alloy::sol_types::{SolCall as _, SolEventInterface};
+use alloy::sol_types::SolEventInterface;
 use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, DealSlot, PoolId, WorkerIdx};
-use quorate_common::keys::Signature;
-use quorate_common::messages::{Header, Reveal};
+use quorate_common::messages::Header;
 use quorate_common::terms::DealTerms;
 use serde::{Deserialize, Serialize};
 
 pub use follower::{Cursor, EventBatch, Follower, Located};
+pub use inbox::{Demand, Forced, ForcedVote, ShownSet};
 
 /// Something the contract did. Money in token units, times in unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,63 +245,6 @@ pub struct DealOpened {
     pub slot: DealSlot,
     /// All that it is.
     pub terms: DealTerms,
-}
-
-/// An entry of a pool's inbox (PROTOCOL.md section 7).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forced {
-    /// Whose inbox.
-    pub pool: PoolId,
-    /// 1 vote, 2 demand, 3 set.
-    pub kind: u8,
-    /// What it is.
-    pub hash: B256,
-    /// Unix seconds of its block.
-    pub at: u64,
-    /// The inbox before it.
-    pub before: B256,
-    /// The inbox after it.
-    pub after: B256,
-    /// The arguments of the call that made it.
-    pub entry: Vec<u8>,
-}
-
-/// A vote that was said on chain, as it was signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForcedVote {
-    /// The vote.
-    pub reveal: Reveal,
-    /// Its place in the signed frame.
-    pub index: u32,
-    /// Messages in the frame.
-    pub count: u32,
-    /// From the vote to the frame's root.
-    pub path: Vec<B256>,
-    /// Over the frame.
-    pub signature: Signature,
-}
-
-impl Forced {
-    /// The vote it is, if it is one.
-    pub fn vote(&self) -> Option<ForcedVote> {
-        const VOTE: u8 = 1;
-        if self.kind != VOTE {
-            return None;
-        }
-        let call = Abi::forceVoteCall::abi_decode_raw(&self.entry).ok()?;
-        let Abi::Reveal { poolId, taskId, attempt, commitSetRoot, resultDigest, salt } = call.vote;
-        let reveal = Reveal {
-            pool: PoolId(poolId),
-            task_id: taskId,
-            attempt,
-            set_root: commitSetRoot,
-            digest: resultDigest,
-            salt,
-        };
-        let (index, count, path) = (call.frameIndex, call.frameCount, call.path);
-        let signature = Signature { r: call.r, vs: call.vs };
-        Some(ForcedVote { reveal, index, count, path, signature })
-    }
 }
 
 impl ChainEvent {

@@ -8,6 +8,7 @@
 mod calls;
 mod convert;
 mod deploy;
+mod inbox;
 mod views;
 
 use crate::abi::{Market, Settlement as Abi, TestToken};

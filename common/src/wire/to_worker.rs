@@ -147,6 +147,8 @@ pub struct RevealAckItem {
     pub attempt: u16,
     /// Struct hash of the reveal.
     pub vote_hash: B256,
+    /// Every byte that the vote's result names is here.
+    pub stored: bool,
     /// The pool's count.
     pub seq: u64,
 }
@@ -254,7 +256,7 @@ impl CommitSetItem {
 impl RevealAckItem {
     /// The signed message.
     pub fn message(&self, pool: PoolId, task_id: B256, worker: WorkerIdx) -> RevealAck {
-        let Self { attempt, vote_hash, seq, .. } = *self;
-        RevealAck { pool, task_id, attempt, worker, vote_hash, seq }
+        let Self { attempt, vote_hash, stored, seq, .. } = *self;
+        RevealAck { pool, task_id, attempt, worker, vote_hash, stored, seq }
     }
 }

@@ -23,7 +23,7 @@ mod theirs {
         struct CommitAck { uint32 poolId; bytes32 taskId; uint16 attempt; uint32 workerIdx; bytes32 commitment; uint64 seq; }
         struct CommitSet { uint32 poolId; bytes32 taskId; uint16 attempt; bytes32 commitSetRoot; uint8 n; uint64 revealDeadline; }
         struct Reveal { uint32 poolId; bytes32 taskId; uint16 attempt; bytes32 commitSetRoot; bytes32 resultDigest; bytes32 salt; }
-        struct RevealAck { uint32 poolId; bytes32 taskId; uint16 attempt; uint32 workerIdx; bytes32 voteHash; uint64 seq; }
+        struct RevealAck { uint32 poolId; bytes32 taskId; uint16 attempt; uint32 workerIdx; bytes32 voteHash; bool stored; uint64 seq; }
         struct Frame { bytes32 root; uint32 count; }
         struct Header { uint32 poolId; uint64 index; bytes32 parent; bytes32 tasksRoot; bytes32 stateRoot; bytes32 evidence; uint32 count; uint128 payout; uint128 fees; uint128 royalties; uint128 slashed; uint128 cumFees; }
         struct ReqOrder { address requester; address beneficiary; address callback; bytes32 app; address appOwner; uint128 appMaxPrice; bytes32 dataset; address datasetOwner; uint128 datasetMaxPrice; bytes32 params; bytes32 poolRestrict; uint128 maxUnitPrice; uint32 tasks; bytes32 tag; uint16 category; uint32 trust; uint8 replicas; uint64 maxTaskTime; uint64 expiry; uint64 deadline; bytes32 salt; }
@@ -56,6 +56,7 @@ macro_rules! plain {
     )*};
 }
 plain! {
+    bool => bool = |v| v;
     u8 => u8 = |v| v;
     u16 => u16 = |v| v;
     u32 => u32 = |v| v;
@@ -151,6 +152,7 @@ fn messages() -> Vec<Json> {
             attempt attempt: 3_u16,
             worker workerIdx: WorkerIdx(1_234),
             vote_hash voteHash: word("vote"),
+            stored stored: true,
             seq seq: 9_000_000_002_u64,
         }),
         case!(Frame { root root: word("frame"), count count: 256_u32, }),

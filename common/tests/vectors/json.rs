@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 /// A value.
 #[derive(Clone, Debug)]
 pub(crate) enum Json {
+    Bool(bool),
     Number(u64),
     Text(String),
     List(Vec<Self>),
@@ -19,6 +20,7 @@ const NUMBER_MAX: u128 = 1 << 53;
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
+            Self::Bool(truth) => truth.serialize(serializer),
             Self::Number(number) => number.serialize(serializer),
             Self::Text(text) => text.serialize(serializer),
             Self::List(list) => list.serialize(serializer),
@@ -30,6 +32,12 @@ impl Serialize for Json {
                 map.end()
             }
         }
+    }
+}
+
+impl From<bool> for Json {
+    fn from(truth: bool) -> Self {
+        Self::Bool(truth)
     }
 }
 

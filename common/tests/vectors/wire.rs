@@ -107,6 +107,7 @@ fn duties() -> Duties {
             task: task(52),
             attempt: 2,
             vote_hash: word("vote"),
+            stored: true,
             seq: 9_000_000_002,
         }],
         signature: signature(),

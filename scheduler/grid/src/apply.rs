@@ -70,6 +70,14 @@ impl Grid {
                 self.durable.seq = seq;
             }
             Record::Frozen { task, reveal_deadline } => self.apply_frozen(*task, *reveal_deadline),
+            Record::Demanded { task, worker, at_unix_s } => {
+                let replica = self.open_mut(*task).replica_mut(*worker);
+                replica.expect("who demands has a replica").demanded_at = *at_unix_s;
+            }
+            Record::Extended { task, attempt, reveal_deadline } => {
+                let set = self.open_mut(*task).sets.get_mut(usize::from(*attempt));
+                set.expect("a set is frozen once").reveal_deadline = *reveal_deadline;
+            }
             Record::Revealed { .. } => self.apply_revealed(record),
             Record::Missed { task, worker } => self.change(*task, *worker, |state| match state {
                 ReplicaState::Committed(committed) => ReplicaState::Missed(committed),
@@ -142,6 +150,7 @@ impl Grid {
             engine,
             commit_deadline,
             reveal_deadline,
+            demanded_at: 0,
             state,
         });
         self.hold(key, worker);

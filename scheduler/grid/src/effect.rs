@@ -12,7 +12,7 @@ use alloy_primitives::B256;
 use quorate_common::{
     digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
-    messages::{Header, ReqOrder},
+    messages::{CommitSet, Header, ReqOrder},
     wire::{
         AssignItem, CommitAckItem, CommitSetItem, DealInfo, Goodbye, RevealAckItem, SettledItem,
     },
@@ -45,6 +45,10 @@ pub enum Effect {
     },
     /// A deal is known: frames may name it from now on.
     DealKnown(Opened),
+    /// Sign this set again and show it on chain, within the deadline less [`SLACK_S`].
+    ///
+    /// [`SLACK_S`]: quorate_common::anchor::SLACK_S
+    Answer(CommitSet),
     /// Sign the batch, write its evidence, bring it on chain.
     Seal(Header, Box<BatchFile>),
     /// A task is settled: tell who watches.

@@ -5,12 +5,13 @@
 use crate::{
     deal::Opened,
     ledger::{DealBook, Identity},
-    task::{FrameProof, SetRec},
+    task::SetRec,
 };
 use alloy_primitives::{Address, B256, U256};
 use quorate_common::{
     accounts::{DealAccount, TaskRec, Vote, WorkerAccount},
     digest::Digest,
+    frame::FrameProof,
     ids::{DealSlot, PoolId, WorkerIdx},
     keys::Signature,
     messages::{Domain, Header},

@@ -7,10 +7,9 @@ use crate::{
     fleet::{Draws, Fleet, Link},
     input::{ChainInput, Input, Ticket},
     ledger::{BatchState, Ledger},
-    poco::Outcome,
     policy::{Genesis, Policy},
+    progress::LAST_BYTES_S,
     record::Record,
-    task::Task,
 };
 use alloy_primitives::B256;
 use quorate_common::{
@@ -111,6 +110,9 @@ impl Grid {
         }
         let tasks: Vec<TaskKey> = self.open_tasks().collect();
         for task in tasks {
+            if self.owes_answer(task) {
+                self.answer(now, task);
+            }
             self.advance(now, task);
         }
         self.watch_batch(now);
@@ -209,6 +211,10 @@ impl Grid {
             }
             ChainInput::Deal { opened, ready } => self.on_deal(now, *opened, ready),
             ChainInput::Forced(vote) => self.on_forced(now, *vote),
+            ChainInput::Demand { task_id, attempt, worker, at_unix_s } => {
+                self.on_demand(now, task_id, attempt, worker, at_unix_s);
+            }
+            ChainInput::AnsweredLate { task_id } => self.on_answered_late(now, task_id),
             ChainInput::Cursor { block, hash } => {
                 self.record(Record::Cursor { block, hash });
             }
@@ -230,36 +236,34 @@ impl Grid {
     pub(crate) fn watch_deal(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
         if !deal.finished() {
-            // What was said on chain by the deadline must be heard before silence is judged.
-            let over = deal.terms.deadline.saturating_add(self.policy.hear_s);
-            let in_ms = over.saturating_sub(now.unix_s()).saturating_mul(1000);
-            self.deadlines.set(now.mono_ms.saturating_add(in_ms), Deadline::Deal(slot));
+            self.watch_deal_at(now, slot, deal.terms.deadline);
         }
+    }
+
+    fn watch_deal_at(&mut self, now: Now, slot: DealSlot, unix_s: u64) {
+        let in_ms = unix_s.saturating_sub(now.unix_s()).saturating_mul(1000);
+        self.deadlines.set(now.mono_ms.saturating_add(in_ms), Deadline::Deal(slot));
     }
 
     fn on_deal_over(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
-        if now.unix_s() < deal.terms.deadline.saturating_add(self.policy.hear_s) {
+        let deadline = deal.terms.deadline;
+        if now.unix_s() < deadline {
             // The wall clock was set back: the deal ends by it, not by ours.
             self.watch_deal(now, slot);
             return;
         }
-        let due = |task: &&(usize, &Task)| !matches!(task.1, Task::Done(_));
-        let late: Vec<u32> = deal
-            .tasks
-            .iter()
-            .enumerate()
-            .filter(|task| due(&task))
-            .map(|(idx, _)| u32::try_from(idx).expect("at most 2^16 tasks"))
-            .take(Policy::EXPIRE_MAX)
-            .collect();
+        let over = |idx: &u32| self.is_due(now, TaskKey { deal: slot, idx: *idx });
+        let late: Vec<u32> = (0..deal.terms.tasks).filter(over).take(Policy::EXPIRE_MAX).collect();
         let more = late.len() == Policy::EXPIRE_MAX;
         for idx in late {
-            self.settle(now, TaskKey { deal: slot, idx }, Outcome::Expired, None);
+            self.conclude(now, TaskKey { deal: slot, idx });
         }
         if more {
             // A millisecond later, so that this tick ends.
             self.deadlines.set(now.mono_ms + 1, Deadline::Deal(slot));
+        } else if now.unix_s() < deadline + LAST_BYTES_S {
+            self.watch_deal_at(now, slot, deadline + LAST_BYTES_S);
         }
     }
 

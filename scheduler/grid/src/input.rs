@@ -1,9 +1,10 @@
 //! Everything that can happen to the grid. A new feature begins with a line here.
 
-use crate::{deal::Opened, task::FrameProof};
+use crate::deal::Opened;
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     digest::Digest,
+    frame::FrameProof,
     ids::{TaskKey, WorkerIdx},
     messages::{ReqOrder, Reveal},
     wire::{GaveUp, Inline},
@@ -113,6 +114,22 @@ pub enum ChainInput {
     },
     /// A vote that a worker said on chain, because it was not heard otherwise.
     Forced(Box<ForcedVote>),
+    /// A worker says on chain that it was never shown its commit set.
+    Demand {
+        /// Which task.
+        task_id: B256,
+        /// Which round.
+        attempt: u16,
+        /// Who.
+        worker: WorkerIdx,
+        /// Unix seconds of its block.
+        at_unix_s: u64,
+    },
+    /// The answer to a demand came onto the chain too late to count.
+    AnsweredLate {
+        /// Which task.
+        task_id: B256,
+    },
     /// Everything up to this block was told.
     Cursor {
         /// Its number.

@@ -17,6 +17,7 @@ pub mod effect;
 pub mod evidence;
 pub mod fleet;
 mod grid;
+mod inbox;
 pub mod input;
 pub mod ledger;
 pub mod poco;

@@ -29,8 +29,8 @@ pub struct Policy {
     pub lease_ms: u64,
     /// How long a worker has to reveal once the set is frozen, in seconds.
     pub reveal_s: u64,
-    /// How long after a reveal deadline silence is taken for silence, in seconds: as long as it takes
-    /// to hear what was said on the chain until then.
+    /// How long after a reveal deadline silence is taken for silence, in seconds: as long as a worker
+    /// may still demand its set (`SLACK_S`), and the chain takes to tell of it.
     pub hear_s: u64,
     /// How long a backer has to send the winning bytes before the next is asked, in milliseconds.
     pub fetch_ms: u64,
@@ -56,7 +56,7 @@ impl Default for Policy {
             // A worker that restarts, or roams to another network, is back well within two minutes;
             // only a task whose worker left waits this long.
             reveal_s: 120,
-            // A chain that is read as soon as a block is made; see the scheduler's settings for others.
+            // No chain at all; see the scheduler's settings for a real one.
             hear_s: 0,
             // 16 MiB at 10 Mbit/s.
             fetch_ms: 15_000,

@@ -25,6 +25,10 @@ const TAIL_S: u64 = 2;
 /// who is away for a moment must not lose its stake for that.
 const REVEAL_LEAST_S: u64 = 5;
 
+/// Seconds after a deal's end in which a credible result's bytes may still come: reveals are taken to
+/// the last moment, and a backer is given four tries of 15 s.
+pub(crate) const LAST_BYTES_S: u64 = 60;
+
 /// What a task waits for.
 enum Next {
     /// Someone still runs it, or has still to reveal.
@@ -45,6 +49,9 @@ impl Grid {
     /// Moves a task on as far as it goes.
     pub(crate) fn advance(&mut self, now: Now, key: TaskKey) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
+        if now.unix_s() >= self.durable.deals[&key.deal].terms.deadline {
+            return self.conclude(now, key);
+        }
         match self.next(key, open) {
             Next::Wait => {
                 self.wanting.remove(&key);
@@ -56,6 +63,41 @@ impl Grid {
             Next::Accept(digest) => self.settle(now, key, Outcome::Consensus, Some(digest)),
             Next::Fetch(digest) => self.fetch(now, key, digest),
             Next::GiveUp => self.settle(now, key, Outcome::NoQuorum, None),
+        }
+    }
+
+    /// After the deal's end nothing begins any more: what was said in time is heard, a credible
+    /// result's bytes are waited for, the rest is expired.
+    pub(crate) fn conclude(&mut self, now: Now, key: TaskKey) {
+        let next = match self.task(key) {
+            Some(Task::Open(open)) if open.revealing() => return,
+            Some(Task::Open(open)) => self.next(key, open),
+            Some(Task::Queued) => Next::GiveUp,
+            Some(Task::Done(_)) | None => return,
+        };
+        let deadline = self.durable.deals[&key.deal].terms.deadline;
+        match next {
+            Next::Accept(digest) => self.settle(now, key, Outcome::Consensus, Some(digest)),
+            Next::Fetch(digest) if now.unix_s() < deadline + LAST_BYTES_S => {
+                self.fetch(now, key, digest);
+            }
+            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::GiveUp => {
+                self.settle(now, key, Outcome::Expired, None);
+            }
+        }
+    }
+
+    /// Whether a task of a deal that is over waits for nothing any more.
+    pub(crate) fn is_due(&self, now: Now, key: TaskKey) -> bool {
+        let deadline = self.durable.deals[&key.deal].terms.deadline;
+        match self.task(key) {
+            Some(Task::Open(open)) if open.revealing() => false,
+            Some(Task::Open(open)) => {
+                let fetching = matches!(self.next(key, open), Next::Fetch(_));
+                !fetching || now.unix_s() >= deadline + LAST_BYTES_S
+            }
+            Some(Task::Queued) => true,
+            Some(Task::Done(_)) | None => false,
         }
     }
 
@@ -90,6 +132,7 @@ impl Grid {
             return self.settle(now, key, Outcome::Expired, None);
         }
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
+        let reveal_deadline = reveal_deadline.max(self.promised(key));
         self.record(Record::Frozen { task: key, reveal_deadline });
         self.wanting.remove(&key);
         self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
@@ -100,10 +143,20 @@ impl Grid {
         for worker in workers {
             self.tell_set(key, worker);
         }
+        if self.owes_answer(key) {
+            self.answer(now, key);
+        }
+    }
+
+    /// The latest reveal deadline that an assignment of this round named: no set may end before.
+    fn promised(&self, key: TaskKey) -> u64 {
+        let Some(open) = self.task(key).and_then(Task::open) else { return 0 };
+        let ours = open.replicas.iter().filter(|r| r.attempt == open.attempt());
+        ours.map(|r| r.reveal_deadline).max().unwrap_or(0)
     }
 
     /// Sets a deadline one second after `unix_s` has passed, and notes it in the task.
-    fn watch(&mut self, key: TaskKey, now: Now, unix_s: u64, deadline: Deadline) {
+    pub(crate) fn watch(&mut self, key: TaskKey, now: Now, unix_s: u64, deadline: Deadline) {
         let in_ms = (unix_s + 1).saturating_mul(1000).saturating_sub(now.unix_ms);
         self.watch_in(key, now.mono_ms.saturating_add(in_ms), deadline);
     }
@@ -214,6 +267,7 @@ impl Grid {
         );
         if voted && !known {
             self.record(Record::Stored { task: key, digest });
+            self.ack_stored(key, digest);
             self.advance(now, key);
         }
     }

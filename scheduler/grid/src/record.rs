@@ -3,18 +3,18 @@
 use crate::{
     deal::{Opened, Order},
     poco::Outcome,
-    task::FrameProof,
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     digest::Digest,
+    frame::FrameProof,
     ids::{TaskKey, WorkerIdx},
     wire::Inline,
 };
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Something that happened and must not be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,24 @@ pub enum Record {
     Frozen {
         /// Which task.
         task: TaskKey,
+        /// Unix seconds.
+        reveal_deadline: u64,
+    },
+    /// A worker that committed says on chain that it was never shown its set.
+    Demanded {
+        /// Which task.
+        task: TaskKey,
+        /// Whose.
+        worker: WorkerIdx,
+        /// Unix seconds of its block.
+        at_unix_s: u64,
+    },
+    /// A frozen set is signed again with a later deadline.
+    Extended {
+        /// Which task.
+        task: TaskKey,
+        /// Which round.
+        attempt: u16,
         /// Unix seconds.
         reveal_deadline: u64,
     },

@@ -6,7 +6,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use quorate_common::{
-    accounts::Vote, digest::Digest, ids::WorkerIdx, keys::Signature, merkle::Tree,
+    accounts::Vote, digest::Digest, frame::FrameProof, ids::WorkerIdx, merkle::Tree,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -58,6 +58,8 @@ pub struct Replica {
     pub commit_deadline: u64,
     /// Unix seconds.
     pub reveal_deadline: u64,
+    /// When it last asked on chain for its set, in unix seconds of the block; zero: never.
+    pub demanded_at: u64,
     /// Where it stands.
     pub state: ReplicaState,
 }
@@ -105,19 +107,6 @@ pub struct Revealed {
     pub seq: u64,
     /// The signed frame it came in.
     pub proof: FrameProof,
-}
-
-/// A message's place in a signed frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameProof {
-    /// Its position.
-    pub index: u32,
-    /// Messages in the frame.
-    pub count: u32,
-    /// From the message to the root.
-    pub path: Vec<B256>,
-    /// Over the frame.
-    pub signature: Signature,
 }
 
 /// A frozen commit set.

@@ -4,7 +4,7 @@
 use crate::{
     effect::{Effect, ToSession},
     grid::Grid,
-    input::{CommitVote, ForcedVote, RevealVote, SessionId, SignedVotes},
+    input::{CommitVote, RevealVote, SessionId, SignedVotes},
     record::Record,
     task::{Open, ReplicaState, Task},
 };
@@ -13,7 +13,6 @@ use quorate_common::{
     clock::Now,
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
-    messages::Message as _,
     wire::{CommitAckItem, RevealAckItem},
 };
 
@@ -107,45 +106,12 @@ impl Grid {
         self.effect(Effect::Send(session, ToSession::CommitAck(item)));
     }
 
-    /// A reveal that came by the chain counts like any other, by the time of its block.
-    pub(crate) fn on_forced(&mut self, now: Now, forced: ForcedVote) {
-        let ForcedVote { reveal, signer, proof, at_unix_s } = forced;
-        let Some(worker) = self.durable.fleet.by_vote_key(signer) else { return };
-        let Some(task) = self.silent_task(reveal.task_id, worker) else { return };
-        let vote = RevealVote {
-            task,
-            attempt: reveal.attempt,
-            set_root: reveal.set_root,
-            digest: Digest::from(reveal.digest),
-            salt: reveal.salt,
-            vote_hash: reveal.struct_hash(),
-            inline: None,
-            proof,
-        };
-        let session = self.durable.fleet.session(worker);
-        self.take_reveal(now, at_unix_s, session, worker, vote);
-    }
-
-    /// The task of this id that waits for the worker's reveal.
-    fn silent_task(&self, task_id: B256, worker: WorkerIdx) -> Option<TaskKey> {
-        let waits = |task: &Task| {
-            let replica = task.open().and_then(|open| open.replica(worker));
-            replica.is_some_and(|replica| matches!(replica.state, ReplicaState::Committed(_)))
-        };
-        self.durable.deals.values().find_map(|deal| {
-            let tasks = deal.tasks.iter().zip(0_u32..);
-            let mut silent = tasks.filter(|(task, _)| waits(task)).map(|(_, idx)| idx);
-            let idx = silent.find(|idx| deal.id.task_id(*idx) == task_id)?;
-            Some(TaskKey { deal: deal.slot, idx })
-        })
-    }
-
     fn on_reveal(&mut self, now: Now, session: SessionId, worker: WorkerIdx, vote: RevealVote) {
         self.take_reveal(now, now.unix_s(), Some(session), worker, vote);
     }
 
     /// Takes a reveal that was said at `at_unix_s`, and answers where the worker can be reached.
-    fn take_reveal(
+    pub(crate) fn take_reveal(
         &mut self,
         now: Now,
         at_unix_s: u64,
@@ -169,11 +135,13 @@ impl Grid {
                     inline,
                     proof,
                 });
-                self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, seq });
+                let stored = self.has_bytes(task, digest);
+                self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, stored, seq });
                 self.advance(now, task);
             }
             Verdict::Again(seq) => {
-                self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, seq });
+                let stored = self.has_bytes(task, vote.digest);
+                self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, stored, seq });
             }
             Verdict::Cancel => {
                 if let Some(session) = session {
@@ -222,6 +190,23 @@ impl Grid {
     fn has_bytes(&self, key: TaskKey, digest: Digest) -> bool {
         let open: Option<&Open> = self.task(key).and_then(Task::open);
         open.is_some_and(|open| open.stored.contains(&digest))
+    }
+
+    /// Tells the backers of a result that its bytes are here: the receipt for what they sent.
+    pub(crate) fn ack_stored(&mut self, task: TaskKey, digest: Digest) {
+        let Some(open) = self.task(task).and_then(Task::open) else { return };
+        let mut acks = Vec::new();
+        for replica in &open.replicas {
+            let ReplicaState::Revealed(vote) = &replica.state else { continue };
+            if vote.digest == digest {
+                let (attempt, vote_hash, seq) = (replica.attempt, vote.vote_hash, vote.seq);
+                let ack = RevealAckItem { task, attempt, vote_hash, stored: true, seq };
+                acks.push((replica.worker, ack));
+            }
+        }
+        for (worker, ack) in acks {
+            self.ack_reveal(self.durable.fleet.session(worker), ack);
+        }
     }
 
     fn ack_reveal(&mut self, session: Option<SessionId>, item: RevealAckItem) {

@@ -5,7 +5,7 @@ use crate::{
     actors::{
         journal::{Append, JournalActor},
         session::{Deliver, SessionActor},
-        settler::{OpenDeal, SealBatch, SettlerActor},
+        settler::{AnswerDemand, OpenDeal, SealBatch, SettlerActor},
     },
     results,
     shared::{Event, Shared},
@@ -199,6 +199,11 @@ impl GridActor {
                 }
             }
             Effect::DealKnown(deal) => self.shared.know_deal(&deal),
+            Effect::Answer(set) => {
+                if let Some(settler) = &self.settler {
+                    settler.do_send(AnswerDemand(set));
+                }
+            }
             Effect::Seal(header, file) => {
                 if let Some(settler) = &self.settler {
                     settler.do_send(SealBatch { header, file });

@@ -14,17 +14,17 @@ use crate::{
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use quorate_chain::{
     error::SettleError,
-    events::{ChainEvent, DealOpened, Follower, Forced},
+    events::{ChainEvent, DealOpened, Demand, Follower, Forced},
     outbox::{Call, Outbox, Receipt},
     settlement::{Orders, PoolView, Settlement, Signed},
 };
 use quorate_common::{
     B256,
     anchor::{Opening, SLACK_S},
-    frame,
+    frame::{self, FrameTree},
     ids::WorkerIdx,
     keys::Signature,
-    messages::{Header, Message as _, ReqOrder},
+    messages::{CommitSet, Header, Message as _, ReqOrder},
     report::Chain as Report,
 };
 use quorate_grid::{
@@ -32,7 +32,6 @@ use quorate_grid::{
     deal::Opened,
     evidence::BatchFile,
     input::{ChainInput, ForcedVote},
-    task::FrameProof,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Notify, mpsc};
@@ -55,6 +54,11 @@ pub struct OpenDeal {
     /// The requester's signature.
     pub signature: Vec<u8>,
 }
+
+/// Sign a set again and show it on chain.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AnswerDemand(pub CommitSet);
 
 /// Sign a batch, write its evidence, bring it on chain.
 #[derive(Debug, Message)]
@@ -107,10 +111,12 @@ impl Actor for SettlerActor {
         let (seals, queue) = mpsc::channel(SEALS_MAX);
         self.seals = Some(seals);
         let follow = follow(self.parts.clone(), self.follower.clone());
+        let listen = listen(self.parts.clone(), self.follower.clone().at_head());
         let commit = commit(self.parts.clone(), queue);
         let finalize = finalize(self.parts.clone());
         for task in [
             Box::pin(follow) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
+            Box::pin(listen),
             Box::pin(commit),
             Box::pin(finalize),
         ] {
@@ -124,6 +130,14 @@ impl Handler<OpenDeal> for SettlerActor {
 
     fn handle(&mut self, open: OpenDeal, ctx: &mut Context<Self>) {
         ctx.spawn(actix::fut::wrap_future(open_deal(self.parts.clone(), open)));
+    }
+}
+
+impl Handler<AnswerDemand> for SettlerActor {
+    type Result = ();
+
+    fn handle(&mut self, AnswerDemand(set): AnswerDemand, ctx: &mut Context<Self>) {
+        ctx.spawn(actix::fut::wrap_future(answer(self.parts.clone(), set)));
     }
 }
 
@@ -202,6 +216,64 @@ async fn already_open(parts: &Parts, order: B256, req: &ReqOrder) -> bool {
     used.is_ok_and(|used| used.filled >= req.tasks)
 }
 
+/// Shows a set on chain to a worker that says it was never shown it.
+async fn answer(parts: Parts, set: CommitSet) {
+    let latest = set.reveal_deadline.saturating_sub(SLACK_S);
+    let hash = set.struct_hash();
+    let signature = frame::sign(&parts.shared.signer, &parts.shared.separator, &[hash]);
+    let proof = FrameTree::new(&[hash]).proof(0, signature);
+    loop {
+        match parts.outbox.mine(parts.settlement.answer_set(&set, &proof)).await {
+            Ok((_, receipt)) => {
+                parts.count("answer", Ok(receipt.gas_used));
+                break;
+            }
+            Err(error) => {
+                parts.count("answer", Err(()));
+                tracing::warn!(task = %set.task_id, error = %Report(&error), "demand not answered yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+    let head = parts.settlement.chain().head().await;
+    if head.map_or(parts.shared.now().unix_s(), |head| head.timestamp) > latest {
+        let task_id = set.task_id;
+        parts.tell(Input::Chain(ChainInput::AnsweredLate { task_id }));
+    }
+}
+
+/// Reads the pool's inbox at the chain's head, for ever. What is said there is signed by its worker or
+/// costs us an answer at most, so nothing is lost if its block goes again; and the fifteen minutes a
+/// scheduler has to hear of it are shorter than some chains take to be final.
+async fn listen(parts: Parts, mut follower: Follower) {
+    let from = follower.cursor();
+    loop {
+        match follower.next_batch().await {
+            Ok(Some(batch)) => {
+                for located in batch.events {
+                    heard(&parts, &located.event);
+                }
+            }
+            Ok(None) => tokio::time::sleep(parts.shared.config.poll).await,
+            Err(error) => {
+                tracing::debug!(error = %Report(&error), "head not read");
+                if matches!(error, SettleError::Reorganised { .. }) {
+                    follower = follower.again_from(from);
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+fn heard(parts: &Parts, event: &ChainEvent) {
+    if let ChainEvent::Forced(forced) = event
+        && forced.pool == parts.shared.pool
+    {
+        force(parts, forced);
+    }
+}
+
 /// Reads the contract's events up to what is final, for ever.
 async fn follow(parts: Parts, mut follower: Follower) {
     loop {
@@ -268,16 +340,17 @@ async fn stake(parts: &Parts, worker: WorkerIdx) {
     }
 }
 
-/// A vote that was said on chain is the grid's to judge, once its signer is known.
+/// A vote that was said on chain is the grid's to judge, once its signer is known. So is a demand.
 fn force(parts: &Parts, forced: &Forced) {
+    if let Some(Demand { task_id, attempt, worker }) = forced.demand() {
+        let at_unix_s = forced.at;
+        let demand = ChainInput::Demand { task_id, attempt, worker, at_unix_s };
+        return parts.tell(Input::Chain(demand));
+    }
     let Some(vote) = forced.vote() else { return };
-    let hash = vote.reveal.struct_hash();
-    let separator = &parts.shared.separator;
-    let (index, count, signature) = (vote.index, vote.count, vote.signature);
-    let signer = frame::signer_of_one(separator, hash, index, count, &vote.path, &signature);
+    let (reveal, proof, at_unix_s) = (vote.reveal, vote.proof, forced.at);
+    let signer = proof.signer(&parts.shared.separator, reveal.struct_hash());
     let Some(signer) = signer else { return };
-    let proof = FrameProof { index, count, path: vote.path, signature };
-    let (reveal, at_unix_s) = (vote.reveal, forced.at);
     let vote = ForcedVote { reveal, signer, proof, at_unix_s };
     parts.tell(Input::Chain(ChainInput::Forced(Box::new(vote))));
 }
@@ -349,15 +422,21 @@ fn silent_until(file: &BatchFile) -> Option<u64> {
         let votes = task.votes.iter().filter(|vote| vote.digest.is_zero());
         votes.filter_map(|vote| task.sets.get(usize::from(vote.attempt)))
     });
-    silent.map(|set| set.reveal_deadline + SLACK_S).max()
+    silent.map(|set| set.reveal_deadline + 2 * SLACK_S).max()
 }
 
-/// Waits until the chain's clock is surely past `until`.
+/// Waits until the chain's clock is past `until`: the next block's time is at least the newest one's. On a
+/// chain that makes blocks only for transactions that is ours, ten minutes later: no block's time lags
+/// so far behind.
 async fn wait_out(parts: &Parts, until: Option<u64>) {
-    /// A block's time may lag behind ours.
-    const LAG_S: u64 = 60;
+    const LAG_S: u64 = 600;
     let Some(until) = until else { return };
-    while parts.shared.now().unix_s() < until + LAG_S {
+    loop {
+        let head = parts.settlement.chain().head().await;
+        let passed = head.is_ok_and(|head| head.timestamp >= until);
+        if passed || parts.shared.now().unix_s() >= until + LAG_S {
+            return;
+        }
         tokio::time::sleep(RETRY).await;
     }
 }

@@ -1,27 +1,14 @@
 //! What a scheduler's frame must prove before a rule looks at it, and every way it can fail.
 
 use quorate_common::{
-    Address, B256,
-    frame::FrameTree,
+    Address,
+    frame::{FrameProof, FrameTree},
     ids::{DealId, DealSlot, PoolId, TASKS_MAX, TaskKey, WorkerIdx},
     keys::{Signature, recover},
     messages::{Domain, Separator},
     wire::{AssignItem, CommitAckItem, CommitSetItem, Duties, FrameError, RevealAckItem},
 };
 use serde::{Deserialize, Serialize};
-
-/// Where an item stands in a signed frame: what shows to others who signed it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameProof {
-    /// The item's place.
-    pub index: u32,
-    /// Items in the frame.
-    pub count: u32,
-    /// From the item to the frame's root.
-    pub path: Vec<B256>,
-    /// Over the root.
-    pub signature: Signature,
-}
 
 /// An item and the proof that the pool's signer said it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,10 +84,10 @@ impl Breach {
 /// A frame of duties that is what it says it is.
 #[derive(Debug)]
 pub(crate) struct Verified {
-    pub(crate) assigns: Vec<AssignItem>,
+    pub(crate) assigns: Vec<Signed<AssignItem>>,
     pub(crate) commit_acks: Vec<Signed<CommitAckItem>>,
     pub(crate) sets: Vec<Signed<CommitSetItem>>,
-    pub(crate) reveal_acks: Vec<RevealAckItem>,
+    pub(crate) reveal_acks: Vec<Signed<RevealAckItem>>,
 }
 
 /// Who is spoken to, by whom, about what.
@@ -128,11 +115,12 @@ impl<F: Fn(DealSlot) -> Option<DealId>> Frame<'_, F> {
         let Duties { assigns, commit_acks, sets, reveal_acks, signature } = duties;
         let first_ack = assigns.len();
         let first_set = first_ack + commit_acks.len();
+        let first_reveal_ack = first_set + sets.len();
         Ok(Verified {
-            assigns,
+            assigns: prove(&tree, 0, assigns, signature),
             commit_acks: prove(&tree, first_ack, commit_acks, signature),
             sets: prove(&tree, first_set, sets, signature),
-            reveal_acks,
+            reveal_acks: prove(&tree, first_reveal_ack, reveal_acks, signature),
         })
     }
 
@@ -158,8 +146,7 @@ impl<F: Fn(DealSlot) -> Option<DealId>> Frame<'_, F> {
 fn prove<T>(tree: &FrameTree, first: usize, items: Vec<T>, signature: Signature) -> Vec<Signed<T>> {
     let prove_one = |(at, item)| {
         let index = u32::try_from(first + at).expect("a frame has at most 256 messages");
-        let proof = FrameProof { index, count: tree.count(), path: tree.path(index), signature };
-        Signed { item, proof }
+        Signed { item, proof: tree.proof(index, signature) }
     };
     items.into_iter().enumerate().map(prove_one).collect()
 }

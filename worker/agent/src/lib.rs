@@ -21,6 +21,7 @@ pub mod agent;
 pub mod check;
 pub mod duties;
 pub mod effect;
+mod escape;
 pub mod input;
 pub mod job;
 pub mod record;
@@ -33,7 +34,7 @@ mod votes;
 mod working;
 
 pub use agent::{Agent, Config, KEPT_MAX, WORK_PER_SLOT};
-pub use duties::{Breach, FrameProof, Signed};
+pub use duties::{Breach, Signed};
 pub use effect::{Effect, Ready, Warning};
 pub use input::{Input, Output};
 pub use job::{Kept, Seal, Shown, Ticket, Work, WorkStage};

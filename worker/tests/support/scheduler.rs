@@ -240,7 +240,7 @@ impl Session {
         let task_id = deal_id(reveal.task.deal.0).task_id(reveal.task.idx);
         let vote_hash = reveal.message(POOL, task_id).struct_hash();
         let (task, attempt) = (reveal.task, reveal.attempt);
-        let ack = RevealAckItem { task, attempt, vote_hash, seq: 2 };
+        let ack = RevealAckItem { task, attempt, vote_hash, stored: true, seq: 2 };
         self.duties(Duties { reveal_acks: vec![ack], ..nothing() }).await;
     }
 

@@ -78,6 +78,21 @@ impl Follower {
         Ok(Self::resume(chain, contract, finality, cursor))
     }
 
+    /// A second follower of the same contract, from where this one stands, up to the newest block. For
+    /// what may be heard and forgotten again.
+    #[must_use]
+    pub fn at_head(mut self) -> Self {
+        self.finality = Finality::Latest;
+        self
+    }
+
+    /// The same follower, back at an earlier cursor.
+    #[must_use]
+    pub fn again_from(mut self, cursor: Cursor) -> Self {
+        self.cursor = cursor;
+        self
+    }
+
     /// Where it stands.
     pub fn cursor(&self) -> Cursor {
         self.cursor

@@ -309,7 +309,7 @@ impl Settlement {
     }
 }
 
-fn to(contract: Address, what: String, call: &impl SolCall) -> Call {
+pub(super) fn to(contract: Address, what: String, call: &impl SolCall) -> Call {
     Call { what, to: Some(contract), value: U256::ZERO, data: call.abi_encode().into() }
 }
 

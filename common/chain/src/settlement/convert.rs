@@ -5,7 +5,9 @@ use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench};
 use quorate_common::accounts::{DealAccount, TaskRec, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::PoolId;
-use quorate_common::messages::{AppOrder, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder};
+use quorate_common::messages::{
+    AppOrder, CommitSet, DatasetOrder, Header, PoolOrder, ReqOrder, Reveal, SponsorOrder,
+};
 use quorate_common::terms::DealTerms;
 
 /// From ours to theirs.
@@ -204,7 +206,33 @@ to_abi! {
         state_root stateRoot,
         rest rest,
     }
+    Reveal => Abi::Reveal {
+        pool poolId.0,
+        task_id taskId,
+        attempt attempt,
+        set_root commitSetRoot,
+        digest resultDigest,
+        salt salt,
+    }
 }
+
+/// The scheduler's words, for whoever takes one.
+macro_rules! commit_set {
+    ($module:ident) => {
+        to_abi! {
+        CommitSet => $module::CommitSet {
+            pool poolId.0,
+            task_id taskId,
+            attempt attempt,
+            root commitSetRoot,
+            n n,
+            reveal_deadline revealDeadline,
+        }
+        }
+    };
+}
+
+commit_set!(Abi);
 
 /// From theirs to ours.
 macro_rules! from_abi {

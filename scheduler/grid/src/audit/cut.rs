@@ -5,12 +5,10 @@ use super::{
     fault::{Fault, ensure, fault, same, who},
     walk::Walk,
 };
-use crate::{
-    evidence::{BatchFile, Before, Receipt, Seal, SignedSet, TaskEvidence, Voter},
-    task::FrameProof,
-};
+use crate::evidence::{BatchFile, Before, Receipt, Seal, SignedSet, TaskEvidence, Voter};
 use alloy_primitives::{Address, B256};
 use quorate_common::{
+    frame::FrameProof,
     frame::{self, FRAME_MESSAGES_MAX, FrameTree},
     ids::WorkerIdx,
     keys::recover,

@@ -23,7 +23,6 @@ use quorate_grid::{
     ledger::BatchState,
     poco::Outcome,
     policy::{Genesis, Policy},
-    task::FrameProof,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -269,6 +268,10 @@ impl World {
                     self.down.push_back((session, message));
                 }
             }
+            Effect::Answer(set) => {
+                let in_s = set.reveal_deadline - self.now.unix_s();
+                self.say(&format!("answer on chain: a set of {}, {in_s} s to reveal", set.n));
+            }
             Effect::Seal(header, file) => self.seal(header, *file),
             Effect::Settled(done) => {
                 let result = if done.outcome == Outcome::Consensus {
@@ -303,7 +306,10 @@ impl World {
             ToSession::Assign(item) => format!("assign {} round {}", item.task, item.attempt),
             ToSession::CommitAck(item) => format!("ack commit {} #{}", item.task, item.seq),
             ToSession::Set(item) => format!("set {} of {}", item.task, item.n),
-            ToSession::RevealAck(item) => format!("ack reveal {} #{}", item.task, item.seq),
+            ToSession::RevealAck(item) => {
+                let bytes = if item.stored { "" } else { ", bytes to come" };
+                format!("ack reveal {} #{}{bytes}", item.task, item.seq)
+            }
             ToSession::Cancel(task, _) => format!("cancel {task}"),
             ToSession::Fetch(task, digest) => format!("fetch {task} {}", name(*digest)),
             ToSession::Settled(item) => {
@@ -420,6 +426,26 @@ impl World {
         }
     }
 
+    /// A worker says on chain, at this time, that it was never shown its set of round 0.
+    pub(crate) fn demand(&mut self, worker: u32, task: TaskKey, at_unix_s: u64) {
+        let task_id = self.grid.deals()[&task.deal].id.task_id(task.idx);
+        let worker = WorkerIdx(worker);
+        let demand = ChainInput::Demand { task_id, attempt: 0, worker, at_unix_s };
+        self.input(Input::Chain(demand));
+    }
+
+    /// The answer to a demand was mined too late.
+    pub(crate) fn answered_late(&mut self, task: TaskKey) {
+        let task_id = self.grid.deals()[&task.deal].id.task_id(task.idx);
+        self.input(Input::Chain(ChainInput::AnsweredLate { task_id }));
+    }
+
+    /// When the last frozen set of an open task ends.
+    pub(crate) fn set_ends(&self, task: TaskKey) -> u64 {
+        let open = self.grid.task(task).unwrap().open().unwrap();
+        open.sets.last().unwrap().reveal_deadline
+    }
+
     fn open_frame(&self, session: SessionId, votes: Votes) -> Option<SignedVotes> {
         votes.check().unwrap();
         let deal_id = |task: TaskKey| self.grid.deals().get(&task.deal).map(|deal| deal.id);
@@ -430,8 +456,7 @@ impl World {
         let tree = FrameTree::new(&hashes);
         let proof = |index: usize| {
             let index = u32::try_from(index).unwrap();
-            let (count, path, signature) = (tree.count(), tree.path(index), votes.signature);
-            FrameProof { index, count, path, signature }
+            tree.proof(index, votes.signature)
         };
         let commits = votes.commits.iter().enumerate().map(|(at, item)| CommitVote {
             task: item.task,
