@@ -168,24 +168,28 @@ contract Escape is IEscape, Bench {
         Paths.Empties table = Paths.empties();
         _checkSigned(table, poolId, Messages.hash(set), signed.proof);
         Ballot[] storage ballots = _ballots[taskId];
+        uint256 stake = uint256(terms.unitPrice) * terms.stakeRatio / 100;
         for (uint256 i = 0; i < votes.length && ballots.length < terms.replicas; i++) {
-            if (_showOne(table, ballots, set, votes[i])) added++;
+            if (_showOne(table, ballots, set, votes[i], stake)) added++;
         }
         if (added == 0) revert NothingShown(taskId);
     }
 
-    /// @dev Notes a vote, unless its owner has one there.
+    /// @dev Notes a vote, unless its owner has one there or its worker has no stake. Nobody can stake
+    /// on a dead pool: a signer that makes up sets after the end finds no new workers for them.
     function _showOne(
         Paths.Empties table,
         Ballot[] storage ballots,
         CommitSet calldata set,
-        SetVote calldata shown
+        SetVote calldata shown,
+        uint256 stake
     ) private returns (bool) {
         uint32 workerIdx = shown.vote.workerIdx;
         Worker memory worker = settlement.workerOf(workerIdx);
         for (uint256 i = 0; i < ballots.length; i++) {
             if (ballots[i].owner == worker.owner) return false;
         }
+        if (settlement.seatOf(set.poolId, workerIdx).stake < stake) return false;
         Vote memory vote = shown.vote;
         _checkInSet(table, set, shown, vote);
         address signer = _voteSigner(table, set.poolId, set.taskId, set.commitSetRoot, vote);

@@ -57,7 +57,8 @@ interface IEscape {
     error NothingLeft(uint32 poolId, uint128 most);
     /// @notice The vote was never revealed, and is for nothing.
     error NotRevealed(uint32 workerIdx);
-    /// @notice No vote was added: their owners have one each, or there are as many as replicas.
+    /// @notice No vote was added: their owners have one each or no stake, or there are as many as
+    /// replicas.
     error NothingShown(bytes32 taskId);
     /// @notice The votes shown do not decide for any result: the payer will be refunded.
     error Undecided(bytes32 taskId);
@@ -87,8 +88,9 @@ interface IEscape {
     /// for a commit set that the pool's signer signed, with the worker's vote key's signature, and
     /// opens a commitment that is in the set. Votes of several attempts are shown with their
     /// sets, in several calls. Anyone may call.
-    /// @dev Votes of owners that have one already are passed over, and those beyond the deal's
-    /// replicas: a call must not fail because somebody has shown a vote of it just before. Whether
+    /// @dev Votes of owners that have one already are passed over, those beyond the deal's replicas,
+    /// and those of workers whose stake in the pool is less than the deal asks for: a call must not
+    /// fail because somebody has shown a vote of it, or had a slash applied, just before. Whether
     /// the task is unsettled is looked at in `settle`, when nothing is pending any more.
     /// @return added How many were new.
     function show(

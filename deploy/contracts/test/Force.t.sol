@@ -316,11 +316,34 @@ contract ForceTest is Leftover {
     }
 
     function test_one_vote_an_owner() public {
-        _register(_ownerOf(1), 10);
+        _revive();
+        _newWorkerOf(_ownerOf(1), 10);
+        _die();
         Plan memory plan = _planOf(0, LEFT, 8);
         plan.votes[7].worker = 10;
         Task memory t = _cast(plan);
         vm.assertEq(_show(t, 0), 7, "the eighth is the first one's");
+    }
+
+    /// Nobody can stake on a dead pool, so nobody can make up voters for it.
+    function test_only_workers_with_a_stake_from_before_the_end() public {
+        _revive();
+        _register(address(0xF00), 10);
+        _register(address(0xF01), 11);
+        _fund(address(0xF00), STAKE);
+        _fund(address(0xF01), STAKE - 1);
+        vm.prank(address(0xF00));
+        settlement.stake(poolId, 10, STAKE);
+        vm.prank(address(0xF01));
+        settlement.stake(poolId, 11, STAKE - 1);
+        _die();
+        _register(address(0xF02), 12);
+        Plan memory plan = _planOf(0, LEFT, 9);
+        for (uint32 i = 0; i < 3; i++) {
+            plan.votes[6 + i].worker = 10 + i;
+        }
+        vm.assertEq(_show(_cast(plan), 0), 7, "with a stake that covers the deal's");
+        vm.assertEq(escape.shownFor(_idOf(LEFT))[6].workerIdx, 10, "to the unit");
     }
 
     function test_as_many_votes_as_replicas() public {
@@ -412,7 +435,9 @@ contract ForceTest is Leftover {
     }
 
     function test_a_worker_that_the_pool_never_touched_has_no_score() public {
-        _register(address(0xF00), 10);
+        _revive();
+        _newWorkerOf(address(0xF00), 10);
+        _die();
         Plan memory plan = _planOf(0, LEFT, 6);
         plan.votes[5].worker = 10;
         _show(_cast(plan), 0);
@@ -596,6 +621,11 @@ contract ForceTest is Leftover {
     function _otherDeal(uint8 replicas, uint32 trust) private returns (uint256 deal) {
         poolId = _newPool();
         deal = _newDeal(replicas, trust);
+        for (uint32 i = 1; i <= 9; i++) {
+            _fund(_ownerOf(i), STAKE);
+            vm.prank(_ownerOf(i));
+            settlement.stake(poolId, i, STAKE);
+        }
         _die();
     }
 
