@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep};
 /// once, and a worker's claim should not sit out a public chain's interval there.
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 
-/// How often a transaction that is not mined is handed to the node again: nodes drop what they
-/// have no room for, and say nothing.
+/// How often a transaction that is not mined is handed to the nodes again, at most: nodes drop
+/// what they have no room for, and say nothing. Where blocks are quicker, every eight looks.
 const RESEND_EVERY: Duration = Duration::from_secs(15);
+const RESEND_LOOKS: u32 = 8;
 
 /// Looks at a nonce that is used up before it counts as taken by another: behind one URL there
 /// may be many nodes, and the one asked may not have seen our block yet.
@@ -105,8 +106,9 @@ impl Wait {
         Self { began, pause, held: None, looks_left, used: false, trouble: None }
     }
 
-    fn is_due(&self) -> bool {
-        self.held.is_none_or(|at| at.elapsed() >= RESEND_EVERY)
+    fn is_due(&self, poll: Duration) -> bool {
+        let every = RESEND_EVERY.min(poll * RESEND_LOOKS);
+        self.held.is_none_or(|at| at.elapsed() >= every)
     }
 
     async fn pause(&mut self, longest: Duration) {
@@ -169,7 +171,7 @@ impl Inner {
     ) -> Result<Option<TransactionReceipt>, SettleError> {
         wait.trouble = None;
         let mut answer = None;
-        if wait.is_due() {
+        if wait.is_due(self.config.poll) {
             match self.hand_over(prepared).await {
                 Ok(heard) => answer = Some(heard),
                 Err(error @ SettleError::Unreachable { .. }) => wait.trouble = Some(error),
