@@ -391,6 +391,8 @@ impl Outbox {
             return Ok(0);
         }
         self.begin().await.settle_left().await?;
+        let watch = |prepared: &Prepared| self.inner.intents.watch(prepared.nonce);
+        let _watched: Vec<_> = left.iter().map(watch).collect();
         for prepared in &left {
             let what = &prepared.call.what;
             match self.inner.wait_final(prepared).await {
@@ -504,7 +506,8 @@ impl Turn<'_> {
         self.outbox.wait_final(prepared).await
     }
 
-    /// Gets mined what was left: its nonces come before the next one.
+    /// Gets mined what was left: its nonces come before the next one. What nobody waits for must
+    /// show its receipt, what somebody does only that its nonce is used.
     async fn settle_left(&self) -> Result<(), SettleError> {
         let left = self.outbox.intents.unfinished();
         if left.is_empty() {
@@ -512,7 +515,9 @@ impl Turn<'_> {
         }
         let used = self.outbox.chain.nonce(self.outbox.signer.address()).await;
         let used = used.inspect_err(|error| self.outbox.tell_error(error))?;
-        for mut prepared in left.into_iter().filter(|prepared| prepared.nonce >= used) {
+        let alone = self.outbox.intents.unwatched();
+        let due = |prepared: &Prepared| prepared.nonce >= used || alone.contains(prepared);
+        for mut prepared in left.into_iter().filter(due) {
             match self.carry(&mut prepared).await {
                 Err(error) if !is_over(&error) => return Err(error),
                 Ok(_) | Err(_) => {}

@@ -337,12 +337,12 @@ impl Chain {
         found.ok_or_else(|| self.nonsense("eth_getLogs", "nothing"))
     }
 
-    /// Hands a signed transaction to every node, and passes on what they say until `settled` by
-    /// one answer or everybody has said something. Nodes that are slow get it all the same.
+    /// Hands a signed transaction to every node, and passes on what they say until that has
+    /// `settled` it or everybody has said something. Nodes that are slow get it all the same.
     pub(crate) async fn broadcast(
         &self,
         raw: &Bytes,
-        settled: impl Fn(&Result<B256, SettleError>) -> bool,
+        settled: impl Fn(&[Result<B256, SettleError>]) -> bool,
     ) -> Vec<Result<B256, SettleError>> {
         let (told, mut answers) = mpsc::channel(self.nodes.len());
         for n in 0..self.nodes.len() {
@@ -356,9 +356,8 @@ impl Chain {
         drop(told);
         let mut heard = Vec::new();
         while let Some(answer) = answers.recv().await {
-            let enough = settled(&answer);
             heard.push(answer);
-            if enough {
+            if settled(&heard) {
                 break;
             }
         }

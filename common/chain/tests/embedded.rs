@@ -373,6 +373,7 @@ async fn too_few_tokens_are_told_in_figures() {
     let SettleError::InsufficientToken { account, have, want } = error else { panic!("{error}") };
     assert_eq!(account, stage.requester.account());
     assert_eq!((have, want), (U256::from(5_000), U256::from(6_000)));
+    assert_eq!(stage.requester.standing().borrow().label(), "insufficient_token");
 }
 
 #[tokio::test]

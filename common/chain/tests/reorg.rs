@@ -5,11 +5,17 @@
 
 #[path = "support/anvil.rs"]
 mod anvil;
+#[expect(dead_code, reason = "the other tests use the rest")]
+#[path = "support/proxy.rs"]
+mod proxy;
 
 use alloy::primitives::{Address, B256, U256};
-use anvil::{Anvil, count_one, quick, remembering, signer, until};
-use quorate_chain::{Call, Finality, Outbox, OutboxConfig, Receipt, SettleError, Standing};
+use anvil::{Anvil, count_one, quick, remembering, signer, until, url_of};
+use proxy::Proxy;
+use quorate_chain::{Call, Chain, Finality, Outbox, OutboxConfig, Receipt, SettleError, Standing};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -22,6 +28,8 @@ struct Stage {
     counter: Address,
     outbox: Outbox,
     folder: tempfile::TempDir,
+    /// How often the outbox has looked for a receipt.
+    looks: Arc<AtomicU64>,
 }
 
 impl Stage {
@@ -31,8 +39,24 @@ impl Stage {
         anvil.fund(&signer(1)).await;
         let counter = anvil.counter().await;
         let folder = tempfile::tempdir().unwrap();
-        let outbox = remembering(&anvil.chain, 1, folder.path());
-        Some(Self { anvil, counter, outbox, folder })
+        let looks = Arc::new(AtomicU64::new(0));
+        let (door, seen) = (Proxy::before(anvil.port).await, Arc::clone(&looks));
+        door.script(move |method, _| {
+            let look = u64::from(method == "eth_getTransactionReceipt");
+            seen.fetch_add(look, Ordering::SeqCst);
+            None
+        });
+        let chain = Chain::connect(&url_of(door.port)).unwrap();
+        let outbox = remembering(&chain, 1, folder.path());
+        Some(Self { anvil, counter, outbox, folder, looks })
+    }
+
+    /// Waits until the outbox has seen what there is now, and done what it does about it.
+    async fn until_looked(&self) {
+        let now = self.looks.load(Ordering::SeqCst);
+        // The answer to the first may be from before, and a third means that the second is dealt with.
+        let looked = async || (self.looks.load(Ordering::SeqCst) >= now + 3).then_some(());
+        until("the outbox to look", looked).await;
     }
 
     fn call(&self) -> Call {
@@ -122,7 +146,7 @@ async fn a_reorganisation_while_it_waits_to_be_final() {
         let (outbox, before) = (stage.outbox.clone(), mined.clone());
         let task = tokio::spawn(async move { outbox.finish(&prepared, mined).await });
         // Seen in its first block, and not final there, before that block goes.
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        stage.until_looked().await;
         assert!(!task.is_finished(), "not final {depth} blocks later");
         stage.anvil.reorg(depth).await;
         let receipt = stage.mine_until_done(task).await;
@@ -185,7 +209,7 @@ async fn one_that_failed_counts_as_failed_only_when_that_is_final() {
     stage.anvil.until_pending().await;
     stage.anvil.chain.set_balance(picky, U256::ZERO).await.unwrap();
     stage.anvil.mine(5).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    stage.until_looked().await;
     assert!(!task.is_finished(), "a failure that may be taken back is not told");
     stage.anvil.chain.set_balance(picky, U256::ONE).await.unwrap();
     stage.anvil.reorg(5).await;
@@ -211,74 +235,68 @@ async fn one_that_the_node_drops_goes_out_again() {
     }
 }
 
-/// Wei per gas.
-const SPIKE: u128 = 100_000_000_000;
+/// Wei per gas: a hundred times what the node begins with.
+const SPIKE: u64 = 100_000_000_000;
 
-async fn spike(anvil: &Anvil, base: u128) {
+/// Mines a block at this price.
+async fn mine_at(anvil: &Anvil, base: u64) {
     anvil.rpc("anvil_setNextBlockBaseFeePerGas", json!([format!("{base:#x}")])).await;
     anvil.mine(1).await;
 }
 
-#[tokio::test]
-async fn a_price_a_hundred_times_higher_is_paid_up_to_the_cap() {
-    let Some(stage) = Stage::set().await else { return };
-    let config = OutboxConfig {
-        mined_within: Duration::from_millis(300),
-        finality: Finality::Confirmations(3),
-        ..quick()
-    };
-    let open = |byte| {
-        Outbox::open(stage.anvil.chain.clone(), signer(byte), config, stage.folder.path()).unwrap()
-    };
-    stage.anvil.fund(&signer(2)).await;
-    let dear = open(2);
-    let (outbox, call) = (dear.clone(), stage.call());
-    let task = tokio::spawn(async move { outbox.send(call).await });
-    stage.anvil.until_pending().await;
-    spike(&stage.anvil, SPIKE).await;
-    let receipt = stage.mine_until_done(task).await;
-    assert_eq!(stage.anvil.count(stage.counter).await, 1);
-    assert!(receipt.fee_wei > U256::from(0));
-    assert_eq!(stage.anvil.chain.nonce(dear.account()).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn at_the_cap_it_waits_until_the_price_falls_and_never_pays_more() {
-    let Some(stage) = Stage::set().await else { return };
+/// An outbox that soon finds what it pays too little, for an account with money.
+async fn impatient(stage: &Stage, byte: u8) -> Outbox {
     let config = OutboxConfig {
         mined_within: Duration::from_millis(200),
         finality: Finality::Confirmations(3),
         ..quick()
     };
-    stage.anvil.fund(&signer(3)).await;
-    let outbox =
-        Outbox::open(stage.anvil.chain.clone(), signer(3), config, stage.folder.path()).unwrap();
-    let cap = 10_000_000_000_u64;
-    outbox.cap_fees(cap);
-    let mut standing = outbox.standing();
+    stage.anvil.fund(&signer(byte)).await;
+    let chain = stage.anvil.chain.clone();
+    Outbox::open(chain, signer(byte), config, stage.folder.path()).unwrap()
+}
+
+#[tokio::test]
+async fn a_price_a_hundred_times_higher_is_paid() {
+    let Some(stage) = Stage::set().await else { return };
+    let outbox = impatient(&stage, 2).await;
     let (own, call) = (outbox.clone(), stage.call());
     let task = tokio::spawn(async move { own.send(call).await });
     stage.anvil.until_pending().await;
-    spike(&stage.anvil, SPIKE).await;
-    let stuck = |now: &Standing| now.label() == "stuck_fee_cap";
-    let told = tokio::time::timeout(anvil::PATIENCE, async {
-        loop {
-            // The price must not fall by itself while nobody looks.
-            stage.anvil.rpc("anvil_setNextBlockBaseFeePerGas", json!([format!("{SPIKE:#x}")])).await;
-            stage.anvil.mine(1).await;
-            if stuck(&standing.borrow_and_update()) {
-                return standing.borrow().to_string();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let told = told.await.unwrap();
+    // The price stays where it is, however many empty blocks there are.
+    until("the end", async || {
+        mine_at(&stage.anvil, SPIKE).await;
+        task.is_finished().then_some(())
+    })
+    .await;
+    let receipt = task.await.unwrap().unwrap();
+    assert!(receipt.fee_wei >= U256::from(SPIKE) * U256::from(receipt.gas_used));
+    assert_eq!(stage.anvil.count(stage.counter).await, 1);
+    assert_eq!(stage.anvil.chain.nonce(outbox.account()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn at_the_cap_it_waits_until_the_price_falls_and_never_pays_more() {
+    let Some(stage) = Stage::set().await else { return };
+    let outbox = impatient(&stage, 3).await;
+    let cap = 10_000_000_000_u64;
+    outbox.cap_fees(cap);
+    let standing = outbox.standing();
+    let (own, call) = (outbox.clone(), stage.call());
+    let task = tokio::spawn(async move { own.send(call).await });
+    stage.anvil.until_pending().await;
+    let told = until("the outbox to be stuck", async || {
+        mine_at(&stage.anvil, SPIKE).await;
+        let now: Standing = standing.borrow().clone();
+        (now.label() == "stuck_fee_cap").then(|| now.to_string())
+    })
+    .await;
     assert!(told.contains("stuck (fee cap)"), "{told}");
     assert_eq!(stage.anvil.count(stage.counter).await, 0);
     let unfinished = outbox.unfinished();
-    let prices = unfinished[0].versions.iter().map(|version| version.fees.max_fee);
-    assert!(prices.clone().all(|price| price <= u128::from(cap)), "never above the cap");
-    spike(&stage.anvil, 1_000_000_000).await;
+    let mut prices = unfinished[0].versions.iter().map(|version| version.fees.max_fee);
+    assert!(prices.all(|price| price <= u128::from(cap)), "never above the cap");
+    mine_at(&stage.anvil, 1_000_000_000).await;
     let receipt = stage.mine_until_done(task).await;
     assert!(receipt.fee_wei <= U256::from(cap) * U256::from(receipt.gas_used));
     assert_eq!(stage.anvil.count(stage.counter).await, 1);

@@ -305,8 +305,7 @@ impl Inner {
     /// answered.
     async fn hand_over(&self, prepared: &Prepared) -> Result<Answer, SettleError> {
         let raw = &prepared.latest().raw;
-        let has_it = |heard: &_| matches!(weigh_one(heard), Some(Answer::Held));
-        let heard = self.chain.broadcast(raw, has_it).await;
+        let heard = self.chain.broadcast(raw, is_settled).await;
         let silent = heard.iter().filter(|one| weigh_one(one).is_none()).count();
         let best = heard.iter().filter_map(weigh_one).max_by_key(|answer| weight(*answer));
         let refused = matches!(best, Some(Answer::NoFunds | Answer::Refused));
@@ -391,6 +390,13 @@ impl Inner {
     fn nonce_taken(&self, prepared: &Prepared) -> SettleError {
         SettleError::NonceTaken { account: self.signer.address(), nonce: prepared.nonce }
     }
+}
+
+/// Whether nothing the other nodes say would change what to do: one has it, or two say that it is
+/// too late, and a receipt tells the rest.
+fn is_settled(heard: &[Result<B256, SettleError>]) -> bool {
+    let said = |answer| heard.iter().filter(|one| weigh_one(one) == Some(answer)).count();
+    said(Answer::Held) >= 1 || said(Answer::NonceUsed) >= 2
 }
 
 /// What one node said; nothing if it did not answer.

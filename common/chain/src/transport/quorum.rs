@@ -56,7 +56,8 @@ impl<T> Heard<T> {
         if at < self.failed.len() {
             return self.failed.swap_remove(at);
         }
-        chain.nonsense(method, "too few answers")
+        let (node, source) = (chain.node().to_owned(), "too few answers".into());
+        SettleError::Unreachable { node, method, source }
     }
 }
 
@@ -107,14 +108,15 @@ impl Chain {
         let mut silent: Vec<usize> = nodes.to_vec();
         let one = async |n: usize| (n, self.ask_node(&self.nodes[n], question, ask).await);
         let mut asked: FuturesUnordered<_> = nodes.iter().map(|&n| one(n)).collect();
-        let mut until = Instant::now() + self.deadline;
+        // Every question has its own deadline; this one only ends the loop.
+        let mut until = Instant::now() + self.deadline * 2;
         while let Ok(Some((n, answer))) = timeout_at(until, asked.next()).await {
             silent.retain(|&other| other != n);
             heard.note(n, answer);
             if stop(&heard.said) {
                 return;
             }
-            if heard.said.len() == AGREE {
+            if heard.said.len() >= AGREE {
                 until = until.min(Instant::now() + GRACE);
             }
         }
@@ -235,12 +237,14 @@ impl Chain {
         if heard.said.len() < AGREE {
             return Err(heard.failure(self, question.method));
         }
-        let refused = heard.said.iter().filter(|one| one.answer.is_err()).count();
-        if refused >= AGREE {
-            let at = heard.said.iter().position(|one| one.answer.is_err()).unwrap_or_default();
+        let refusal = |a: &Said<T>, b: &Said<T>| match (&a.answer, &b.answer) {
+            (Err(a), Err(b)) => a.to_string() == b.to_string(),
+            (Ok(_), _) | (_, Ok(_)) => false,
+        };
+        if let Some(at) = pair(&heard.said, refusal) {
             return heard.said.swap_remove(at).answer;
         }
-        if heard.said.len() - refused < AGREE {
+        if heard.said.iter().filter(|one| one.answer.is_ok()).count() < AGREE {
             let quote = |answer: &T| format!("{answer:?}");
             return Err(self.disagreement(question, &heard.said, quote));
         }
