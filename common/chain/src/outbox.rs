@@ -120,7 +120,8 @@ impl Call {
     /// twice because the contract would refuse it.
     pub fn content_key(&self) -> B256 {
         let to = self.to.map_or_else(Vec::new, |to| to.to_vec());
-        let parts: [&[u8]; 4] = [&[to.len() as u8], &to, &self.value.to_be_bytes::<32>(), &self.data];
+        let parts: [&[u8]; 4] =
+            [&[to.len() as u8], &to, &self.value.to_be_bytes::<32>(), &self.data];
         alloy::primitives::keccak256(parts.concat())
     }
 

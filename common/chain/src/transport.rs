@@ -414,7 +414,7 @@ impl Chain {
     async fn tool(
         &self,
         method: &'static str,
-        params: impl RpcSend + Clone,
+        params: impl RpcSend,
     ) -> Result<(), SettleError> {
         let ask = |p: RootProvider| {
             let params = params.clone();

@@ -400,7 +400,6 @@ fn is_settled(heard: &[Result<B256, SettleError>]) -> bool {
 }
 
 /// What one node said; nothing if it did not answer.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is no answer to this question")]
 fn weigh_one(heard: &Result<B256, SettleError>) -> Option<Answer> {
     match heard {
         Ok(_) => Some(Answer::Held),

@@ -248,7 +248,8 @@ impl Chain {
             let quote = |answer: &T| format!("{answer:?}");
             return Err(self.disagreement(question, &heard.said, quote));
         }
-        let mut numbers: Vec<T> = heard.said.into_iter().filter_map(|one| one.answer.ok()).collect();
+        let mut numbers: Vec<T> =
+            heard.said.into_iter().filter_map(|one| one.answer.ok()).collect();
         numbers.sort_unstable();
         Ok(numbers.swap_remove(numbers.len() - AGREE))
     }
@@ -264,7 +265,8 @@ impl Chain {
         if heard.said.len() < AGREE {
             return Err(heard.failure(self, question.method));
         }
-        let blocks = heard.said.iter().filter_map(|one| one.answer.as_ref().ok().copied().flatten());
+        let blocks =
+            heard.said.iter().filter_map(|one| one.answer.as_ref().ok().copied().flatten());
         let mut blocks: Vec<BlockInfo> = blocks.collect();
         blocks.sort_unstable_by_key(|block| std::cmp::Reverse(block.number));
         let mut trouble = None;
