@@ -325,6 +325,7 @@ mod tests {
             Config::from_layers(&layers)
         };
         let config = with("https://a, https://b ,https://c").expect("three nodes");
+        assert_eq!(config.max_fee_wei_per_gas, None, "the preset's");
         assert_eq!(config.chain, ChainAt::Url("https://a".into()));
         assert_eq!(config.more_nodes, ["https://b", "https://c"]);
         for bad in ["https://a,", "embedded,https://a", "a,b,c,d,e,f"] {

@@ -1,7 +1,12 @@
 //! The outbox as the scheduler keeps it: opened in the data folder, looked after, and shown to the
 //! operator. What it does is `quorate_chain::outbox`; what is sent is the settler's.
 
-use crate::{cli::chain::outbox_config, config::Config, failure, shared::Shared};
+use crate::{
+    cli::chain::outbox_config,
+    config::{ChainAt, Config},
+    failure,
+    shared::Shared,
+};
 use quorate_chain::{
     keystore::Signer,
     outbox::{Outbox, Standing},
@@ -21,6 +26,11 @@ const TEND_EVERY: Duration = Duration::from_secs(30);
 pub(crate) fn open(config: &Config, chain: Chain, gas: Signer) -> Result<Outbox, Failure> {
     let dir = config.data.join("outbox");
     let outbox = Outbox::open(chain, gas, outbox_config(config), &dir).map_err(failure::chain)?;
+    if outbox.chain().nodes() == 1 && config.chain != ChainAt::Embedded {
+        tracing::info!(
+            "one chain node: its word is taken; with three in chain.url, one may fail or lie"
+        );
+    }
     if let Some(cap) = config.max_fee_wei_per_gas {
         outbox.cap_fees(cap);
     }

@@ -193,6 +193,16 @@ pub enum SettleError {
         /// How long it has been waited for.
         waited: Duration,
     },
+    /// The chain has not made anything final for so long that no more is sent.
+    #[error(
+        "{count} transactions of account {account} wait to be final; none is sent until some are"
+    )]
+    TooManyUnfinished {
+        /// Whose.
+        account: Address,
+        /// How many.
+        count: usize,
+    },
     /// A block that was read is not in the chain any more.
     #[error("block {number} was {expected}, is {found} now: the chain was reorganised")]
     Reorganised {
@@ -250,9 +260,10 @@ impl SettleError {
             Self::Unreachable { .. } | Self::RpcError { .. } | Self::RpcDisagreement { .. } => {
                 Remedy::RetryAfter(RETRY_NODE)
             }
-            Self::TxStuck { .. } | Self::FeeCapped { .. } | Self::NotFinal { .. } => {
-                Remedy::RetryAfter(RETRY_STUCK)
-            }
+            Self::TxStuck { .. }
+            | Self::FeeCapped { .. }
+            | Self::NotFinal { .. }
+            | Self::TooManyUnfinished { .. } => Remedy::RetryAfter(RETRY_STUCK),
             Self::NonceTaken { .. } => Remedy::PrepareAgain,
             Self::Reorganised { .. } => Remedy::ReadAgain,
             Self::Reverted(_) | Self::TooMuchGas { .. } | Self::BadUrl { .. } => Remedy::Correct,

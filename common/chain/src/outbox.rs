@@ -413,7 +413,11 @@ impl Outbox {
     pub async fn check(&self) -> Result<(), SettleError> {
         let Ok(turn) = self.inner.turn.try_lock() else { return Ok(()) };
         let checked = self.inner.check().await;
-        self.inner.tell_outcome(&checked);
+        // What is stuck is stuck however well the nodes are.
+        let stuck = matches!(*self.inner.standing.borrow(), Standing::Stuck { .. });
+        if checked.is_err() || !stuck || self.inner.intents.count() == 0 {
+            self.inner.tell_outcome(&checked);
+        }
         drop(turn);
         checked
     }
@@ -462,7 +466,8 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// [`SettleError::Reverted`] if the contract would refuse, [`SettleError::TooMuchGas`],
-    /// [`SettleError::InsufficientGas`], [`SettleError::InvalidChainId`], and the node's.
+    /// [`SettleError::InsufficientGas`], [`SettleError::InvalidChainId`],
+    /// [`SettleError::TooManyUnfinished`], and the node's.
     pub async fn prepare(&self, call: Call) -> Result<Prepared, SettleError> {
         let prepared = self.outbox.prepare(call).await;
         if let Err(error) = &prepared {
@@ -510,15 +515,12 @@ impl Turn<'_> {
     /// Gets mined what was left: its nonces come before the next one. What nobody waits for must
     /// show its receipt, what somebody does only that its nonce is used.
     async fn settle_left(&self) -> Result<(), SettleError> {
-        let left = self.outbox.intents.unfinished();
-        if left.is_empty() {
+        if self.outbox.intents.count() == 0 {
             return Ok(());
         }
         let used = self.outbox.chain.nonce(self.outbox.signer.address()).await;
         let used = used.inspect_err(|error| self.outbox.tell_error(error))?;
-        let alone = self.outbox.intents.unwatched();
-        let due = |prepared: &Prepared| prepared.nonce >= used || alone.contains(prepared);
-        for mut prepared in left.into_iter().filter(due) {
+        for mut prepared in self.outbox.intents.left(used) {
             match self.carry(&mut prepared).await {
                 Err(error) if !is_over(&error) => return Err(error),
                 Ok(_) | Err(_) => {}
@@ -552,6 +554,9 @@ impl Inner {
     async fn prepare(&self, call: Call) -> Result<Prepared, SettleError> {
         let Self { chain, config, .. } = self;
         let account = self.signer.address();
+        if self.intents.is_full() {
+            return Err(SettleError::TooManyUnfinished { account, count: self.intents.count() });
+        }
         // Asked together, because a public node is a tenth of a second away; judged in this order.
         let (right_chain, nonce, estimate, fees, have) = tokio::join!(
             chain.expect_chain(config.chain_id),

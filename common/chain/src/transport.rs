@@ -411,11 +411,7 @@ impl Chain {
     }
 
     /// A development method, of whichever node is well.
-    async fn tool(
-        &self,
-        method: &'static str,
-        params: impl RpcSend,
-    ) -> Result<(), SettleError> {
+    async fn tool(&self, method: &'static str, params: impl RpcSend) -> Result<(), SettleError> {
         let ask = |p: RootProvider| {
             let params = params.clone();
             async move { p.raw_request::<_, serde_json::Value>(method.into(), params).await }

@@ -8,11 +8,16 @@ mod anvil;
 #[expect(dead_code, reason = "the other tests use the rest")]
 #[path = "support/proxy.rs"]
 mod proxy;
+#[expect(dead_code, reason = "the other tests use the rest")]
+#[path = "support/scenario.rs"]
+mod scenario;
 
 use alloy::primitives::{Address, B256, U256};
 use anvil::{Anvil, count_one, quick, remembering, signer, until, url_of};
 use proxy::Proxy;
-use quorate_chain::{Call, Chain, Finality, Outbox, OutboxConfig, Receipt, SettleError, Standing};
+use quorate_chain::{
+    Call, Chain, Finality, Follower, Outbox, OutboxConfig, Receipt, SettleError, Standing,
+};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -233,6 +238,36 @@ async fn one_that_the_node_drops_goes_out_again() {
         let receipt = stage.mine_until_done(task).await;
         stage.check(&receipt, n).await;
     }
+}
+
+#[tokio::test]
+async fn events_are_read_only_where_nothing_is_taken_back() {
+    let Some(anvil) = Anvil::start(&[]).await else { return };
+    let stage = scenario::Stage::set(&anvil.chain, Finality::Latest).await;
+    let contract = stage.settlement.address();
+    anvil.mine(70).await;
+    let finality = Finality::Finalized;
+    let mut follower = Follower::start(anvil.chain.clone(), contract, finality, 1).await.unwrap();
+    let mut told = 0;
+    while let Some(batch) = follower.next_batch().await.unwrap() {
+        told += batch.events.len();
+    }
+    assert!(told > 5, "{told} events of the stage");
+    for depth in DEPTHS {
+        scenario::must(&stage.requester, stage.settlement.withdraw(1)).await;
+        anvil.mine(depth - 1).await;
+        assert!(follower.next_batch().await.unwrap().is_none_or(|batch| batch.events.is_empty()));
+        anvil.reorg(depth).await;
+    }
+    // None of them ever happened, as the chain has it now.
+    anvil.mine(130).await;
+    while let Some(batch) = follower.next_batch().await.unwrap() {
+        assert_eq!(batch.events, []);
+    }
+    scenario::must(&stage.requester, stage.settlement.withdraw(1)).await;
+    anvil.mine(64).await;
+    let batch = follower.next_batch().await.unwrap().unwrap();
+    assert_eq!(batch.events.len(), 1, "and the one that stays is told");
 }
 
 /// Wei per gas: a hundred times what the node begins with.

@@ -23,6 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// caller asks again right after its restart for what it had under way, not for last year's.
 const DONE_MAX: usize = 1_024;
 
+/// Transactions that may wait to be final at once. On a chain that takes twenty minutes it is three
+/// a second, more than one account gets mined; each is a file of some kilobytes.
+const UNFINISHED_MAX: usize = 4_096;
+
 /// What the file says it is.
 const SCHEMA: &str = "quorate.intent/1";
 
@@ -165,18 +169,33 @@ impl Intents {
 
     /// What is not final, by nonce.
     pub(super) fn unfinished(&self) -> Vec<Prepared> {
-        let known = self.known();
-        let open = known.values().filter(|entry| entry.intent.done.is_none());
-        open.map(|entry| entry.intent.prepared.clone()).collect()
+        self.open_ones(|_| true)
     }
 
     /// What is not final and nobody waits for.
     pub(super) fn unwatched(&self) -> Vec<Prepared> {
+        self.open_ones(|entry| entry.watchers == 0)
+    }
+
+    /// What must be seen to before the next: nonces that are not `used`, and what nobody waits for.
+    pub(super) fn left(&self, used: u64) -> Vec<Prepared> {
+        self.open_ones(|entry| entry.watchers == 0 || entry.intent.prepared.nonce >= used)
+    }
+
+    fn open_ones(&self, keep: impl Fn(&Entry) -> bool) -> Vec<Prepared> {
         let known = self.known();
-        let open = known.values().filter(|entry| entry.intent.done.is_none());
-        open.filter(|entry| entry.watchers == 0)
-            .map(|entry| entry.intent.prepared.clone())
-            .collect()
+        let open = known.values().filter(|entry| entry.intent.done.is_none() && keep(entry));
+        open.map(|entry| entry.intent.prepared.clone()).collect()
+    }
+
+    /// How many are not final.
+    pub(super) fn count(&self) -> usize {
+        self.known().values().filter(|entry| entry.intent.done.is_none()).count()
+    }
+
+    /// Whether one more would be too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.count() >= UNFINISHED_MAX
     }
 
     /// The nonce after the last that is spoken for; zero if none is.
@@ -455,6 +474,20 @@ mod tests {
         fs::write(&path, &good).unwrap();
         fs::rename(&path, folder.join(name(5))).unwrap();
         assert!(open(dir.path()).is_err(), "a file under another nonce's name");
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_final_is_bounded() {
+        let intents = Arc::new(Intents::in_memory(1, ACCOUNT));
+        for nonce in 0..UNFINISHED_MAX as u64 {
+            intents.save(&prepared(nonce, None)).await.unwrap();
+        }
+        assert!(intents.is_full());
+        let watch = intents.watch(0);
+        assert_eq!(intents.left(u64::MAX).len(), UNFINISHED_MAX - 1, "all but the watched one");
+        drop(watch);
+        intents.finished(&prepared(0, None), &receipt()).await;
+        assert!(!intents.is_full());
     }
 
     #[tokio::test]

@@ -298,6 +298,7 @@ impl Inner {
         }
         let why = self.why_reverted(prepared, receipt.transaction_hash).await;
         self.intents.forget(prepared).await;
+        self.tell_error(&why);
         Err(why)
     }
 
