@@ -19,6 +19,8 @@ mod random;
 mod round;
 #[path = "court/scale.rs"]
 mod scale;
+#[path = "court/signatures.rs"]
+mod signatures;
 
 use pool::{Pool, Sides};
 use quorate_chain::{court, settlement::PoolState};
@@ -190,4 +192,9 @@ fn a_conviction_drops_the_batch_burns_the_bond_and_pays_the_prover() {
 #[test]
 fn random_batches_are_judged_alike_and_no_lie_about_them_stands() {
     scale::run();
+}
+
+#[test]
+fn a_signature_in_another_form_counts_on_neither_side() {
+    signatures::run();
 }

@@ -141,11 +141,8 @@ impl Arena {
     }
 
     fn send(&self, who: &Signer, call: Call) {
-        let outbox = Outbox::new(
-            self.chain.settlement.chain().clone(),
-            who.clone(),
-            dev::outbox_config(),
-        );
+        let outbox =
+            Outbox::new(self.chain.settlement.chain().clone(), who.clone(), dev::outbox_config());
         self.runtime.block_on(outbox.send(call)).unwrap();
     }
 
@@ -171,7 +168,8 @@ impl Arena {
                 Verdict::Fraud { pool: last(&words[..32]), index: last(&words[32..]) }
             }
             Err(error) => {
-                let why = quorate_chain::abi::explain(&error.data.as_ref().map_or(vec![], bytes_of));
+                let why =
+                    quorate_chain::abi::explain(&error.data.as_ref().map_or(vec![], bytes_of));
                 if why.name == "NoFraud" {
                     return Verdict::NoFraud;
                 }

@@ -75,7 +75,8 @@ const RECORD: [RecordLie; 14] = [
 const VOTE: [VoteLie; 14] = [
     ("vote: worker", |t, n, d| {
         let far = WORKERS_MAX + d.small(WORKERS_MAX);
-        let who = d.pick(&[0, CREW + 1, WORKERS_MAX - 1, far, u32::MAX, 1 + t.votes[n].worker % CREW]);
+        let who =
+            d.pick(&[0, CREW + 1, WORKERS_MAX - 1, far, u32::MAX, 1 + t.votes[n].worker % CREW]);
         t.votes[n].worker = who;
     }),
     ("vote: attempt", |t, n, d| t.votes[n].attempt ^= 1 << d.below(16)),
@@ -90,7 +91,9 @@ const VOTE: [VoteLie; 14] = [
             t.votes[n].path[at] = flip(t.votes[n].path[at], d);
         }
     }),
-    ("vote: longer path", |t, n, d| t.votes[n].path.push(d.pick(&[B256::ZERO, B256::repeat_byte(1)]))),
+    ("vote: longer path", |t, n, d| {
+        t.votes[n].path.push(d.pick(&[B256::ZERO, B256::repeat_byte(1)]))
+    }),
     ("vote: r", |t, n, d| t.votes[n].r = flip(t.votes[n].r, d)),
     ("vote: s", |t, n, d| t.votes[n].vs = flip(t.votes[n].vs, d)),
     ("vote: parity", |t, n, _| t.votes[n].vs.0[0] ^= 0x80),

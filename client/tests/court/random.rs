@@ -152,7 +152,8 @@ pub(crate) fn deals(arena: &Arena, pool: &Operator, kind: Kind, dice: &mut Dice)
         let orders = Orders {
             req: Signed { order: &req, signature: &req_signature },
             offer: Signed { order: &offer, signature: &offer_signature },
-            app: (!app_owner.is_zero()).then_some(Signed { order: &app, signature: &app_signature }),
+            app: (!app_owner.is_zero())
+                .then_some(Signed { order: &app, signature: &app_signature }),
             dataset: (!dataset_owner.is_zero())
                 .then_some(Signed { order: &data, signature: &data_signature }),
             sponsor: None,

@@ -22,7 +22,8 @@ use quorate_grid::{
     audit::{Accusation, Books, Fault, LeafProof, Mismatch, StepProof},
     evidence::TaskEvidence,
     ledger::{
-        BatchState, Closed, DealBook, Ledger, OpenBatch, Settling, deal_leaf, place, worker_leaf,
+        BatchState, Closed, DealBook, Identity, Ledger, OpenBatch, Settling, deal_leaf, place,
+        worker_leaf,
     },
     poco::{Ballot, Outcome, tally},
     task::SetRec,
@@ -156,8 +157,7 @@ pub(crate) fn frozen(arena: &Arena, pool: PoolId, deal: &Deal, plan: Plan) -> (R
         let (digest, worker) = (said.digest.unwrap_or_default(), WorkerIdx(said.worker));
         arena.separator.commitment(task_id, said.attempt, worker, digest, said.salt)
     };
-    let leaf =
-        |said: &Said| keccak256([said.worker.word(), commitment(said).0].as_flattened());
+    let leaf = |said: &Said| keccak256([said.worker.word(), commitment(said).0].as_flattened());
     let leaves: Vec<B256> = plan.votes.iter().map(leaf).collect();
     let set = |round: u16| {
         let n = plan.votes.iter().filter(|said| said.attempt <= round).count();
@@ -194,9 +194,8 @@ pub(crate) fn frozen(arena: &Arena, pool: PoolId, deal: &Deal, plan: Plan) -> (R
 
 /// The votes of a task as they stand now.
 pub(crate) fn ballots(ledger: &Ledger, task: &Ready) -> Vec<Ballot> {
-    let ballot = |said: &Said| {
-        Ballot { score: ledger.score(WorkerIdx(said.worker)), digest: said.digest }
-    };
+    let ballot =
+        |said: &Said| Ballot { score: ledger.score(WorkerIdx(said.worker)), digest: said.digest };
     task.plan.votes.iter().map(ballot).collect()
 }
 
@@ -222,11 +221,22 @@ pub(crate) fn settle(
     ledger: &mut Ledger,
     deal: &Deal,
     task: &Ready,
+    ending: (Outcome, Option<B256>),
+) {
+    settle_of(ledger, deal, task, ending, |worker| arena.crew[worker as usize - 1]);
+}
+
+/// Settles a task of any workers.
+pub(crate) fn settle_of(
+    ledger: &mut Ledger,
+    deal: &Deal,
+    task: &Ready,
     (outcome, winner): (Outcome, Option<B256>),
+    who: impl Fn(u32) -> Identity,
 ) {
     let ballots = ballots(ledger, task);
     let vote = |(vote, ballot): (&Vote, Ballot)| {
-        let identity = arena.crew[vote.worker as usize - 1];
+        let identity = who(vote.worker);
         (WorkerIdx(vote.worker), identity, vote.clone(), ballot)
     };
     let settling = Settling {

@@ -5,6 +5,7 @@ use super::{
     batch::{Batch, Times},
     dice::Dice,
     lies::Told,
+    random::{self, Kind},
     round::Figures,
 };
 use std::{
@@ -63,6 +64,8 @@ pub(crate) fn run() {
 fn work(next: &AtomicU64, batches: u64, seed: u64, report: &Mutex<Report>) {
     let begun = Instant::now();
     let mut arena = Arena::start();
+    let pool = arena.pool();
+    arena.foreign = Some(random::deals(&arena, &pool, Kind::Plain, &mut Dice::new(0))[0].id);
     report.lock().unwrap().started += begun.elapsed();
     loop {
         let batch = next.fetch_add(1, Ordering::Relaxed);
