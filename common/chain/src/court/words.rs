@@ -6,8 +6,9 @@
 //! given up although its result was stored.
 
 use super::{Court, Filing, Leaf, Proof};
-use crate::abi::{Court as Abi, WordBench};
+use crate::abi::{Court as Abi, Settlement, WordBench};
 use alloy::primitives::{B256, Bytes};
+use alloy::sol_types::SolCall as _;
 use quorate_common::frame::FrameProof;
 use quorate_common::ids::WorkerIdx;
 use quorate_common::keys::Signature;
@@ -56,6 +57,17 @@ impl Court {
         let ((a, sig_a), (b, sig_b)) = (both(a), both(b));
         let call = WordBench::twoHeadersCall { a, sigA: sig_a, b, sigB: sig_b };
         self.proof("two headers", self.word, &call)
+    }
+
+    /// The signature over a committed header, from the data of the transaction that committed it; also
+    /// where another contract made the call. Whose it is has to be checked.
+    pub fn header_signature(data: &[u8], header: &Header) -> Option<Signature> {
+        let selector = Settlement::commitBatchCall::SELECTOR;
+        let calls = data.windows(4).enumerate().filter(|(_, four)| *four == selector);
+        let read = |(at, _)| Settlement::commitBatchCall::abi_decode(&data[at..]).ok();
+        let mut read = calls.filter_map(read);
+        let call = read.find(|call| Header::from(call.header.clone()) == *header)?;
+        Some(Signature { r: call.r, vs: call.vs })
     }
 
     /// F1: two commit sets of one attempt that differ in root or number.
