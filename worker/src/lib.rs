@@ -7,6 +7,8 @@
 //! * [`actors`]: who owns what. [`actors::agent`] writes before it speaks; [`actors::link`] keeps the line.
 //! * [`jobs`](mod@runner) under way: [`deals`] fetches bags, modules and inputs over [`transfer`] into
 //!   [`blobs`]; [`runner`] runs them, by default on the [`engine`].
+//! * [`escape`]: what is said on chain when the scheduler does not listen; `words`, `ticket`: what is kept to
+//!   prove and to claim without it.
 //! * [`store`]: what was sealed and is not settled. [`evidence`]: what a scheduler should not have signed.
 //!
 //! What always holds:
@@ -16,6 +18,7 @@
 //!   never a vote.
 
 pub mod actors;
+mod api;
 pub mod blobs;
 pub mod bundle;
 #[doc(hidden)]
@@ -23,15 +26,19 @@ pub mod cli;
 pub mod deals;
 mod dial;
 pub mod engine;
+pub mod escape;
 pub mod evidence;
+mod gas;
 mod jobs;
 pub mod options;
 pub mod runner;
 pub mod start;
 pub mod status;
 pub mod store;
+mod ticket;
 pub mod transfer;
 mod void;
+mod words;
 
 pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
 pub use runner::{EngineRunner, JobSpec, Runner};

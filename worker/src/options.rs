@@ -1,6 +1,7 @@
 //! What a worker must be given to start.
 
-use crate::{blobs::BlobError, runner::Runner, store::StoreError};
+use crate::{blobs::BlobError, escape::EscapeOptions, runner::Runner, store::StoreError};
+use quorate_chain::ChainUrl;
 use quorate_common::{
     ids::TaskKey,
     invite::Invite,
@@ -46,6 +47,10 @@ pub struct WorkerOptions {
     pub runner: Arc<dyn Runner>,
     /// Called when a run begins.
     pub hook: Option<Hook>,
+    /// A node of the contract's chain, to keep a claim ticket by; without, none is kept.
+    pub chain: Option<ChainUrl>,
+    /// The means to be heard on chain, if the owner gives any.
+    pub escape: Option<EscapeOptions>,
 }
 
 /// Bytes of blobs kept unless told otherwise: some hundred modules with their inputs.

@@ -7,10 +7,13 @@ use crate::{
     },
     blobs::{Blobs, Holder},
     bundle::Bundle,
+    escape::Escapes,
     jobs::Jobs,
     options::{StartError, WorkerOptions},
     status::{self, Status},
     store::Store,
+    ticket::{self, Keeper},
+    words::Words,
 };
 use actix::{Actor as _, Addr, Arbiter};
 use quorate_agent::{Agent, Config, LinkView};
@@ -88,6 +91,13 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
             ),
             blobs,
             hook: options.hook.clone(),
+            escapes: Escapes::start(
+                options.escape.clone(),
+                options.invite.pool,
+                options.invite.domain,
+                actix::AsyncContext::address(ctx),
+            ),
+            words: Words::at(options.data_dir.join("words")),
             evidence_dir: options.data_dir.join("evidence"),
             status: status_sender,
             bundle: Bundle::default(),
@@ -98,6 +108,9 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
             closed: Some(closed_sender),
         });
         link.do_send(Begin(agent.clone()));
+        if let Some(keeper) = keeper(&options) {
+            actix::spawn(keeper.run());
+        }
         // Who started the worker may have gone; then it lives on without strings.
         drop(ready_sender.send((agent, link)));
     });
@@ -196,6 +209,20 @@ fn identity(options: &WorkerOptions) -> Identity {
         engine: EngineInfo { hash: options.runner.engine_hash() },
         name: options.name.clone(),
     }
+}
+
+/// Keeps the claim ticket, where the owner or the invitation names a node and the scheduler's API.
+fn keeper(options: &WorkerOptions) -> Option<Keeper> {
+    let invite = &options.invite;
+    Some(Keeper {
+        file: options.data_dir.join(ticket::FILE),
+        pool: invite.pool,
+        domain: invite.domain,
+        node_key: options.node_key.public(),
+        chain: options.chain.clone()?,
+        api: invite.api.clone()?,
+        escape: options.escape.clone(),
+    })
 }
 
 fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status {

@@ -76,6 +76,8 @@ fn options(scheduler: &Scheduler, dir: &Path) -> WorkerOptions {
         name: "ann's laptop".into(),
         runner: real_runner(),
         hook: None,
+        chain: None,
+        escape: None,
     }
 }
 

@@ -230,6 +230,8 @@ impl Part {
             name: format!("{role} {n}"),
             runner: runner(role, engine),
             hook: hook(role, Arc::clone(&cuts)),
+            chain: None,
+            escape: None,
         })
         .await
         .map_err(|error| Failure::new(Code::Internal, quorate_common::report::Chain(&error)))?;

@@ -21,7 +21,7 @@ use alloy::rpc::types::Log;
 use alloy::sol_types::{SolCall, SolEvent as _, SolStruct};
 use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, PoolId, WorkerIdx};
-use quorate_common::messages::{Domain, Separator};
+use quorate_common::messages::{Domain, Header, Separator};
 
 pub use calls::{Orders, Permit, Signed};
 pub use deploy::{deploy_settlement, deploy_token};
@@ -189,9 +189,18 @@ impl Settlement {
         self.read(Abi::batchOfCall { poolId: pool.0, index }).await
     }
 
-    /// What the contract's word of a batch holds, from the event of its commit; nothing if there is no
-    /// such batch, or if it was dropped or its place has been taken since.
+    /// What the contract's word of a batch holds; see [`Self::committed`].
     pub async fn opening(&self, pool: PoolId, index: u64) -> Result<Option<Opening>, SettleError> {
+        Ok(self.committed(pool, index).await?.map(|(_, opening)| opening))
+    }
+
+    /// A remembered batch with its header, from the event of its commit; nothing if there is no such
+    /// batch, or if it was dropped or its place has been taken since.
+    pub async fn committed(
+        &self,
+        pool: PoolId,
+        index: u64,
+    ) -> Result<Option<(Header, Opening)>, SettleError> {
         let word = match self.batch(pool, index).await {
             Ok(word) => word,
             Err(error) if error.revert_name() == Some("UnknownBatch") => return Ok(None),
@@ -204,8 +213,8 @@ impl Settlement {
         loop {
             let from = to.saturating_sub(LOOK_BACK_BLOCKS - 1);
             let logs = self.chain.logs_with(self.address(), topics, (from, to)).await?;
-            let found = logs.iter().rev().filter_map(opening_in);
-            if let Some(found) = found.into_iter().find(|found| found.anchor().word() == word) {
+            let mut found = logs.iter().rev().filter_map(committed_in);
+            if let Some(found) = found.find(|(_, opening)| opening.anchor().word() == word) {
                 return Ok(Some(found));
             }
             let Some(before) = from.checked_sub(1) else { return Ok(None) };
@@ -269,11 +278,10 @@ impl Settlement {
     }
 }
 
-fn opening_in(log: &Log) -> Option<Opening> {
-    match Abi::BatchCommitted::decode_log(&log.inner) {
-        Ok(event) => Some(ChainEvent::opening(&event.data)),
-        Err(_) => None,
-    }
+fn committed_in(log: &Log) -> Option<(Header, Opening)> {
+    let event = Abi::BatchCommitted::decode_log(&log.inner).ok()?.data;
+    let opening = ChainEvent::opening(&event);
+    Some((event.header.into(), opening))
 }
 
 /// The type's name is part of the hash and must be `Permit`; ours is taken, hence the module.

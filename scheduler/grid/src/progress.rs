@@ -81,7 +81,9 @@ impl Grid {
             Next::Fetch(digest) if now.unix_s() < deadline + LAST_BYTES_S => {
                 self.fetch(now, key, digest);
             }
-            _ => self.settle(now, key, Outcome::Expired, None),
+            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::GiveUp => {
+                self.settle(now, key, Outcome::Expired, None);
+            }
         }
     }
 

@@ -116,6 +116,7 @@ impl Agent {
             Input::Finished { ticket, task, outcome, salt } => {
                 self.on_finished(now, ticket, task, outcome, salt);
             }
+            Input::SetShown { set, proof } => self.on_set_shown(now, set, proof),
             Input::Offer(slots) => self.on_offer(slots),
             Input::Leave => self.on_leave(),
             Input::Tick => self.on_tick(now),
@@ -176,6 +177,8 @@ impl Agent {
             seal: job.seal.clone(),
             shown: Shown::Sealed,
             sent: None,
+            demanded: false,
+            forced: false,
             cancelled: false,
         };
         self.kept.insert(job.task, kept);

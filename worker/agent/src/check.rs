@@ -3,6 +3,7 @@
 use crate::{
     Agent, WorkStage,
     agent::{KEPT_MAX, WORK_PER_SLOT},
+    escape::ON_CHAIN,
     session::SESSION_DEALS_MAX,
 };
 use quorate_common::ids::TaskKey;
@@ -53,7 +54,8 @@ impl Agent {
             assert_eq!(ack.item.commitment, commitment, "{task}: another commitment was acked");
         }
         if let Some(set) = job.set() {
-            assert!(seal.is_in(&set.item), "{task} was shown to a set it is not in");
+            let is_in = set.item.position == ON_CHAIN || seal.is_in(&set.item);
+            assert!(is_in, "{task} was shown to a set it is not in");
             assert_eq!(set.item.attempt, job.attempt, "{task} was shown to another round's set");
             assert_eq!(set.item.task, task, "{task} was shown to another task's set");
         }

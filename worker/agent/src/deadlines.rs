@@ -18,13 +18,15 @@ impl Agent {
         let work = self.work.values().map(|work| self.mono_ms(work.commit_deadline));
         let forget = self.kept.values().map(|job| self.mono_ms(forget_at(job)));
         let resend = self.kept.values().filter_map(|job| self.resend_at(job));
-        work.chain(forget).chain(resend).chain(self.ask_again_at()).min()
+        let escape = self.kept.values().filter_map(|job| self.escape_at(job));
+        work.chain(forget).chain(resend).chain(escape).chain(self.ask_again_at()).min()
     }
 
     pub(crate) fn on_tick(&mut self, now: Now) {
         self.drop_late_work(now);
         self.forget_old(now);
         self.ask_again(now);
+        self.escape(now);
         if self.is_up() {
             self.send_due_votes(now);
         }
@@ -38,7 +40,7 @@ impl Agent {
     }
 
     /// The scheduler's unix second as our monotonic milliseconds; the past is 0.
-    fn mono_ms(&self, unix_s: u64) -> u64 {
+    pub(crate) fn mono_ms(&self, unix_s: u64) -> u64 {
         let mono = i128::from(unix_s) * 1000 - self.shift_ms;
         u64::try_from(mono.max(0)).unwrap_or(u64::MAX)
     }

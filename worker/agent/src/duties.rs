@@ -84,10 +84,10 @@ impl Breach {
 /// A frame of duties that is what it says it is.
 #[derive(Debug)]
 pub(crate) struct Verified {
-    pub(crate) assigns: Vec<AssignItem>,
+    pub(crate) assigns: Vec<Signed<AssignItem>>,
     pub(crate) commit_acks: Vec<Signed<CommitAckItem>>,
     pub(crate) sets: Vec<Signed<CommitSetItem>>,
-    pub(crate) reveal_acks: Vec<RevealAckItem>,
+    pub(crate) reveal_acks: Vec<Signed<RevealAckItem>>,
 }
 
 /// Who is spoken to, by whom, about what.
@@ -115,11 +115,12 @@ impl<F: Fn(DealSlot) -> Option<DealId>> Frame<'_, F> {
         let Duties { assigns, commit_acks, sets, reveal_acks, signature } = duties;
         let first_ack = assigns.len();
         let first_set = first_ack + commit_acks.len();
+        let first_reveal_ack = first_set + sets.len();
         Ok(Verified {
-            assigns,
+            assigns: prove(&tree, 0, assigns, signature),
             commit_acks: prove(&tree, first_ack, commit_acks, signature),
             sets: prove(&tree, first_set, sets, signature),
-            reveal_acks,
+            reveal_acks: prove(&tree, first_reveal_ack, reveal_acks, signature),
         })
     }
 

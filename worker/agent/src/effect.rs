@@ -8,8 +8,10 @@ use crate::{
 use quorate_common::{
     B256,
     digest::Digest,
-    ids::TaskKey,
+    ids::{TaskKey, WorkerIdx},
+    messages::Reveal,
     wire::{CommitAckItem, CommitItem, CommitSetItem, DealInfo, GaveUp, RevealItem},
+    word::Word,
 };
 use serde::Serialize;
 
@@ -97,6 +99,26 @@ pub enum Effect {
         task: TaskKey,
         /// All of them.
         blobs: Vec<Digest>,
+    },
+    /// Keep what the scheduler signed, for whoever may have to prove it. Volatile: the scheduler's
+    /// word about a vote is repeated when the vote is.
+    Keep(Box<Word>),
+    /// Say on chain that the commit set was never shown. Volatile: after a restart it is said again.
+    Demand {
+        /// Which task.
+        task_id: B256,
+        /// Which round.
+        attempt: u16,
+        /// Who says so.
+        worker: WorkerIdx,
+    },
+    /// Sign a reveal and say it on chain, before its deadline: the scheduler does not take it.
+    /// Volatile: after a restart it is said again.
+    Force {
+        /// The message.
+        reveal: Reveal,
+        /// Its struct hash: the frame's leaf.
+        hash: B256,
     },
     /// End the connection: the scheduler broke the protocol.
     HangUp(Breach),

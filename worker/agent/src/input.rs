@@ -4,7 +4,9 @@ use crate::job::Ticket;
 use quorate_common::{
     B256,
     digest::Digest,
+    frame::FrameProof,
     ids::TaskKey,
+    messages::CommitSet,
     wire::{GiveUpReason, Inline, ToWorker},
 };
 
@@ -36,6 +38,13 @@ pub enum Input {
         outcome: Result<Output, GiveUpReason>,
         /// 32 fresh random bytes: the salt of this result's commitment, if it gets one.
         salt: B256,
+    },
+    /// A commit set was shown on chain, signed by the pool's signer.
+    SetShown {
+        /// The set.
+        set: CommitSet,
+        /// That it was signed.
+        proof: FrameProof,
     },
     /// The owner wants so many replicas at once, at most [`crate::Config::slots_max`]; 0 pauses.
     Offer(u16),

@@ -79,6 +79,10 @@ pub struct Kept {
     pub shown: Shown,
     /// Monotonic milliseconds of the last commit or reveal sent on this connection. Volatile.
     pub sent: Option<u64>,
+    /// It was said on chain that the set was never shown. Volatile.
+    pub demanded: bool,
+    /// The reveal was said on chain. Volatile.
+    pub forced: bool,
     /// The scheduler does not want it any more. Volatile: after a restart it says so again.
     pub cancelled: bool,
 }

@@ -21,6 +21,7 @@ pub mod agent;
 pub mod check;
 pub mod duties;
 pub mod effect;
+mod escape;
 pub mod input;
 pub mod job;
 pub mod record;

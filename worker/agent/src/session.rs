@@ -170,17 +170,17 @@ impl Agent {
             deal_id: |slot| self.deals.get(&slot).map(|deal| deal.id),
         };
         let Verified { assigns, commit_acks, sets, reveal_acks } = frame.verify(duties)?;
-        for item in assigns {
-            self.on_assign(now, item);
+        for assign in assigns {
+            self.on_assign(now, worker, assign);
         }
         for ack in commit_acks {
-            self.on_commit_ack(ack);
+            self.on_commit_ack(worker, ack);
         }
         for set in sets {
             self.on_commit_set(now, worker, set);
         }
-        for item in reveal_acks {
-            self.on_reveal_ack(item);
+        for ack in reveal_acks {
+            self.on_reveal_ack(worker, ack);
         }
         Ok(())
     }

@@ -11,10 +11,11 @@ use quorate_common::{
     ids::{TaskKey, WorkerIdx},
     messages::Message as _,
     wire::{CommitAckItem, CommitSetItem, RevealAckItem},
+    word::{Said, Word},
 };
 
 impl Agent {
-    pub(crate) fn on_commit_ack(&mut self, ack: Signed<CommitAckItem>) {
+    pub(crate) fn on_commit_ack(&mut self, worker: WorkerIdx, ack: Signed<CommitAckItem>) {
         let task = ack.item.task;
         let Some(job) = self.kept.get(&task).filter(|job| job.attempt == ack.item.attempt) else {
             return;
@@ -23,6 +24,9 @@ impl Agent {
             return self.warn(Warning::WrongAck { task, ack });
         }
         if job.shown == Shown::Sealed {
+            let task_id = job.deal.task_id(task.idx);
+            let said = Said::CommitAck(ack.item.message(self.config.pool, task_id, worker));
+            self.effect(Effect::Keep(Box::new(Word { said, proof: ack.proof.clone() })));
             self.record(Record::Acked { task, ack: Box::new(ack) });
         }
     }
@@ -41,8 +45,13 @@ impl Agent {
             return;
         };
         if let Some(first) = job.set().cloned() {
-            if first.item.root != set.item.root {
+            if (first.item.root, first.item.n) != (set.item.root, set.item.n) {
                 return self.warn(Warning::Equivocation { task, first, second: set });
+            }
+            if first.item.reveal_deadline < set.item.reveal_deadline {
+                // Said once more, with more time.
+                self.show(task, set);
+                return self.send_vote(now, task);
             }
             // The scheduler asks again, so it does not have the reveal, whatever it acknowledged.
             (job.shown, job.cancelled) = (Shown::Revealing(Box::new(first)), false);
@@ -55,11 +64,21 @@ impl Agent {
         if self.is_over(now, set.item.reveal_deadline) {
             return self.warn(Warning::LateSet { task, set });
         }
-        self.record(Record::Revealed { task, set: Box::new(set) });
+        self.show(task, set);
         self.send_vote(now, task);
     }
 
-    pub(crate) fn on_reveal_ack(&mut self, item: RevealAckItem) {
+    /// From here on the result is shown to this set, and to no other.
+    pub(crate) fn show(&mut self, task: TaskKey, set: Signed<CommitSetItem>) {
+        let Some(job) = self.kept.get(&task) else { return };
+        let task_id = job.deal.task_id(task.idx);
+        let said = Said::CommitSet(set.item.message(self.config.pool, task_id));
+        self.effect(Effect::Keep(Box::new(Word { said, proof: set.proof.clone() })));
+        self.record(Record::Revealed { task, set: Box::new(set) });
+    }
+
+    pub(crate) fn on_reveal_ack(&mut self, worker: WorkerIdx, ack: Signed<RevealAckItem>) {
+        let Signed { item, proof } = ack;
         let (task, pool) = (item.task, self.config.pool);
         let Some(job) = self.kept.get_mut(&task).filter(|job| job.attempt == item.attempt) else {
             return;
@@ -74,6 +93,9 @@ impl Agent {
         if let Shown::Revealing(set) = &job.shown {
             job.shown = Shown::Revealed(set.clone());
         }
+        let task_id = job.deal.task_id(task.idx);
+        let said = Said::RevealAck(item.message(pool, task_id, worker));
+        self.effect(Effect::Keep(Box::new(Word { said, proof })));
     }
 
     /// Sends the commit or reveal that is due for `task`, if one is and it can still count. One that

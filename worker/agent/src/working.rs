@@ -1,7 +1,7 @@
 //! Work without a result: taken, fetched, run, sealed or given back.
 
 use crate::{
-    Agent, Effect, Output, Record, SealedJob, Ticket, Work, WorkStage,
+    Agent, Effect, Output, Record, SealedJob, Signed, Ticket, Work, WorkStage,
     agent::{KEPT_MAX, WORK_PER_SLOT},
     effect::Warning,
     job::{Seal, Shown},
@@ -9,19 +9,25 @@ use crate::{
 use quorate_common::{
     B256,
     clock::Now,
-    ids::TaskKey,
+    ids::{TaskKey, WorkerIdx},
     wire::{AssignItem, DealInfo, GaveUp, GiveUpReason},
+    word::{Said, Word},
 };
 
 impl Agent {
-    pub(crate) fn on_assign(&mut self, now: Now, item: AssignItem) {
+    pub(crate) fn on_assign(&mut self, now: Now, worker: WorkerIdx, assign: Signed<AssignItem>) {
+        let Signed { item, proof } = assign;
         let Some(deal) = self.deals.get(&item.task.deal).cloned() else { return };
         if self.is_known(now, &item) {
             return;
         }
         match self.refusal(now, &item) {
             Some(reason) => self.give_up(item.task, item.attempt, reason),
-            None => self.take_work(item, deal),
+            None => {
+                let said = Said::Assign(item.message(self.config.pool, deal.id, worker));
+                self.effect(Effect::Keep(Box::new(Word { said, proof })));
+                self.take_work(item, deal);
+            }
         }
     }
 

@@ -5,11 +5,13 @@ use super::link::{End, LinkActor, Say};
 use crate::{
     blobs::{Blobs, Holder},
     bundle::Bundle,
+    escape::{Escapes, Saying},
     evidence,
     jobs::{Jobs, Start},
     options::{Hook, Whim},
     status::Status,
     store::Store,
+    words::Words,
 };
 use actix::{
     Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle,
@@ -18,9 +20,10 @@ use quorate_agent::{Agent, Breach, Effect, Input, LinkView, Output, Ready, Ticke
 use quorate_common::{
     B256,
     clock::SystemClock,
+    frame::{self, FrameProof, FrameTree},
     ids::{PoolId, TaskKey},
     keys::{self, NodeKey, VoteKey},
-    messages::Separator,
+    messages::{CommitSet, Reveal, Separator},
     report::Chain,
     wire::{self, EngineInfo, GiveUpReason, Hello, Open, ToScheduler, ToWorker},
 };
@@ -40,6 +43,8 @@ pub struct AgentActor {
     pub(crate) jobs: Jobs,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) hook: Option<Hook>,
+    pub(crate) escapes: Escapes,
+    pub(crate) words: Words,
     pub(crate) evidence_dir: PathBuf,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) bundle: Bundle,
@@ -106,6 +111,14 @@ pub(crate) struct Finished {
     pub(crate) ticket: Ticket,
     pub(crate) task: TaskKey,
     pub(crate) outcome: Result<Output, GiveUpReason>,
+}
+
+/// The pool's signer showed a commit set on chain.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct SetShown {
+    pub(crate) set: CommitSet,
+    pub(crate) proof: FrameProof,
 }
 
 /// What the owner wants.
@@ -204,6 +217,14 @@ impl Handler<Finished> for AgentActor {
     }
 }
 
+impl Handler<SetShown> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, SetShown { set, proof }: SetShown, ctx: &mut Self::Context) {
+        self.take(Input::SetShown { set, proof }, ctx);
+    }
+}
+
 impl Handler<Wish> for AgentActor {
     type Result = ();
 
@@ -270,6 +291,11 @@ impl AgentActor {
             Effect::Forget { task, blobs } => {
                 self.blobs.release_some(Holder::Result(task), &blobs);
             }
+            Effect::Keep(word) => self.words.keep(&word),
+            Effect::Demand { task_id, attempt, worker } => {
+                self.escapes.say(Saying::Demand { task_id, attempt, worker });
+            }
+            Effect::Force { reveal, hash } => self.force(reveal, hash),
             Effect::HangUp(breach) => self.hang_up(&breach),
             Effect::Parted { reason, retry_ms } => {
                 let session = self.session;
@@ -305,6 +331,14 @@ impl AgentActor {
         let mut frame = Vec::new();
         wire::encode(message, &mut frame);
         self.link.do_send(Say { session: self.session, frame });
+    }
+
+    /// Signs a reveal by itself: on chain a frame of one has the shortest proof.
+    fn force(&self, reveal: Reveal, hash: B256) {
+        let Identity { vote_key, separator, .. } = &self.identity;
+        let tree = FrameTree::new(&[hash]);
+        let proof = tree.proof(0, frame::sign(vote_key, separator, &[hash]));
+        self.escapes.say(Saying::Vote { reveal, proof });
     }
 
     fn ask_hook(&self, task: TaskKey, attempt: u16) {

@@ -1,9 +1,7 @@
 //! The contract, as a worker's owner meets it.
 
 use super::{config::Config, failure};
-use quorate_chain::{
-    Chain, ChainUrl, Finality, Outbox, OutboxConfig, Settlement, Signer, presets::PRESETS,
-};
+use quorate_chain::{Chain, ChainUrl, Settlement};
 use quorate_common::{
     exit::{Code, Failure},
     invite::Invite,
@@ -21,13 +19,4 @@ pub(crate) async fn connect(config: &Config, invite: &Invite) -> Result<Settleme
     let url = ChainUrl::parse(&url).map_err(|error| failure::chain(&error))?;
     let chain = Chain::connect(&url).map_err(|error| failure::chain(&error))?;
     Settlement::connect(chain, invite.domain).await.map_err(|error| failure::chain(&error))
-}
-
-/// The owner's transactions. One counts as done when it is mined: if a reorganisation takes it back,
-/// the same command does what is missing.
-pub(crate) fn outbox(settlement: &Settlement, signer: Signer) -> Outbox {
-    let chain_id = settlement.domain().chain_id;
-    let preset = PRESETS.iter().find(|preset| preset.chain_id == chain_id).unwrap_or(&PRESETS[1]);
-    let config = OutboxConfig { chain_id, finality: Finality::Latest, ..OutboxConfig::of(preset) };
-    Outbox::new(settlement.chain().clone(), signer, config)
 }

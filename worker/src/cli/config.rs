@@ -73,6 +73,12 @@ pub(crate) const KEYS: &[Key] = &[
         help: "JSON-RPC node, http or https; unset: the invitation's.",
     },
     Key {
+        name: "escape.key_file",
+        default: "",
+        help: "File (mode 0600) with the key of an account that holds a little gas and nothing else: with it \
+               the worker says on chain what the scheduler does not take. Unset: it only warns.",
+    },
+    Key {
         name: "api",
         default: "",
         help: "The scheduler's HTTP API, for claims; unset: the invitation's.",

@@ -9,24 +9,16 @@ use super::{
     owner,
     show::STATUS_FILE,
 };
-use crate::status::Status;
-use quorate_chain::{Settlement, error::SettleError, settlement::SeatView};
+use crate::{api, gas, status::Status, ticket};
+use quorate_chain::{Settlement, settlement::SeatView};
 use quorate_common::{
     api::WorkerProof,
     exit::{Code, Failure},
     ids::WorkerIdx,
     invite::Invite,
-    keys, merkle,
-    report::Chain,
+    keys,
 };
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use std::time::Duration;
-
-/// Longest wait for the scheduler's API.
-const API_TIMEOUT: Duration = Duration::from_secs(20);
-/// Largest answer read from it, in bytes: a proof has 2 KB.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// `earnings`.
 pub(crate) async fn show(global: Global, output: Output) -> Result<(), Failure> {
@@ -76,7 +68,7 @@ pub(crate) async fn claim(global: Global, output: Output) -> Result<(), Failure>
     }
     let signer = owner::open(&account.config, output)?;
     let owner = signer.address();
-    let outbox = chain::outbox(&account.settlement, signer);
+    let outbox = gas::outbox(&account.settlement, signer);
     let WorkerProof { account: ref leaf, ref path, ref opening, index, .. } = proof;
     let (pool, worker) = (account.invite.pool, account.worker);
     let call = account.settlement.claim(pool, worker, leaf, path, index, &opening.anchor());
@@ -93,38 +85,6 @@ pub(crate) async fn claim(global: Global, output: Output) -> Result<(), Failure>
     });
     tracing::debug!(%owner, "claimed");
     output.either(&document, || format!("paid {} to {}", amount::show(due), leaf.owner))
-}
-
-/// Asks the scheduler's API.
-pub(crate) async fn get<T: DeserializeOwned>(api: &str, path: &str) -> Result<T, Failure> {
-    // The one process-wide provider; an error means that somebody else installed one before.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let client = reqwest::Client::builder().timeout(API_TIMEOUT).build();
-    let client = client.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
-    let url = format!("{}{path}", api.trim_end_matches('/'));
-    let unreachable = |error: reqwest::Error| {
-        Failure::new(Code::Unreachable, format!("{url}: {}", Chain(&error.without_url())))
-    };
-    let mut response = client.get(&url).send().await.map_err(unreachable)?;
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            let text = format!("{url}: the answer is longer than {ANSWER_BYTES_MAX} bytes");
-            return Err(Failure::new(Code::Unreachable, text));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    if status == reqwest::StatusCode::NOT_FOUND {
-        return Err(Failure::new(Code::NotFound, format!("{url}: not found")));
-    }
-    if !status.is_success() {
-        let said: String = String::from_utf8_lossy(&body).chars().take(300).collect();
-        return Err(Failure::new(Code::Unreachable, format!("{url}: {status}: {said}")));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        Failure::new(Code::Unreachable, format!("{url}: the answer is not as expected: {error}"))
-    })
 }
 
 /// This worker on chain.
@@ -153,20 +113,43 @@ impl Account {
         Ok(Self { config, invite, settlement, worker, seat })
     }
 
-    /// This worker's account in the newest final batch, checked against the contract's own root;
-    /// nothing if it is in none.
+    /// This worker's account in the newest final batch that can be had, checked against the contract's
+    /// own root: from the scheduler, or where that fails from the ticket on this disk. Nothing if it is
+    /// in none.
     async fn proof(&self) -> Result<Option<WorkerProof>, Failure> {
+        match self.proof_from_scheduler().await {
+            Ok(proof) => Ok(proof),
+            Err(failure) => match self.ticket().await? {
+                Some(ticket) => {
+                    tracing::warn!(
+                        "{}: using the ticket of batch {}",
+                        failure.message,
+                        ticket.index
+                    );
+                    Ok(Some(ticket))
+                }
+                None => Err(failure),
+            },
+        }
+    }
+
+    async fn ticket(&self) -> Result<Option<WorkerProof>, Failure> {
+        let Some(ticket) = ticket::read(&self.config.path(ticket::FILE)) else { return Ok(None) };
+        Ok(self.is_proven(&ticket).await?.then_some(ticket))
+    }
+
+    async fn proof_from_scheduler(&self) -> Result<Option<WorkerProof>, Failure> {
         let api = self.config.api(&self.invite).ok_or_else(|| {
             Failure::new(Code::Usage, "neither the invitation nor `api` names the scheduler's API")
                 .hint("set `api`; the pool's operator knows it")
         })?;
         let path = format!("/v1/workers/{}/proof", self.worker.0);
-        let proof: WorkerProof = match get(&api, &path).await {
+        let proof: WorkerProof = match api::get(&api, &path).await {
             Ok(proof) => proof,
             Err(failure) if failure.exit == Code::NotFound as u8 => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        if !self.is_proven(&proof).await.map_err(|error| failure::chain(&error))? {
+        if !self.is_proven(&proof).await? {
             let text = format!("the scheduler's proof does not fit batch {} on chain", proof.index);
             return Err(
                 Failure::new(Code::Failed, text).hint("nothing was sent; tell the pool's operator")
@@ -175,14 +158,9 @@ impl Account {
         Ok(Some(proof))
     }
 
-    /// Whether the proof leads to the state of a final batch, as the contract has it.
-    async fn is_proven(&self, proof: &WorkerProof) -> Result<bool, SettleError> {
-        let pool = self.settlement.pool(self.invite.pool).await?;
-        let word = self.settlement.batch(self.invite.pool, proof.index).await?;
-        let anchor = proof.opening.anchor();
-        let (leaf, index) = (proof.account.leaf(), u64::from(self.worker.0));
-        let (root, depth) = (anchor.state_root, merkle::STATE_DEPTH);
-        let leads = merkle::proves(root, depth, leaf, index, &proof.path);
-        Ok(leads && word == anchor.word() && proof.index <= pool.finalized)
+    async fn is_proven(&self, proof: &WorkerProof) -> Result<bool, Failure> {
+        let proven =
+            ticket::is_proven(&self.settlement, self.invite.pool, self.worker, proof).await;
+        proven.map_err(|error| failure::chain(&error))
     }
 }

@@ -8,6 +8,7 @@ use super::{
     output::{Output, facts},
     owner,
 };
+use crate::{api, gas};
 use quorate_chain::{Address, Call, Outbox, Settlement, Signer, U256};
 use quorate_common::{
     B256,
@@ -134,7 +135,7 @@ async fn wanted_stake(
         return Err(Failure::new(Code::Usage, "how much to stake is not known")
             .hint("name an amount with --stake; the pool's operator knows what a vote needs"));
     };
-    let pool: PoolInfo = super::earnings::get(&api, "/v1/pool").await?;
+    let pool: PoolInfo = api::get(&api, "/v1/pool").await?;
     let vote = pool.unit_price.0.saturating_mul(pool.stake_ratio.into()) / 100;
     Ok(vote.saturating_mul(u128::from(config.slots()?)).saturating_mul(STAKES_PER_SLOT))
 }
@@ -166,7 +167,7 @@ impl<'a> Joining<'a> {
             let text = format!("{} is closing and takes no new work", invite.pool);
             return Err(Failure::new(Code::Conflict, text));
         }
-        let outbox = chain::outbox(&settlement, me.owner.clone());
+        let outbox = gas::outbox(&settlement, me.owner.clone());
         Ok(Self { invite, me, settlement, outbox, output })
     }
 

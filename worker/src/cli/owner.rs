@@ -37,7 +37,7 @@ pub(crate) fn open(config: &Config, output: Output) -> Result<Signer, Failure> {
     Ok(signer)
 }
 
-fn from_file(path: &Path) -> Result<Signer, Failure> {
+pub(super) fn from_file(path: &Path) -> Result<Signer, Failure> {
     let failed = |error: io::Error| failure::file(path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o777;

@@ -1,12 +1,15 @@
 //! `run`: the worker until somebody interrupts it, or it cannot go on.
 
-use super::{Global, RunArgs, config::Config, failure, output::Output, show::STATUS_FILE};
+use super::{Global, RunArgs, config::Config, failure, output::Output, owner, show::STATUS_FILE};
 use crate::{
     EngineRunner, Status, WorkerHandle, WorkerOptions,
     engine::{Engine, EngineConfig},
+    escape::EscapeOptions,
 };
+use quorate_chain::ChainUrl;
 use quorate_common::{
     exit::{Code, Failure},
+    invite::Invite,
     keys,
     report::Chain,
 };
@@ -45,13 +48,13 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
 }
 
 fn options(config: &Config) -> Result<WorkerOptions, Failure> {
-    let invite = config.invite()?;
+    let mut invite = config.invite()?;
+    invite.api = config.api(&invite);
     let engine = Engine::new(EngineConfig { cache_dir: Some(config.path("modules")) });
     let engine = engine.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
     let node_key = keys::node_key_at(&config.path("node.key"));
     let vote_key = keys::vote_key_at(&config.path("vote.key"));
     Ok(WorkerOptions {
-        invite,
         node_key: node_key.map_err(|error| failure::key(&error))?,
         vote_key: vote_key.map_err(|error| failure::key(&error))?,
         data_dir: config.data_dir.clone(),
@@ -61,7 +64,25 @@ fn options(config: &Config) -> Result<WorkerOptions, Failure> {
         name: config.name()?,
         runner: Arc::new(EngineRunner::new(engine)),
         hook: None,
+        chain: chain_url(config, &invite)?,
+        escape: escape(config, &invite)?,
+        invite,
     })
+}
+
+fn chain_url(config: &Config, invite: &Invite) -> Result<Option<ChainUrl>, Failure> {
+    let url = config.chain_url(invite).map(|url| ChainUrl::parse(&url));
+    url.transpose().map_err(|error| failure::chain(&error))
+}
+
+/// The means to be heard on chain: an account of its own, since the owner's stays closed.
+fn escape(config: &Config, invite: &Invite) -> Result<Option<EscapeOptions>, Failure> {
+    let Some(path) = config.file_of("escape.key_file") else { return Ok(None) };
+    let chain = chain_url(config, invite)?.ok_or_else(|| {
+        Failure::new(Code::Usage, "`escape.key_file` is set, but no JSON-RPC node is named")
+            .hint("set chain.url")
+    })?;
+    Ok(Some(EscapeOptions { chain, signer: owner::from_file(&path)? }))
 }
 
 /// Waits for a signal (fine) or for the worker to say why it cannot go on.

@@ -4,6 +4,7 @@
 
 mod decoders;
 mod fake;
+mod inbox;
 mod mutations;
 mod poco;
 mod random;

@@ -46,9 +46,9 @@ static POOL: LazyLock<Pool> = LazyLock::new(|| {
     world.run();
     world.worker(Fake::new(6, 6, Honest));
     world.worker(Fake::new(7, 7, Honest));
-    world.pass_ms(130_000);
+    world.pass_ms(190_000);
     world.deal(Asks { trust: 1, ..Asks::default() });
-    world.pass_ms(130_000);
+    world.pass_ms(190_000);
     world.close();
     let batch = world.batches[&2].clone();
     assert!(batch.file.tasks[0].sets.len() > 1, "a task in several rounds");

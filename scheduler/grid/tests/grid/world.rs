@@ -306,7 +306,10 @@ impl World {
             ToSession::Assign(item) => format!("assign {} round {}", item.task, item.attempt),
             ToSession::CommitAck(item) => format!("ack commit {} #{}", item.task, item.seq),
             ToSession::Set(item) => format!("set {} of {}", item.task, item.n),
-            ToSession::RevealAck(item) => format!("ack reveal {} #{}", item.task, item.seq),
+            ToSession::RevealAck(item) => {
+                let bytes = if item.stored { "" } else { ", bytes to come" };
+                format!("ack reveal {} #{}{bytes}", item.task, item.seq)
+            }
             ToSession::Cancel(task, _) => format!("cancel {task}"),
             ToSession::Fetch(task, digest) => format!("fetch {task} {}", name(*digest)),
             ToSession::Settled(item) => {
@@ -421,6 +424,26 @@ impl World {
             let forced = ForcedVote { reveal, signer, proof: vote.proof, at_unix_s };
             self.input(Input::Chain(ChainInput::Forced(Box::new(forced))));
         }
+    }
+
+    /// A worker says on chain, at this time, that it was never shown its set of round 0.
+    pub(crate) fn demand(&mut self, worker: u32, task: TaskKey, at_unix_s: u64) {
+        let task_id = self.grid.deals()[&task.deal].id.task_id(task.idx);
+        let worker = WorkerIdx(worker);
+        let demand = ChainInput::Demand { task_id, attempt: 0, worker, at_unix_s };
+        self.input(Input::Chain(demand));
+    }
+
+    /// The answer to a demand was mined too late.
+    pub(crate) fn answered_late(&mut self, task: TaskKey) {
+        let task_id = self.grid.deals()[&task.deal].id.task_id(task.idx);
+        self.input(Input::Chain(ChainInput::AnsweredLate { task_id }));
+    }
+
+    /// When the last frozen set of an open task ends.
+    pub(crate) fn set_ends(&self, task: TaskKey) -> u64 {
+        let open = self.grid.task(task).unwrap().open().unwrap();
+        open.sets.last().unwrap().reveal_deadline
     }
 
     fn open_frame(&self, session: SessionId, votes: Votes) -> Option<SignedVotes> {

@@ -18,6 +18,7 @@ use quorate_common::{
         AssignItem, CommitAckItem, CommitItem, CommitSetItem, DealInfo, Duties, GiveUpReason,
         RevealAckItem, RevealItem, SettledItem, ToWorker, Welcome,
     },
+    word::Said,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -72,6 +73,8 @@ pub(crate) struct World {
     /// The root each commitment was opened to.
     pub opened: BTreeMap<B256, B256>,
     salts: u64,
+    /// What was kept of the scheduler's words.
+    pub words: Vec<Said>,
     /// Off while a test builds a large world, whose checks cost as much as it is large.
     pub checks_each_step: bool,
 }
@@ -84,6 +87,7 @@ impl World {
             now,
             trace: String::new(),
             signer: key(9),
+            words: Vec::new(),
             disk: BTreeMap::new(),
             totals: Totals::default(),
             slots,
@@ -121,6 +125,20 @@ impl World {
         self.now = self.now.plus_ms(due.saturating_sub(self.now.mono_ms));
         self.input("tick", Input::Tick);
         assert!(self.agent.next_deadline().is_none_or(|next| next > due), "a deadline stays due");
+    }
+
+    /// Turns the clock to a unix second, ticking at each deadline on the way.
+    pub(crate) fn pass_to(&mut self, unix_s: u64) {
+        let end = self.now.plus_ms(unix_s * 1000 - self.now.unix_ms);
+        while self.agent.next_deadline().is_some_and(|due| due <= end.mono_ms) {
+            self.next_tick();
+        }
+        self.now = end;
+    }
+
+    /// From now on the task may be revealed to this set, which was shown on chain.
+    pub(crate) fn expect_reveal(&mut self, task: TaskKey, root: B256) {
+        self.proven.insert((task, self.commits[&task].commitment, root));
     }
 
     pub(crate) fn welcome(&mut self, ahead_ms: u64) {
@@ -206,7 +224,7 @@ impl World {
             attempt: commit.attempt,
             root: tree.root(),
             n: 2,
-            reveal_deadline: self.now.unix_s() + 60,
+            reveal_deadline: self.now.unix_s() + 120,
             position: 1,
             path,
         })
@@ -286,7 +304,9 @@ impl World {
             self.store(record);
         }
         for effect in effects {
-            said.push(effect_name(&effect));
+            // Kept words are looked at by themselves.
+            let name = effect_name(&effect);
+            said.extend((!name.is_empty()).then_some(name));
             self.perform(effect);
         }
         if self.checks_each_step {
@@ -322,7 +342,13 @@ impl World {
                 self.commits.insert(item.task, item);
             }
             Effect::Reveal { item, .. } => self.on_reveal(item),
-            Effect::Hello { .. }
+            Effect::Keep(word) => {
+                assert_eq!(word.signer(&separator()), Some(self.signer.address()));
+                self.words.push(word.said);
+            }
+            Effect::Demand { .. }
+            | Effect::Force { .. }
+            | Effect::Hello { .. }
             | Effect::Stop { .. }
             | Effect::GiveUp(_)
             | Effect::Slots(_)
@@ -392,7 +418,7 @@ fn config(slots_max: u16) -> Config {
     Config { pool: POOL, domain: domain(), slots_max }
 }
 
-fn separator() -> Separator {
+pub(crate) fn separator() -> Separator {
     domain().separator()
 }
 
@@ -430,6 +456,9 @@ fn effect_name(effect: &Effect) -> String {
         Effect::Slots(slots) => format!("slots {slots}"),
         Effect::Upload { task, .. } => format!("upload {}", short(*task)),
         Effect::Forget { task, .. } => format!("forget {}", short(*task)),
+        Effect::Keep(_) => String::new(),
+        Effect::Demand { attempt, .. } => format!("demand set of round {attempt}"),
+        Effect::Force { reveal, .. } => format!("force reveal of round {}", reveal.attempt),
         Effect::HangUp(breach) => format!("hang up: {breach}"),
         Effect::Parted { reason, retry_ms } => format!("parted: {reason} {retry_ms:?}"),
         Effect::Warn(warning) => format!("warn {}", warning_name(warning)),
