@@ -20,6 +20,7 @@ use quorate_common::{
     keys,
     report::Chain,
 };
+use quorate_scheduler::http::batches::SealedBatch;
 use reqwest::{Body, Client, Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -142,6 +143,11 @@ impl Api {
             Err(failure) if failure.exit == Code::Conflict as u8 && failure.retryable => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// `GET /v1/batches/{index}`: as it was signed.
+    pub async fn batch(&self, index: u64) -> Result<SealedBatch, Failure> {
+        self.get_json(&format!("/v1/batches/{index}")).await
     }
 
     /// `GET /v1/orders/{order}/tasks/{idx}/explain`.

@@ -133,6 +133,9 @@ pub enum Command {
     /// Check a folder of results and receipts; needs no network
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+    /// Follow pools on chain, repeat all they settle, and challenge what is wrong
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(WatchArgs),
     /// Accounts and money
     #[command(subcommand)]
     Wallet(WalletCommand),
@@ -320,6 +323,52 @@ pub struct VerifyArgs {
     /// Do not fail for tasks that have neither result nor receipt yet
     #[arg(long)]
     pub partial: bool,
+}
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  quorate watch --api https://pool.example              watch every pool of the contract
+  quorate watch --pool 1 --evidence 1=https://pool.example --evidence https://mirror.example
+                                                        one pool, evidence from either URL
+  quorate watch --words ~/.local/share/quorate-worker/words
+                                                        hold the scheduler to its word, too
+  quorate watch --once --dry-run --json                 check what there is, send nothing
+
+Every batch is fetched, repeated task by task and compared with the chain. What is wrong is asked of the
+contract's court first, for free; only what convinces it is announced and proven, with the wallet's
+account paying the gas (about 350,000 for a proof), and the wallet is paid a share of the pool's bond six
+hours later. Evidence nobody has is asked for on chain after --patience.
+
+Exit codes with --once: 0 nothing is wrong; 10 a fraud was found; 4 something could not be checked.
+All of them: quorate help exit-codes";
+
+/// `watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Watch only this pool; may be repeated
+    #[arg(long = "pool", value_name = "N", action = ArgAction::Append)]
+    pub pools: Vec<u32>,
+    /// Where evidence is served, for every pool or for one; may be repeated [default: the key `api`]
+    #[arg(long, value_name = "[N=]URL", action = ArgAction::Append)]
+    pub evidence: Vec<String>,
+    /// Folder of *.jsonl files with what schedulers have signed, as workers keep it; may be repeated
+    #[arg(long, value_name = "DIR", action = ArgAction::Append)]
+    pub words: Vec<PathBuf>,
+    /// Folder for the mirror of evidence and the state of challenges [default: in the state folder]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Block the contract was deployed in: the first run reads events from here
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub from_block: u64,
+    /// How long evidence may be missing before a task is asked for on chain
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = units::duration)]
+    pub patience: Duration,
+    /// End when everything known was checked
+    #[arg(long)]
+    pub once: bool,
+    /// Check, and send nothing; needs no wallet
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `wallet`.

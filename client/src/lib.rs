@@ -4,7 +4,7 @@
 //! Read in this order: [`cli`] (what can be said), [`config`] and [`context`] (with what), [`plan`],
 //! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`api`] and [`follow`] (the
 //! scheduler), [`directory`], [`results`] and [`verify`] (what comes back, and whether it holds),
-//! [`wallet`] and [`chain`] (money), [`poco`] (the arithmetic of trust).
+//! [`wallet`] and [`chain`] (money), [`watch`] (holding pools to it), [`poco`] (the arithmetic of trust).
 //!
 //! Nothing about credibility or pay is decided here: that is `quorate_grid`'s, in the same code the
 //! scheduler runs.
@@ -92,6 +92,11 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Command::Order(command) => with_context(&global, output, async |context| {
             order::run(context, &command).await.map(|()| 0)
         }),
+        Command::Watch(args) => {
+            let context = Context::new(Config::load(&global)?, output, &global);
+            // It ends by itself when it is interrupted, so that nothing is lost.
+            on_runtime(watch::run(&context, &args))
+        }
         Command::Wallet(command) => with_context(&global, output, async |context| {
             wallet::run(context, &command).await.map(|()| 0)
         }),

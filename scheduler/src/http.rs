@@ -1,6 +1,7 @@
 //! The HTTP API under /v1: orders, tasks, results, receipts, blobs, events. Reads are queries between
 //! two inputs of the grid; nothing here decides.
 
+pub mod batches;
 pub mod blobs;
 pub mod error;
 pub mod events;
@@ -83,6 +84,7 @@ pub fn stopping() -> Failure {
         pool::worker_proof,
         pool::deal_proof,
         pool::batch_list,
+        batches::sealed_batch,
         orders::place_order,
         orders::list_orders,
         orders::show_order,
@@ -107,6 +109,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(pool::worker_proof)
         .service(pool::deal_proof)
         .service(pool::batch_list)
+        .service(batches::sealed_batch)
         .service(pool::openapi)
         .service(rpc::rpc)
         .service(orders::place_order)

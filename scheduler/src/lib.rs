@@ -10,6 +10,8 @@
 
 pub mod actors;
 pub mod blobs;
+#[cfg(feature = "byzantine")]
+pub mod byzantine;
 pub mod cli;
 pub mod config;
 pub mod dev;
@@ -28,3 +30,11 @@ pub mod shared;
 pub mod store;
 pub mod system;
 pub mod transport;
+
+/// Whether this scheduler was asked to cheat, which only one built for tests of watchers can be.
+pub(crate) fn cheats() -> bool {
+    #[cfg(feature = "byzantine")]
+    return byzantine::is_asked();
+    #[cfg(not(feature = "byzantine"))]
+    false
+}

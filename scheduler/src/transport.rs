@@ -135,6 +135,8 @@ impl Transport {
         let actor = SessionActor::new(Arc::clone(&self.shared), writer, connection.clone());
         let arbiter = &self.arbiters[(session.0 % self.arbiters.len() as u64) as usize];
         let addr = SessionActor::start_in_arbiter(arbiter, |_| actor);
+        #[cfg(feature = "byzantine")]
+        crate::byzantine::meet(session, &addr);
         self.grid.do_send(Opened(session, addr));
         let connected = Input::Connected {
             session,
@@ -206,6 +208,8 @@ impl Transport {
         match wire::decode::<ToScheduler>(body)? {
             ToScheduler::Votes(votes) => {
                 let votes = self.check(hello, votes)?;
+                #[cfg(feature = "byzantine")]
+                let votes = crate::byzantine::forget(session, votes);
                 self.tell(Input::Votes(session, votes)).await
             }
             ToScheduler::GaveUp(gave_up) => self.tell(Input::GaveUp(session, gave_up)).await,

@@ -4,9 +4,10 @@
 use quorate_chain::court::{Court, Filing, Leaf, Proof, Step};
 use quorate_common::{B256, anchor::Opening, messages::Header};
 use quorate_grid::audit::{Accusation, LeafProof, StepProof};
+use serde::{Deserialize, Serialize};
 
 /// A batch that was committed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Committed {
     /// Its header.
     pub header: Header,

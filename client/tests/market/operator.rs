@@ -44,6 +44,35 @@ impl Operator {
     pub(crate) async fn init(site: &Site, anvil: &Anvil, name: &str, settings: &[&str]) -> Self {
         let home = Home::new(site, name);
         let gas = anvil.account(&home, "gas.hex").await;
+        Self::open(site, anvil, (name, home, gas), settings, &["--deploy"]).await
+    }
+
+    /// Registers a pool of a contract that is there, once `fund` has given the operator tokens.
+    pub(crate) async fn init_at(
+        site: &Site,
+        anvil: &Anvil,
+        name: &str,
+        settings: &[&str],
+        contract: Address,
+        fund: impl AsyncFnOnce(Address),
+    ) -> Self {
+        let home = Home::new(site, name);
+        let gas = anvil.account(&home, "gas.hex").await;
+        let key = hex::decode(std::fs::read_to_string(&gas).unwrap().trim()).unwrap();
+        let signer = quorate_chain::Signer::from_secret(key.as_slice().try_into().unwrap());
+        fund(signer.unwrap().address()).await;
+        let contract = format!("chain.contract={contract}");
+        let settings = [settings, &[contract.as_str()]].concat();
+        Self::open(site, anvil, (name, home, gas), &settings, &[]).await
+    }
+
+    async fn open(
+        site: &Site,
+        anvil: &Anvil,
+        (name, home, gas): (&str, Home, String),
+        settings: &[&str],
+        deploy: &[&str],
+    ) -> Self {
         let (http, quic) = (free_port(), free_port());
         let own = [
             "chain.preset=anvil".to_owned(),
@@ -56,7 +85,7 @@ impl Operator {
         for setting in own.iter().map(String::as_str).chain(settings.iter().copied()) {
             args.extend(["--set", setting]);
         }
-        args.extend(["init", "--deploy", "--gas-key", &gas]);
+        args.extend([&["init", "--gas-key", &gas], deploy].concat());
         let made = home.run(SCHEDULER, &args).await.expect(0).json();
         let contract: Address = made["contract"].as_str().unwrap().parse().unwrap();
         let chain = |home: Home| {

@@ -2,8 +2,15 @@
 //!
 //! A proof is a call of a bench, which is a view: [`Court::convinces`] asks it for free before anything
 //! is announced. What is wrong with a batch, and where, is found elsewhere.
+//!
+//! `words` holds the proofs about what a scheduler has signed, `asks` those about what it does not
+//! show, `events` what the Court said.
 
-use crate::abi::{BookBench, Court as Abi, StepBench};
+mod asks;
+mod events;
+mod words;
+
+use crate::abi::{BookBench, Court as Abi, StepBench, WordBench};
 use crate::error::SettleError;
 use crate::outbox::Call;
 use crate::settlement::Settlement;
@@ -12,10 +19,21 @@ use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue as _};
 use quorate_common::accounts::{DealAccount, TaskRec, WorkerAccount};
 use quorate_common::anchor::Opening;
-use quorate_common::ids::PoolId;
+use quorate_common::ids::{DealSlot, PoolId, WORKERS_MAX, WorkerIdx};
 use quorate_common::merkle::zero;
 use quorate_common::messages::Header;
 use quorate_common::terms::DealTerms;
+
+pub use asks::{Ask, Shown, name_of};
+pub use events::{CourtEvent, CourtLog};
+pub use words::{Entry, SignedSet, Silent};
+
+/// Seconds after a case's first proof in which others may join it; then shares are paid.
+pub const JOIN_TIME_S: u64 = 6 * 3600;
+/// Seconds a pool has to show a task it was asked for.
+pub const ANSWER_TIME_S: u64 = 24 * 3600;
+/// Seconds before the window's end from which on nothing can be asked for.
+pub const ASK_END_S: u64 = 36 * 3600;
 
 /// The Court of a contract. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -23,6 +41,7 @@ pub struct Court {
     settlement: Settlement,
     address: Address,
     step: Address,
+    word: Address,
     book: Address,
 }
 
@@ -96,8 +115,19 @@ impl Court {
             return Err(SettleError::NoContract { address, what: "there is no court" });
         }
         let step = settlement.read_from(address, Abi::stepBenchCall {}).await?;
+        let word = settlement.read_from(address, Abi::wordBenchCall {}).await?;
         let book = settlement.read_from(address, Abi::bookBenchCall {}).await?;
-        Ok(Self { settlement: settlement.clone(), address, step, book })
+        Ok(Self { settlement: settlement.clone(), address, step, word, book })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The contract that obeys it.
+    pub fn settlement(&self) -> &Settlement {
+        &self.settlement
     }
 
     /// F2: a task's step comes to something else.
@@ -140,6 +170,33 @@ impl Court {
         self.proof("an early end", self.book, &call)
     }
 
+    /// F5: the state after the batch holds a worker's account that is not the registry's.
+    pub fn identity(
+        &self,
+        filing: &Filing<'_>,
+        worker: WorkerIdx,
+        account: &WorkerAccount,
+        path: &[B256],
+    ) -> Proof {
+        let (filing, account, path) = (filing.into(), account.into(), fixed(path));
+        let call = BookBench::identityCall { filing, position: worker.0, account, path };
+        self.proof("an identity", self.book, &call)
+    }
+
+    /// F5: the state after the batch holds a deal's account that is not the pool's, or not there.
+    pub fn deal_place(
+        &self,
+        filing: &Filing<'_>,
+        slot: DealSlot,
+        account: &DealAccount,
+        path: &[B256],
+    ) -> Proof {
+        let position = WORKERS_MAX + slot.0;
+        let (filing, account, path) = (filing.into(), account.into(), fixed(path));
+        let call = BookBench::dealPlaceCall { filing, position, account, path };
+        self.proof("a deal's place", self.book, &call)
+    }
+
     /// Whether the bench would convict; why not, if it would not.
     ///
     /// # Errors
@@ -172,22 +229,6 @@ impl Court {
         self.tell("collect a share", &Abi::shareCall { challenge })
     }
 
-    /// F7: asks the pool to show a task of a pending batch.
-    pub fn ask(&self, filing: &Filing<'_>, place: u32) -> Call {
-        let filing = Abi::Filing {
-            header: filing.header.into(),
-            committedAt: filing.opening.committed_at,
-            inbox: filing.opening.inbox,
-        };
-        self.tell("ask for a task", &Abi::askCall { filing, place })
-    }
-
-    /// F7: the pool did not answer in time.
-    pub fn silence(&self, pool: PoolId, index: u32, place: u32) -> Call {
-        let call = Abi::silenceCall { poolId: pool.0, index, place };
-        self.tell("prove a silence", &call)
-    }
-
     /// When a fraud of the pool was first proven, if one was.
     ///
     /// # Errors
@@ -196,6 +237,26 @@ impl Court {
         let call = Abi::caseOfCall { poolId: pool.0 };
         let case = self.settlement.read_from(self.address, call).await?;
         Ok((!case.openedAt.is_zero()).then(|| case.openedAt.to()))
+    }
+
+    /// Whether a challenge has a share that was not paid yet.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn has_share(&self, challenge: B256) -> Result<bool, SettleError> {
+        let call = Abi::challengeOfCall { challenge };
+        let found = self.settlement.read_from(self.address, call).await?;
+        Ok(found.winner != Address::ZERO)
+    }
+
+    /// When a challenge was announced, by the chain's clock, if it was.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn announced_at(&self, challenge: B256) -> Result<Option<u64>, SettleError> {
+        let call = Abi::challengeOfCall { challenge };
+        let found = self.settlement.read_from(self.address, call).await?;
+        Ok((!found.at.is_zero()).then(|| found.at.to()))
     }
 
     fn proof(&self, what: &'static str, bench: Address, call: &impl SolCall) -> Proof {
@@ -246,7 +307,9 @@ macro_rules! of_bench {
     };
 }
 
+of_bench!(Abi);
 of_bench!(StepBench);
+of_bench!(WordBench);
 of_bench!(BookBench);
 
 fn step_of(step: &Step<'_>) -> StepBench::Step {

@@ -17,6 +17,6 @@ mod walk;
 
 pub use accuse::{Accusation, LeafProof, Registry, StepProof, VoterProof};
 pub use books::Books;
-pub use cut::{Receipts, receipt, receipts, seal_hashes};
+pub use cut::{Receipts, SealedSets, check_signatures, receipt, receipts, seal_hashes};
 pub use fault::{Fault, Mismatch};
 pub use verify::{Anchor, Verified, VerifiedVote, ancestors, verify};

@@ -46,6 +46,10 @@ pub(crate) async fn get_blob(
     path: web::Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let digest = parse(&path)?;
+    #[cfg(feature = "byzantine")]
+    if crate::byzantine::hides(digest) {
+        return Err(missing(digest));
+    }
     let reader = reader(&state.shared.blobs, digest).await?;
     let len = reader.len();
     state.shared.metrics.transfer_bytes.with_label_values(&["out"]).inc_by(len);

@@ -1,12 +1,13 @@
 //! Between the protocol's structs (`quorate-common`) and the generated ones, field by field, so
 //! that a field added on one side does not compile on the other.
 
-use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench};
-use quorate_common::accounts::{DealAccount, TaskRec, WorkerAccount};
+use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench, WordBench};
+use quorate_common::accounts::{DealAccount, TaskRec, Vote, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::PoolId;
 use quorate_common::messages::{
-    AppOrder, CommitSet, DatasetOrder, Header, PoolOrder, ReqOrder, Reveal, SponsorOrder,
+    AppOrder, Assign, CommitAck, CommitSet, DatasetOrder, Header, PoolOrder, ReqOrder, Reveal,
+    RevealAck, SponsorOrder,
 };
 use quorate_common::terms::DealTerms;
 
@@ -44,11 +45,9 @@ macro_rules! header {
     };
 }
 
-/// The structs that both the contract and its benches take.
-macro_rules! shared {
+/// A deal's terms.
+macro_rules! terms {
     ($module:ident) => {
-        header!($module);
-
         to_abi! {
         DealTerms => $module::DealTerms {
             requester requester,
@@ -76,6 +75,17 @@ macro_rules! shared {
             req_hash reqHash,
             filled_before filledBefore,
         }
+        }
+    };
+}
+
+/// The structs that both the contract and its benches take.
+macro_rules! shared {
+    ($module:ident) => {
+        header!($module);
+        terms!($module);
+
+        to_abi! {
         WorkerAccount => $module::WorkerAccount {
             owner owner,
             vote_key voteKey,
@@ -95,11 +105,9 @@ macro_rules! shared {
     };
 }
 
-/// The structs that only benches take.
-macro_rules! of_benches {
+/// What only the court and its benches take.
+macro_rules! task {
     ($module:ident) => {
-        shared!($module);
-
         to_abi! {
         TaskRec => $module::TaskRec {
             deal_id dealId.0,
@@ -122,8 +130,14 @@ macro_rules! of_benches {
 
 shared!(Abi);
 header!(Court);
-of_benches!(StepBench);
-of_benches!(BookBench);
+task!(Court);
+shared!(StepBench);
+task!(StepBench);
+shared!(BookBench);
+task!(BookBench);
+header!(WordBench);
+terms!(WordBench);
+task!(WordBench);
 
 to_abi! {
     ReqOrder => Market::ReqOrder {
@@ -233,6 +247,54 @@ macro_rules! commit_set {
 }
 
 commit_set!(Abi);
+commit_set!(Court);
+commit_set!(WordBench);
+
+to_abi! {
+    Assign => WordBench::Assign {
+        pool poolId.0,
+        deal dealId.0,
+        task_idx taskIdx,
+        attempt attempt,
+        worker workerIdx.0,
+        seed_epoch seedEpoch,
+        commit_deadline commitDeadline,
+        reveal_deadline revealDeadline,
+    }
+    CommitAck => WordBench::CommitAck {
+        pool poolId.0,
+        task_id taskId,
+        attempt attempt,
+        worker workerIdx.0,
+        commitment commitment,
+        seq seq,
+    }
+    Vote => Court::Vote {
+        worker workerIdx,
+        attempt attempt,
+        digest resultDigest,
+        salt salt,
+        frame_index frameIndex,
+        frame_count frameCount,
+        path path,
+        r r,
+        vs vs,
+    }
+}
+
+impl From<&RevealAck> for WordBench::RevealAck {
+    /// `stored` is the contract's, too, as soon as its interface has it.
+    fn from(ack: &RevealAck) -> Self {
+        Self {
+            poolId: ack.pool.0,
+            taskId: ack.task_id,
+            attempt: ack.attempt,
+            workerIdx: ack.worker.0,
+            voteHash: ack.vote_hash,
+            seq: ack.seq,
+        }
+    }
+}
 
 /// From theirs to ours.
 macro_rules! from_abi {

@@ -136,16 +136,35 @@ impl Books {
     }
 
     fn check_place(&self, header: &Header, file: &BatchFile) -> Result<(), Fault> {
-        same(Fault::Pool, self.pool, header.pool)?;
+        self.check_continues(header)?;
         same(Fault::Pool, self.pool, file.pool)?;
-        same(Fault::Index, self.head.index + 1, header.index)?;
         same(Fault::Index, header.index, file.index)?;
-        same(Fault::Parent, self.head.hash, header.parent)?;
         let parent = file.parent.as_ref().map_or(B256::ZERO, |parent| parent.struct_hash());
         same(Fault::Parent, header.parent, parent)?;
-        let cum_fees = self.head.cum_fees.saturating_add(header.fees);
-        same(Fault::CumFees, cum_fees, header.cum_fees)?;
         same(Fault::StateBefore, self.tree.root(), file.pre_state_root)
+    }
+
+    /// The header is the pool's next.
+    pub(super) fn check_continues(&self, header: &Header) -> Result<(), Fault> {
+        same(Fault::Pool, self.pool, header.pool)?;
+        same(Fault::Index, self.head.index + 1, header.index)?;
+        same(Fault::Parent, self.head.hash, header.parent)?;
+        let cum_fees = self.head.cum_fees.saturating_add(header.fees);
+        same(Fault::CumFees, cum_fees, header.cum_fees)
+    }
+
+    /// Takes accounts over that a batch led to.
+    pub(super) fn adopt(
+        &mut self,
+        header: &Header,
+        workers: BTreeMap<u32, WorkerAccount>,
+        deals: BTreeMap<u32, DealBook>,
+        tree: Sparse,
+    ) {
+        self.ids = deals.values().map(|book| book.account.deal_id).collect();
+        (self.workers, self.deals, self.tree) = (workers, deals, tree);
+        self.head =
+            Head { index: header.index, hash: header.struct_hash(), cum_fees: header.cum_fees };
     }
 
     /// The file's accounts are the books': the state root says so of the leaves, this of the bitmaps

@@ -88,12 +88,6 @@ pub fn receipts<'a>(
     same(Fault::Evidence, file.digest().word(), header.evidence)?;
     let signer = check_seal(&separator, None, header, file, seal)?;
     let leaves = file.tasks.iter().map(|task| task.rec.leaf()).collect();
-    let frames = seal_hashes(file).iter().map(|hashes| FrameTree::new(hashes)).collect();
-    let first_sets = file.tasks.iter().scan(0, |sum, task| {
-        let first = *sum;
-        *sum += task.sets.len();
-        Some(first)
-    });
     Ok(Receipts {
         domain: *domain,
         header: header.clone(),
@@ -102,10 +96,64 @@ pub fn receipts<'a>(
         seal,
         walk: Walk::new(separator, file)?,
         tree: Tree::new(TASKS_DEPTH, leaves),
-        first_sets: first_sets.collect(),
-        frames,
+        sets: SealedSets::new(file, seal),
         failed: false,
     })
+}
+
+/// Whether a seal is the batch's: header and commit sets, signed by the pool's signer.
+///
+/// # Errors
+/// The first signature that is not its.
+pub fn check_signatures(
+    separator: &Separator,
+    signer: Address,
+    header: &Header,
+    file: &BatchFile,
+    seal: &Seal,
+) -> Result<(), Fault> {
+    check_seal(separator, Some(signer), header, file, seal).map(drop)
+}
+
+/// Every commit set of a sealed batch with what shows alone that the scheduler signed it.
+#[derive(Debug)]
+pub struct SealedSets<'a> {
+    file: &'a BatchFile,
+    seal: &'a Seal,
+    /// For each task, the place of its first set among all sets of the batch.
+    first_sets: Vec<usize>,
+    frames: Vec<FrameTree>,
+}
+
+impl<'a> SealedSets<'a> {
+    /// Of a batch whose seal was checked.
+    pub fn new(file: &'a BatchFile, seal: &'a Seal) -> Self {
+        let frames = seal_hashes(file).iter().map(|hashes| FrameTree::new(hashes)).collect();
+        let first_sets = file.tasks.iter().scan(0, |sum, task| {
+            let first = *sum;
+            *sum += task.sets.len();
+            Some(first)
+        });
+        Self { file, seal, first_sets: first_sets.collect(), frames }
+    }
+
+    /// The sets of the task at `place`; none if there is no such task.
+    pub fn of(&self, place: u32) -> Vec<SignedSet> {
+        let place = place as usize;
+        let (Some(task), Some(first)) = (self.file.tasks.get(place), self.first_sets.get(place))
+        else {
+            return Vec::new();
+        };
+        let signed = |(at, set): (usize, &crate::task::SetRec)| {
+            let (frame, index) = (at / FRAME_MESSAGES_MAX, at % FRAME_MESSAGES_MAX);
+            let index = u32::try_from(index).expect("below 256");
+            let tree = &self.frames[frame];
+            let (count, path) = (tree.count(), tree.path(index));
+            let signature = self.seal.sets[frame];
+            SignedSet { set: set.clone(), proof: FrameProof { index, count, path, signature } }
+        };
+        (*first..).zip(&task.sets).map(signed).collect()
+    }
 }
 
 /// See [`receipts`].
@@ -118,9 +166,7 @@ pub struct Receipts<'a> {
     seal: &'a Seal,
     walk: Walk<'a>,
     tree: Tree,
-    /// For each task, the place of its first set among all sets of the batch.
-    first_sets: Vec<usize>,
-    frames: Vec<FrameTree>,
+    sets: SealedSets<'a>,
     failed: bool,
 }
 
@@ -157,7 +203,7 @@ impl Receipts<'_> {
             word,
             word_path,
             voters: self.voters(task)?,
-            sets: self.sets(place, task),
+            sets: self.sets.of(place),
             votes: task.votes.clone(),
         })
     }
@@ -186,18 +232,5 @@ impl Receipts<'_> {
             })
         };
         task.votes.iter().zip(before).map(voter).collect()
-    }
-
-    fn sets(&self, place: u32, task: &TaskEvidence) -> Vec<SignedSet> {
-        let first = self.first_sets[place as usize];
-        let signed = |(at, set): (usize, &crate::task::SetRec)| {
-            let (frame, index) = (at / FRAME_MESSAGES_MAX, at % FRAME_MESSAGES_MAX);
-            let index = u32::try_from(index).expect("below 256");
-            let tree = &self.frames[frame];
-            let (count, path) = (tree.count(), tree.path(index));
-            let signature = self.seal.sets[frame];
-            SignedSet { set: set.clone(), proof: FrameProof { index, count, path, signature } }
-        };
-        (first..).zip(&task.sets).map(signed).collect()
     }
 }

@@ -1,0 +1,155 @@
+//! A pool that may misbehave, its workers, and a requester.
+
+use super::{
+    anvil::Anvil,
+    chain::{self, Contract},
+    operator::{Operator, UNIT_PRICE},
+    patience::until,
+    requester::{Requester, lucas_lehmer},
+    site::Site,
+    volunteer::Volunteer,
+};
+use quorate_chain::{
+    ChainEvent, Settlement,
+    settlement::{PoolState, PoolView},
+};
+use quorate_common::{
+    anchor::Opening,
+    ids::WorkerIdx,
+    merkle::{STATE_DEPTH, zero},
+};
+use std::time::Duration;
+
+/// Tasks of an order, and of a batch: three replicas of each are more than the fifty commits of which a
+/// scheduler drops one.
+pub(crate) const TASKS: u32 = 20;
+/// A batch for each order. Tasks whose commit was dropped wait for the time limit first.
+const SETTINGS: [&str; 3] = ["batch.tasks=20", "batch.age_s=3600", "pool.scheduler_ratio=10"];
+/// Workers: one more than a task asks for, so that one can be replaced, or be a friend.
+const WORKERS: usize = 4;
+/// Token units each has at stake.
+const STAKE: u128 = 1_000_000_000_000_000_000;
+/// Longest wait for an order's batch on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long after a pool's end its tasks may still be settled by force; then they are refunded.
+const ESCAPE_TIME_S: u64 = 7 * 24 * 3600 + 1;
+
+/// Everybody but the watcher.
+pub(crate) struct Stage {
+    pub(crate) operator: Operator,
+    pub(crate) volunteers: Vec<Volunteer>,
+    pub(crate) requester: Requester,
+    settlement: Settlement,
+    bond: u128,
+}
+
+impl Stage {
+    pub(crate) async fn set(site: &Site, anvil: &Anvil, misdeed: &str) -> Self {
+        let operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
+        Self::open(site, anvil, misdeed, operator).await
+    }
+
+    /// The same on a contract that is there.
+    pub(crate) async fn set_at(
+        site: &Site,
+        anvil: &Anvil,
+        misdeed: &str,
+        contract: &Contract,
+    ) -> Self {
+        let operator = contract.operator(site, anvil, &SETTINGS).await;
+        Self::open(site, anvil, misdeed, operator).await
+    }
+
+    async fn open(site: &Site, anvil: &Anvil, misdeed: &str, mut operator: Operator) -> Self {
+        if !misdeed.is_empty() {
+            operator.home = operator.home.clone().with("QUORATE_MISBEHAVE", misdeed);
+        }
+        operator.serve().await;
+        let invite = operator.invite().await;
+        let mut volunteers = Vec::new();
+        for n in 1..=WORKERS {
+            let mut volunteer = Volunteer::new(site, &format!("volunteer-{n}"));
+            let terms = ["--slots", "2", "--stake", "1.0"];
+            volunteer.join_with_key(&operator, anvil, &invite, &terms).await;
+            volunteer.start();
+            volunteers.push(volunteer);
+        }
+        let requester = Requester::new(site, &operator, "requester", &anvil.url).await;
+        requester.run(&["wallet", "deposit", "5 QTT"]).await.expect(0);
+        operator.has_workers(WORKERS).await;
+        let domain = operator.api().pool().await.unwrap().domain;
+        let settlement = Settlement::connect(anvil.chain().clone(), domain).await.unwrap();
+        let bond = operator.money().await.bond;
+        Self { operator, volunteers, requester, settlement, bond }
+    }
+
+    /// Orders a batch's worth of tasks, and waits until it is on chain.
+    pub(crate) async fn order(&self, name: &str) {
+        let before = self.operator.money().await.head;
+        let app = lucas_lehmer().display().to_string();
+        let numbers = format!("1-{TASKS}");
+        let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
+        // Long enough for an honest replica on a busy machine, short for one that was forgotten.
+        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "10m"];
+        let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
+        self.requester.run(&run).await.expect(0);
+        until("the order's batch", PATIENCE, async || {
+            let pool = self.operator.money().await;
+            // A watcher may be so quick that the batch is dropped already.
+            let over = pool.head > before || pool.state != PoolState::Live;
+            over.then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn is_live(&self) -> bool {
+        self.operator.money().await.state == PoolState::Live
+    }
+
+    /// The pool is dead, half of its bond is burnt, and a quarter is the provers'.
+    pub(crate) async fn is_convicted(&self) -> PoolView {
+        let pool = self.operator.money().await;
+        assert!(matches!(pool.state, PoolState::Convicted(_)), "{pool:?}");
+        assert_eq!(pool.head, pool.finalized, "what was wrong is dropped");
+        assert_eq!(pool.bond, self.bond - self.bond / 2 - self.bond / 4);
+        PoolView { bond: self.bond, ..pool }
+    }
+
+    /// No worker's stake is touched.
+    pub(crate) async fn nobody_else_loses(&self) {
+        let pool = self.operator.api().pool().await.unwrap().pool;
+        for volunteer in &self.volunteers {
+            let seat = self.settlement.seat(pool, WorkerIdx(volunteer.worker)).await.unwrap();
+            assert_eq!((seat.stake, seat.slashed), (STAKE, 0));
+        }
+    }
+
+    /// What batches before had made final is still paid.
+    pub(crate) async fn workers_are_paid(&self) {
+        let mut paid = 0;
+        for volunteer in &self.volunteers {
+            let ran = volunteer.run(&["--json", "claim"]).await;
+            if !ran.out.is_empty() {
+                paid += super::requester::amount(&ran.json()["paid"]);
+            }
+        }
+        let expected = UNIT_PRICE * u128::from(TASKS) * 9 / 10;
+        assert_eq!(paid, expected, "nine tenths of the first batch");
+    }
+
+    /// When nobody may settle anything any more, the requester has back what was not spent.
+    pub(crate) async fn requester_is_refunded(&self, anvil: &Anvil, tasks: u32) {
+        anvil.chain().warp(ESCAPE_TIME_S).await.unwrap();
+        let free = self.requester.free().await;
+        let outbox = chain::rich(anvil).await;
+        for event in chain::events(anvil, &self.settlement).await {
+            let ChainEvent::DealOpened(deal) = event else { continue };
+            let proof: Vec<_> = (0..STATE_DEPTH).map(zero).collect();
+            let opening = Opening { state_root: zero(STATE_DEPTH), ..Opening::default() };
+            let call = self.settlement.refund_unsettled(&deal.terms, None, &proof, 0, &opening);
+            outbox.send(call).await.unwrap();
+        }
+        let refunded = self.requester.free().await - free;
+        assert_eq!(refunded, UNIT_PRICE * u128::from(tasks));
+    }
+}
