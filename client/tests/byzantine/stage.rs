@@ -90,7 +90,7 @@ impl Stage {
         let numbers = format!("1-{TASKS}");
         let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
         // Long enough for an honest replica on a busy machine, short for one that was forgotten.
-        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "10m"];
+        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "3d"];
         let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
         self.requester.run(&run).await.expect(0);
         until("the order's batch", PATIENCE, async || {
