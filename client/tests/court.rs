@@ -3,8 +3,24 @@
 //! honest batch.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "court/arena.rs"]
+mod arena;
+#[path = "court/batch.rs"]
+mod batch;
+#[path = "court/dice.rs"]
+mod dice;
+#[path = "court/lies.rs"]
+mod lies;
 #[path = "court/pool.rs"]
 mod pool;
+#[path = "court/random.rs"]
+mod random;
+#[path = "court/round.rs"]
+mod round;
+#[path = "court/scale.rs"]
+mod scale;
+#[path = "court/signatures.rs"]
+mod signatures;
 
 use pool::{Pool, Sides};
 use quorate_chain::{court, settlement::PoolState};
@@ -171,4 +187,14 @@ fn a_conviction_drops_the_batch_burns_the_bond_and_pays_the_prover() {
         assert_eq!(s.free_of(watcher.account()).await.unwrap(), bond / 4);
         assert_ne!(watcher.account(), Address::ZERO);
     });
+}
+
+#[test]
+fn random_batches_are_judged_alike_and_no_lie_about_them_stands() {
+    scale::run();
+}
+
+#[test]
+fn a_signature_in_another_form_counts_on_neither_side() {
+    signatures::run();
 }

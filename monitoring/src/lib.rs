@@ -50,6 +50,8 @@ pub struct SchedulerMetrics {
     pub transactions: IntCounterVec,
     /// Gas used, by kind.
     pub gas: IntCounterVec,
+    /// How the outbox stands: one for the state it is in, zero for the others.
+    pub outbox: IntGaugeVec,
     /// Bytes of blobs moved, by direction.
     pub transfer_bytes: IntCounterVec,
 }
@@ -124,6 +126,11 @@ impl SchedulerMetrics {
                 &["kind", "outcome"],
             ),
             gas: counters("quorate_chain_gas_used_total", "Gas used.", &["kind"]),
+            outbox: gauges(
+                "quorate_chain_outbox",
+                "How the gas account's outbox stands; 1 for the state it is in.",
+                "state",
+            ),
             transfer_bytes: counters(
                 "quorate_transfer_bytes_total",
                 "Blob bytes moved.",

@@ -1,6 +1,6 @@
 //! The operator's command line: every command, flag and help text, and which file does what.
 
-mod chain;
+pub(crate) mod chain;
 mod init;
 mod invite;
 mod output;

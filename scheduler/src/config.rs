@@ -1,7 +1,11 @@
 //! The operator's settings: every key with unit, default and reason; text in, types out.
 
 use crate::journal::writer::WriterOptions;
-use quorate_chain::{outbox::Finality, presets::preset};
+use quorate_chain::{
+    outbox::Finality,
+    presets::{EMBEDDED, preset},
+    transport::NODES_MAX,
+};
 use quorate_common::anchor::SLACK_S;
 use quorate_common::config::{ConfigError, Key, Layers};
 use quorate_common::{Address, ids::PoolId};
@@ -47,7 +51,14 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "chain.url",
         default: "\"\"",
-        help: "JSON-RPC node; empty: the preset's. `embedded` keeps a development chain in the data folder.",
+        help: "JSON-RPC node, or up to five with commas between them; empty: the preset's. With two or \
+               more, what matters needs two that agree. `embedded` keeps a development chain in the \
+               data folder.",
+    },
+    Key {
+        name: "chain.max_fee_wei_per_gas",
+        default: "0",
+        help: "Wei per gas a transaction pays at most; it waits while the chain asks more. 0: the preset's.",
     },
     Key {
         name: "chain.finality",
@@ -128,7 +139,7 @@ pub const KEYS: &[Key] = &[
 pub enum ChainAt {
     /// In this process, kept in the data folder.
     Embedded,
-    /// A JSON-RPC node.
+    /// A JSON-RPC node, the first of them.
     Url(String),
 }
 
@@ -155,6 +166,10 @@ pub struct Config {
     pub http_public: Option<String>,
     /// The chain.
     pub chain: ChainAt,
+    /// Further nodes of it.
+    pub more_nodes: Vec<String>,
+    /// What a transaction pays at most; the preset's if unset.
+    pub max_fee_wei_per_gas: Option<u64>,
     /// Its id.
     pub chain_id: u64,
     /// When something on it counts.
@@ -198,7 +213,9 @@ impl Config {
         let name = layers.text("chain.preset")?;
         let expected = "dev, anvil, arbitrum-sepolia or arbitrum";
         let chain = preset(&name).ok_or_else(|| layers.refuse("chain.preset", expected))?;
-        let url = layers.optional("chain.url").unwrap_or_else(|| chain.url.to_owned());
+        let mut nodes = nodes(layers, chain.url)?;
+        let url = nodes.remove(0);
+        let cap = layers.number("chain.max_fee_wei_per_gas", 0, u64::MAX >> 1)?;
         let percent = |key| layers.number(key, 0, 100).map(|n| u8::try_from(n).unwrap_or(100));
         Ok(Self {
             data: layers.text("data")?.into(),
@@ -207,7 +224,9 @@ impl Config {
             http_listen: layers
                 .parse("http.listen", "an IP address and port, as 127.0.0.1:7420")?,
             http_public: layers.optional("http.public"),
-            chain: if url == "embedded" { ChainAt::Embedded } else { ChainAt::Url(url) },
+            chain: if url == EMBEDDED { ChainAt::Embedded } else { ChainAt::Url(url) },
+            more_nodes: nodes,
+            max_fee_wei_per_gas: Some(cap).filter(|cap| *cap > 0),
             chain_id: chain.chain_id,
             finality: finality(layers)?.unwrap_or(chain.finality),
             poll: chain.poll,
@@ -230,6 +249,20 @@ impl Config {
             writer: WriterOptions::default(),
         })
     }
+}
+
+/// The nodes of `chain.url`, at least one.
+fn nodes(layers: &Layers, preset: &str) -> Result<Vec<String>, ConfigError> {
+    let text = layers.text("chain.url")?;
+    let text = if text.is_empty() { preset } else { &text };
+    let nodes: Vec<String> = text.split(',').map(|node| node.trim().to_owned()).collect();
+    let bad = nodes.len() > NODES_MAX
+        || nodes.iter().any(String::is_empty)
+        || nodes.len() > 1 && nodes.iter().any(|node| node == EMBEDDED);
+    if bad {
+        return Err(layers.refuse("chain.url", "`embedded`, or one to five URLs, as URL,URL,URL"));
+    }
+    Ok(nodes)
 }
 
 fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
@@ -285,6 +318,23 @@ mod tests {
         let config = Config::from_layers(&Layers::new(KEYS)).expect("defaults hold");
         assert_eq!(config.chain, ChainAt::Embedded);
         assert_eq!(config.policy.batch_tasks, 512);
+    }
+
+    #[test]
+    fn several_nodes_stand_in_one_text() {
+        let with = |text: &str| {
+            let mut layers = Layers::new(KEYS);
+            layers.flag("--set", "chain.url", text).expect("known key");
+            Config::from_layers(&layers)
+        };
+        let config = with("https://a, https://b ,https://c").expect("three nodes");
+        assert_eq!(config.max_fee_wei_per_gas, None, "the preset's");
+        assert_eq!(config.chain, ChainAt::Url("https://a".into()));
+        assert_eq!(config.more_nodes, ["https://b", "https://c"]);
+        for bad in ["https://a,", "embedded,https://a", "a,b,c,d,e,f"] {
+            let error = with(bad).expect_err(bad).to_string();
+            assert!(error.contains("one to five URLs"), "{error}");
+        }
     }
 
     #[test]

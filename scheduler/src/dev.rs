@@ -21,7 +21,7 @@ use quorate_common::{
 use std::{path::Path, time::Duration};
 
 /// Challenge window of a development contract: the shortest it allows.
-pub const WINDOW_S: u64 = 24 * 3600;
+pub const WINDOW_S: u64 = 48 * 3600;
 /// Wei every development account starts with: 1,000 coins.
 const WEI: u128 = 1_000_000_000_000_000_000_000;
 /// The bond of the development pool: 1,000,000 tokens.

@@ -18,6 +18,8 @@ pub fn chain(error: SettleError) -> Failure {
         SettleError::InvalidChainId { .. } => {
             (Code::Chain, Some("chain.url and chain.preset must be of one chain"))
         }
+        SettleError::AccountBusy { .. } => (Code::Conflict, None),
+        SettleError::OutboxFile { .. } => (Code::Internal, None),
         SettleError::NoContract { .. } => (Code::Chain, Some("check chain.contract")),
         SettleError::Unreachable { .. } => {
             (Code::Chain, Some("is chain.url right, and its node up?"))

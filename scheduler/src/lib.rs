@@ -22,6 +22,7 @@ mod inbox;
 pub mod index;
 pub mod journal;
 pub mod orders;
+mod outbox;
 mod reset;
 mod results;
 pub mod sealed;

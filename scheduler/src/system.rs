@@ -24,7 +24,7 @@ use crate::{
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
-    reset,
+    outbox, reset,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
@@ -37,7 +37,6 @@ use quorate_chain::{
     embedded::EmbeddedNode,
     events::{Cursor, Follower},
     keystore::Signer,
-    outbox::{Outbox, OutboxConfig},
     settlement::Settlement,
 };
 use quorate_common::{
@@ -136,13 +135,6 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let shared = Arc::new(Shared::new(parts));
     let genesis = Genesis { pool, domain };
     let (grid, seq) = memory.grid(genesis, &shared)?;
-    let outbox_config = OutboxConfig {
-        chain_id: domain.chain_id,
-        finality: shared.config.finality,
-        poll: shared.config.poll,
-        mined_within: Duration::from_secs(60),
-        final_within: Duration::from_secs(3600),
-    };
     let chain = settlement.chain().clone();
     chain.expect_chain(domain.chain_id).await.map_err(failure::chain)?;
     let follower = follower(&shared, &settlement, grid.cursor()).await?;
@@ -150,7 +142,9 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let batches = memory.batches.clone();
     let finals = Finals::open(&shared, &batches, finalized);
     let grid = memory.start(grid, seq, &shared)?;
-    let outbox = Outbox::new(chain, gas, outbox_config);
+    let outbox = outbox::open(&shared.config, chain, gas)?;
+    actix::spawn(outbox::tend(outbox.clone()));
+    actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
     let settler = SettlerParts {
         shared: Arc::clone(&shared),
         grid: grid.clone(),

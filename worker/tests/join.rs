@@ -31,6 +31,8 @@ use tokio::{
 };
 
 const DAY_S: u64 = 86_400;
+/// The shortest window there may be.
+const WINDOW_S: u64 = 2 * DAY_S;
 const BOND: u128 = 1_000_000;
 const NODE_KEY: B256 = B256::repeat_byte(7);
 
@@ -59,7 +61,7 @@ impl Stage {
             OutboxConfig { finality: Finality::Latest, ..OutboxConfig::of(preset("dev").unwrap()) };
         let operator = Outbox::new(chain, key, config);
         let token = deploy_token(&operator, operator.account()).await.unwrap();
-        let settlement = deploy_settlement(&operator, token, DAY_S).await.unwrap();
+        let settlement = deploy_settlement(&operator, token, WINDOW_S).await.unwrap();
         let signer = VoteKey::from_bytes(&[80; 32]).unwrap();
         operator.send(settlement.approve(U256::from(BOND))).await.unwrap();
         operator.send(settlement.deposit(BOND)).await.unwrap();
@@ -131,7 +133,7 @@ impl Stage {
         let signature = self.signer.sign(self.settlement.separator().digest(hash));
         let commit = self.settlement.commit_batch(&header, &signature);
         self.operator.send(commit).await.unwrap();
-        self.settlement.chain().warp(DAY_S + 1).await.unwrap();
+        self.settlement.chain().warp(WINDOW_S + 1).await.unwrap();
         let opening = self.settlement.opening(self.pool, 1).await.unwrap().unwrap();
         self.operator.send(self.settlement.finalize(&header, &opening)).await.unwrap();
         let path = tree.path(u64::from(worker.0));

@@ -6,7 +6,7 @@ use std::{fs::File, process::Stdio, time::Duration};
 use tokio::process::{Child, Command};
 
 /// Seconds of a development contract's challenge window, and a little.
-pub(crate) const WINDOW_S: u64 = 24 * 3600 + 60;
+pub(crate) const WINDOW_S: u64 = 48 * 3600 + 60;
 /// Coins the faucet gives: enough gas for any test.
 const COINS: u64 = 100;
 

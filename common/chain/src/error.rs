@@ -8,6 +8,7 @@ use crate::keystore::KeystoreError;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use std::error::Error as StdError;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -62,6 +63,16 @@ pub enum SettleError {
         method: &'static str,
         /// What is wrong with the answer.
         what: String,
+    },
+    /// Nodes contradict each other and no two agree. Nothing was done on either's word.
+    #[error("the chain nodes disagree about {what} ({a}; {b}); if it lasts, replace the wrong one")]
+    RpcDisagreement {
+        /// What was asked.
+        what: String,
+        /// One node and what it says.
+        a: String,
+        /// Another one and what it says.
+        b: String,
     },
     /// The contract refused. A retry is refused again.
     #[error("the contract refused {}: {}", .0.what, .0.text)]
@@ -127,6 +138,43 @@ pub enum SettleError {
         /// How long it has been waited for.
         waited: Duration,
     },
+    /// The chain asks more than the operator allows. The transaction stays valid and is mined when
+    /// the price falls.
+    #[error(
+        "transaction {tx} with nonce {nonce} may pay {cap} wei per gas at most, the chain asks \
+         {asks}; wait until the price falls, or raise the cap (max_fee_wei_per_gas)"
+    )]
+    FeeCapped {
+        /// Its latest version.
+        tx: B256,
+        /// Its nonce.
+        nonce: u64,
+        /// Wei per gas, as configured.
+        cap: u128,
+        /// Wei per gas that would get it mined soon.
+        asks: u128,
+    },
+    /// What is to be sent cannot be kept on disk, or what was kept cannot be read. Nothing was
+    /// sent.
+    #[error("outbox file {}: {problem}", path.display())]
+    OutboxFile {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Another outbox sends for this account.
+    #[error(
+        "another outbox, of this process or another, sends for account {account} ({} is locked); \
+         stop the other, or give this role an account of its own",
+        path.display()
+    )]
+    AccountBusy {
+        /// Whose.
+        account: Address,
+        /// The lock.
+        path: PathBuf,
+    },
     /// Another transaction of the same account has the nonce; ours can never be mined.
     #[error("nonce {nonce} of account {account} was used by another transaction; prepare it again")]
     NonceTaken {
@@ -144,6 +192,16 @@ pub enum SettleError {
         block: u64,
         /// How long it has been waited for.
         waited: Duration,
+    },
+    /// The chain has not made anything final for so long that no more is sent.
+    #[error(
+        "{count} transactions of account {account} wait to be final; none is sent until some are"
+    )]
+    TooManyUnfinished {
+        /// Whose.
+        account: Address,
+        /// How many.
+        count: usize,
     },
     /// A block that was read is not in the chain any more.
     #[error("block {number} was {expected}, is {found} now: the chain was reorganised")]
@@ -199,8 +257,13 @@ impl SettleError {
     /// What to do next.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unreachable { .. } | Self::RpcError { .. } => Remedy::RetryAfter(RETRY_NODE),
-            Self::TxStuck { .. } | Self::NotFinal { .. } => Remedy::RetryAfter(RETRY_STUCK),
+            Self::Unreachable { .. } | Self::RpcError { .. } | Self::RpcDisagreement { .. } => {
+                Remedy::RetryAfter(RETRY_NODE)
+            }
+            Self::TxStuck { .. }
+            | Self::FeeCapped { .. }
+            | Self::NotFinal { .. }
+            | Self::TooManyUnfinished { .. } => Remedy::RetryAfter(RETRY_STUCK),
             Self::NonceTaken { .. } => Remedy::PrepareAgain,
             Self::Reorganised { .. } => Remedy::ReadAgain,
             Self::Reverted(_) | Self::TooMuchGas { .. } | Self::BadUrl { .. } => Remedy::Correct,
@@ -208,6 +271,8 @@ impl SettleError {
             | Self::InsufficientToken { .. }
             | Self::InvalidChainId { .. }
             | Self::CantSign(_)
+            | Self::OutboxFile { .. }
+            | Self::AccountBusy { .. }
             | Self::NoContract { .. }
             | Self::Nonsense { .. } => Remedy::AlertOperator,
         }

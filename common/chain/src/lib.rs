@@ -6,8 +6,8 @@
 //! do) and [`events`] (what it did).
 //!
 //! The same code talks to the in-process EVM and to a real node: only the transport differs. No
-//! rule of the grid lives here, and nothing here keeps state on disk except keystore files and
-//! the embedded node's log of transactions.
+//! rule of the grid lives here, and nothing here keeps state on disk except keystore files, the
+//! outbox's transactions that are not final, and the embedded node's log of transactions.
 
 pub mod abi;
 pub mod court;
@@ -25,7 +25,7 @@ pub use embedded::{EmbeddedConfig, EmbeddedNode};
 pub use error::{Remedy, Revert, SettleError};
 pub use events::{ChainEvent, Cursor, EventBatch, Follower};
 pub use keystore::{Keystore, Password, PasswordSource, Signer};
-pub use outbox::{Call, Finality, Outbox, OutboxConfig, Prepared, Receipt};
+pub use outbox::{Call, Finality, Outbox, OutboxConfig, Prepared, Receipt, Standing, StuckWhy};
 pub use presets::{Preset, preset};
 pub use settlement::Settlement;
 pub use transport::{Chain, ChainUrl};

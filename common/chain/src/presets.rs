@@ -22,6 +22,18 @@ pub struct Preset {
     pub finality: Finality,
     /// How often to ask for new blocks and receipts: about one block.
     pub poll: Duration,
+    /// What a transaction pays at most, in wei per gas: far above what the chain has asked on its
+    /// worst days, far below what would empty the gas account.
+    pub max_fee_wei_per_gas: u64,
+}
+
+/// The cap where no preset says another: Ethereum has rarely asked more than 500 gwei.
+pub const MAX_FEE_WEI_PER_GAS: u64 = 500_000_000_000;
+
+/// The cap of a chain by its id.
+pub(crate) fn fee_cap(chain_id: u64) -> u64 {
+    let found = PRESETS.iter().find(|preset| preset.chain_id == chain_id);
+    found.map_or(MAX_FEE_WEI_PER_GAS, |preset| preset.max_fee_wei_per_gas)
 }
 
 /// Every preset, the default first.
@@ -32,6 +44,8 @@ pub const PRESETS: [Preset; 4] = [
         url: EMBEDDED,
         finality: Finality::Finalized,
         poll: Duration::from_millis(50),
+        // Its coins are worth nothing, so only a runaway matters.
+        max_fee_wei_per_gas: 10_000_000_000_000,
     },
     Preset {
         name: "anvil",
@@ -40,6 +54,7 @@ pub const PRESETS: [Preset; 4] = [
         // anvil calls a block finalized 64 blocks later, which on an idle chain is never.
         finality: Finality::Latest,
         poll: Duration::from_millis(200),
+        max_fee_wei_per_gas: 10_000_000_000_000,
     },
     Preset {
         name: "arbitrum-sepolia",
@@ -47,6 +62,9 @@ pub const PRESETS: [Preset; 4] = [
         url: "https://sepolia-rollup.arbitrum.io/rpc",
         finality: Finality::Finalized,
         poll: Duration::from_secs(2),
+        // 10 gwei, a thousand times the floor of 0.01: a commit of 100,000 gas then costs a
+        // thousandth of a coin, and batches can wait for hours before that is worth it.
+        max_fee_wei_per_gas: 10_000_000_000,
     },
     Preset {
         name: "arbitrum",
@@ -54,6 +72,9 @@ pub const PRESETS: [Preset; 4] = [
         url: "https://arb1.arbitrum.io/rpc",
         finality: Finality::Finalized,
         poll: Duration::from_secs(2),
+        // 10 gwei, a thousand times the floor of 0.01: a commit of 100,000 gas then costs a
+        // thousandth of a coin, and batches can wait for hours before that is worth it.
+        max_fee_wei_per_gas: 10_000_000_000,
     },
 ];
 
@@ -73,5 +94,6 @@ mod tests {
         assert_eq!(preset("421614").map(|found| found.name), Some("arbitrum-sepolia"));
         assert_eq!(preset("31337").map(|found| found.url), Some(EMBEDDED));
         assert_eq!(preset("mainnet"), None);
+        assert_eq!((fee_cap(42_161), fee_cap(1)), (10_000_000_000, MAX_FEE_WEI_PER_GAS));
     }
 }

@@ -1,35 +1,43 @@
 //! One way to talk to a chain, whether it runs in this process or behind a URL.
 //!
-//! [`Chain`] is an alloy provider without fillers and watchers (they lose nonces and wait for
-//! ever, see the design's component notes), with a deadline on every call and errors in our words.
-//! Nothing here retries: whoever calls knows whether and when.
+//! [`Chain`] is one alloy provider or several, without fillers and watchers (they lose nonces and
+//! wait for ever, see the design's component notes), with a deadline on every call and errors in
+//! our words. Several nodes are several opinions: `quorum.rs` says whom to believe. Nothing here
+//! retries: whoever calls knows whether and when.
 
 mod embedded;
 mod http;
+mod node;
+mod quorum;
 
-use crate::abi;
 use crate::embedded::EmbeddedNode;
-use crate::error::{Revert, SettleError};
+use crate::error::SettleError;
 use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy::network::Ethereum;
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, Keccak256, U256, keccak256};
 use alloy::providers::{Provider, RootProvider};
 use alloy::rpc::client::RpcClient;
-use alloy::rpc::json_rpc::{ErrorPayload, RpcError as AlloyError};
+use alloy::rpc::json_rpc::RpcSend;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
-use alloy::transports::{TransportError, TransportResult};
+use alloy::transports::TransportResult;
 use embedded::EmbeddedTransport;
 use http::HttpTransport;
+use node::{Node, Question};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use url::Url;
 
 /// How long one call may take: a public node under load answers `eth_getLogs` in some seconds.
 /// Past it the call counts as unanswered.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Characters of a node's error message that are kept; some nodes answer with a page of HTML.
-const MESSAGE_CHARS_MAX: usize = 300;
+/// The same where other nodes can answer: a node that takes longer counts as silent.
+const SHARED_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Nodes of one chain at most: five bear two that fail, and every further one makes every question
+/// dearer.
+pub const NODES_MAX: usize = 5;
 
 /// Where a chain is.
 #[derive(Clone, Debug)]
@@ -55,6 +63,14 @@ impl ChainUrl {
             "ws" | "wss" => Err(bad("websockets are not spoken; use the node's http(s) address")),
             _ => Err(bad("expected the scheme http or https")),
         }
+    }
+
+    /// Parses one address or several with commas between them, for [`Chain::connect_all`].
+    ///
+    /// # Errors
+    /// As [`Self::parse`], for the first that is none.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, SettleError> {
+        text.split(',').map(|one| Self::parse(one.trim())).collect()
     }
 }
 
@@ -98,16 +114,20 @@ pub enum BlockRef {
     Number(u64),
 }
 
-/// A connection to one chain. Clones share it.
+/// A connection to one chain, through one node or several. Clones share it.
+///
+/// With one node everything rests on its word. With two or more, see `quorum.rs`: what matters
+/// needs two that agree, and transactions go to all.
 #[derive(Clone)]
 pub struct Chain {
-    provider: RootProvider<Ethereum>,
-    node: String,
+    nodes: Arc<[Node]>,
+    label: Arc<str>,
+    deadline: Duration,
 }
 
 impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chain({})", self.node)
+        write!(f, "Chain({})", self.label)
     }
 }
 
@@ -117,56 +137,98 @@ impl Chain {
     /// # Errors
     /// [`SettleError::Unreachable`] when the system's TLS roots cannot be loaded.
     pub fn connect(url: &ChainUrl) -> Result<Self, SettleError> {
-        match url {
-            ChainUrl::Embedded(node) => {
-                let client = RpcClient::new(EmbeddedTransport(node.clone()), true);
-                Ok(Self { provider: RootProvider::new(client), node: "embedded".to_owned() })
-            }
-            ChainUrl::Http(url) => {
-                let node = node_name(url);
-                let transport = HttpTransport::new(url.clone(), &node)?;
-                let client = RpcClient::new(transport, false);
-                Ok(Self { provider: RootProvider::new(client), node })
-            }
-        }
+        Ok(Self::over(vec![node_at(url)?], CALL_DEADLINE))
     }
 
-    /// Scheme and host, for messages.
-    pub fn node(&self) -> &str {
-        &self.node
-    }
-
-    /// EIP-155 chain id, as the node says.
-    pub async fn chain_id(&self) -> Result<u64, SettleError> {
-        self.ask("eth_chainId", self.provider.get_chain_id()).await
-    }
-
-    /// Checks that the node serves `expected`.
+    /// Makes connections to several nodes of one chain, [`NODES_MAX`] at most. What matters needs
+    /// two that agree, so two are safer than one and stop when either does; three survive one.
     ///
     /// # Errors
-    /// [`SettleError::InvalidChainId`] if it does not.
+    /// [`SettleError::BadUrl`] for no node, too many, or one that is named twice, because it would
+    /// agree with itself. Else as [`Self::connect`].
+    pub fn connect_all(urls: &[ChainUrl]) -> Result<Self, SettleError> {
+        if let [url] = urls {
+            return Self::connect(url);
+        }
+        if !(1..=NODES_MAX).contains(&urls.len()) {
+            let url = format!("{} of them", urls.len());
+            return Err(SettleError::BadUrl { url, expected: "expected one to five nodes" });
+        }
+        for (n, url) in urls.iter().enumerate() {
+            if urls[..n].iter().any(|other| same_node(other, url)) {
+                let expected = "is named twice; two answers of one node are no agreement";
+                return Err(SettleError::BadUrl { url: node_label(url), expected });
+            }
+        }
+        let nodes = urls.iter().map(node_at).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::over(nodes, SHARED_DEADLINE))
+    }
+
+    fn over(nodes: Vec<Node>, deadline: Duration) -> Self {
+        let names: Vec<&str> = nodes.iter().map(Node::name).collect();
+        let label = names.join(", ").into();
+        Self { nodes: nodes.into(), label, deadline }
+    }
+
+    /// The same connection with another limit on how long one call may take.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Scheme and host of every node, for messages.
+    pub fn node(&self) -> &str {
+        &self.label
+    }
+
+    /// How many nodes are asked. One means that its word is all there is.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// EIP-155 chain id, as the nodes say.
+    pub async fn chain_id(&self) -> Result<u64, SettleError> {
+        let ask = async |p: RootProvider| p.get_chain_id().await;
+        let found = self.agreed(Question::of("eth_chainId"), ask, |id| Some(*id)).await?;
+        found.ok_or_else(|| self.nonsense("eth_chainId", "nothing"))
+    }
+
+    /// Checks that the nodes serve `expected`.
+    ///
+    /// # Errors
+    /// [`SettleError::InvalidChainId`] if they do not.
     pub async fn expect_chain(&self, expected: u64) -> Result<(), SettleError> {
         let found = self.chain_id().await?;
         if found == expected {
             return Ok(());
         }
-        Err(SettleError::InvalidChainId { node: self.node.clone(), expected, found })
+        Err(SettleError::InvalidChainId { node: self.label.to_string(), expected, found })
     }
 
     /// Wei of an account.
     pub async fn balance(&self, who: Address) -> Result<U256, SettleError> {
-        self.ask("eth_getBalance", self.provider.get_balance(who).latest()).await
+        let ask = async |p: RootProvider| p.get_balance(who).latest().await;
+        self.reached(Question::of("eth_getBalance"), ask).await
     }
 
     /// Transactions of an account that are mined: its next nonce.
     pub async fn nonce(&self, who: Address) -> Result<u64, SettleError> {
-        let ask = self.provider.get_transaction_count(who).latest();
-        self.ask("eth_getTransactionCount", ask).await
+        let ask = async |p: RootProvider| p.get_transaction_count(who).latest().await;
+        self.reached(Question::of("eth_getTransactionCount"), ask).await
+    }
+
+    /// Transactions of an account in the chain up to a block.
+    pub async fn nonce_at(&self, who: Address, block: u64) -> Result<u64, SettleError> {
+        let ask = async |p: RootProvider| p.get_transaction_count(who).number(block).await;
+        self.reached(Question::of("eth_getTransactionCount"), ask).await
     }
 
     /// The code at an address, empty if there is none.
     pub async fn code(&self, who: Address) -> Result<Bytes, SettleError> {
-        self.ask("eth_getCode", self.provider.get_code_at(who).latest()).await
+        let ask = async |p: RootProvider| p.get_code_at(who).latest().await;
+        let code = self.agreed(Question::of("eth_getCode"), ask, |code| Some(code.clone())).await?;
+        code.ok_or_else(|| self.nonsense("eth_getCode", "nothing"))
     }
 
     /// keccak256 of the code at an address: what an operator pins.
@@ -174,14 +236,22 @@ impl Chain {
         Ok(keccak256(self.code(who).await?))
     }
 
-    /// A block's head; nothing if there is no such block yet.
+    /// A block's head; nothing if there is no such block yet. With several nodes a tag means the
+    /// newest that two have reached.
     pub async fn block(&self, at: BlockRef) -> Result<Option<BlockInfo>, SettleError> {
+        match at {
+            BlockRef::Latest | BlockRef::Finalized => self.newest(at).await,
+            BlockRef::Number(number) => self.block_numbered(number).await,
+        }
+    }
+
+    async fn block_at(provider: RootProvider, at: BlockRef) -> TransportResult<Option<BlockInfo>> {
         let tag = match at {
             BlockRef::Latest => BlockNumberOrTag::Latest,
             BlockRef::Finalized => BlockNumberOrTag::Finalized,
             BlockRef::Number(number) => BlockNumberOrTag::Number(number),
         };
-        let found = self.ask("eth_getBlockByNumber", self.provider.get_block(tag.into())).await?;
+        let found = provider.get_block(tag.into()).await?;
         Ok(found.map(|block| BlockInfo {
             number: block.header.number,
             hash: block.header.hash,
@@ -201,33 +271,54 @@ impl Chain {
     /// # Errors
     /// [`SettleError::Reverted`] with `what` if the contract refuses.
     pub async fn call(&self, what: &str, request: CallRequest) -> Result<Bytes, SettleError> {
-        let ask = self.provider.call(request.into()).block(BlockId::latest());
-        self.ask_contract("eth_call", what, ask).await
+        let request: TransactionRequest = request.into();
+        let ask = |p: RootProvider| {
+            let call = p.call(request.clone()).block(BlockId::latest());
+            async move { call.await }
+        };
+        let question = Question { method: "eth_call", what };
+        let found = self.agreed(question, ask, |bytes| Some(bytes.clone())).await?;
+        found.ok_or_else(|| self.nonsense("eth_call", "nothing"))
     }
 
-    /// Gas a call needs, as the node guesses from the newest state.
+    /// Gas a call needs, as the nodes guess from the newest state.
     ///
     /// # Errors
     /// [`SettleError::Reverted`] with `what` if the contract refuses.
     pub async fn estimate_gas(&self, what: &str, request: CallRequest) -> Result<u64, SettleError> {
-        let ask = self.provider.estimate_gas(request.into()).block(BlockId::latest());
-        self.ask_contract("eth_estimateGas", what, ask).await
+        let request: TransactionRequest = request.into();
+        let ask = |p: RootProvider| {
+            let call = p.estimate_gas(request.clone()).block(BlockId::latest());
+            async move { call.await }
+        };
+        self.reached(Question { method: "eth_estimateGas", what }, ask).await
     }
 
     /// Wei per gas on top of the base fee that a block's producer wants.
     pub async fn priority_fee(&self) -> Result<u128, SettleError> {
-        self.ask("eth_maxPriorityFeePerGas", self.provider.get_max_priority_fee_per_gas()).await
+        let ask = async |p: RootProvider| p.get_max_priority_fee_per_gas().await;
+        self.reached(Question::of("eth_maxPriorityFeePerGas"), ask).await
     }
 
-    /// Logs of one contract in a range of blocks, both ends included.
-    pub async fn logs(
+    /// Logs of one contract in a range of blocks, both ends included, with the range's last block;
+    /// nothing while that is not there. With several nodes, only those who have that block count.
+    pub async fn logs_up_to(
         &self,
         contract: Address,
         from: u64,
         to: u64,
-    ) -> Result<Vec<Log>, SettleError> {
+    ) -> Result<Option<(BlockInfo, Vec<Log>)>, SettleError> {
         let filter = Filter::new().address(contract).from_block(from).to_block(to);
-        self.ask("eth_getLogs", self.provider.get_logs(&filter)).await
+        let ask = async |p: RootProvider| {
+            // The block comes first: a node that has it has the logs before it.
+            let block = Self::block_at(p.clone(), BlockRef::Number(to)).await?;
+            let Some(block) = block else { return Ok(None) };
+            Ok(Some((block, p.get_logs(&filter).await?)))
+        };
+        let key = |found: &Option<(BlockInfo, Vec<Log>)>| {
+            found.as_ref().map(|(block, logs)| (block.hash, digest(logs)))
+        };
+        Ok(self.agreed(Question::of("eth_getLogs"), ask, key).await?.flatten())
     }
 
     /// The logs of a contract with exactly these topics, in a range of blocks.
@@ -240,28 +331,66 @@ impl Chain {
         let [event, first, second] = topics;
         let filter = Filter::new().address(contract).from_block(from).to_block(to);
         let filter = filter.event_signature(event).topic1(first).topic2(second);
-        self.ask("eth_getLogs", self.provider.get_logs(&filter)).await
+        let ask = async |p: RootProvider| p.get_logs(&filter).await;
+        let key = |logs: &Vec<Log>| Some(digest(logs));
+        let found = self.agreed(Question::of("eth_getLogs"), ask, key).await?;
+        found.ok_or_else(|| self.nonsense("eth_getLogs", "nothing"))
     }
 
-    /// Hands a signed transaction to the node.
-    pub async fn send_raw(&self, raw: &[u8]) -> Result<B256, SettleError> {
-        let ask = self.provider.send_raw_transaction(raw);
-        let pending = self.ask("eth_sendRawTransaction", ask).await?;
-        Ok(*pending.tx_hash())
+    /// Hands a signed transaction to every node, and passes on what they say until that has
+    /// `settled` it or everybody has said something. Nodes that are slow get it all the same.
+    pub(crate) async fn broadcast(
+        &self,
+        raw: &Bytes,
+        settled: impl Fn(&[Result<B256, SettleError>]) -> bool,
+    ) -> Vec<Result<B256, SettleError>> {
+        let (told, mut answers) = mpsc::channel(self.nodes.len());
+        for n in 0..self.nodes.len() {
+            let (chain, raw, told) = (self.clone(), raw.clone(), told.clone());
+            // A task of its own: it goes on when the caller has heard enough, or went away.
+            tokio::spawn(async move {
+                let answer = chain.send_to(n, &raw).await;
+                drop(told.send(answer).await);
+            });
+        }
+        drop(told);
+        let mut heard = Vec::new();
+        while let Some(answer) = answers.recv().await {
+            heard.push(answer);
+            if settled(&heard) {
+                break;
+            }
+        }
+        heard
     }
 
-    /// What a mined transaction did; nothing while it is not mined.
+    async fn send_to(&self, n: usize, raw: &[u8]) -> Result<B256, SettleError> {
+        let node = &self.nodes[n];
+        let provider = node.provider();
+        let send = async { Ok(*provider.send_raw_transaction(raw).await?.tx_hash()) };
+        node.ask(Question::of("eth_sendRawTransaction"), self.deadline, send).await
+    }
+
+    /// What a mined transaction did; nothing while it is not mined, or only one node says so.
     pub async fn receipt(&self, tx: B256) -> Result<Option<TransactionReceipt>, SettleError> {
-        let ask = self.provider.get_transaction_receipt(tx);
-        self.ask("eth_getTransactionReceipt", ask).await
+        let ask = async |p: RootProvider| p.get_transaction_receipt(tx).await;
+        let key = |receipt: &TransactionReceipt| {
+            (
+                (receipt.transaction_hash, receipt.block_hash, receipt.block_number),
+                (receipt.status(), receipt.gas_used, receipt.effective_gas_price),
+                (receipt.contract_address, digest(receipt.inner.logs())),
+            )
+        };
+        self.agreed_or_waiting(Question::of("eth_getTransactionReceipt"), ask, key).await
     }
 
-    /// Whether the node has heard of a transaction, mined or not.
+    /// Whether a node has heard of a transaction, mined or not.
     pub async fn knows(&self, tx: B256) -> Result<bool, SettleError> {
-        let ask = self
-            .provider
-            .raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,));
-        Ok(self.ask("eth_getTransactionByHash", ask).await?.is_some())
+        let ask = |p: RootProvider| async move {
+            p.raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,))
+                .await
+        };
+        Ok(self.any(Question::of("eth_getTransactionByHash"), ask).await?.is_some())
     }
 
     /// The data a transaction carried; nothing if the node does not know it.
@@ -278,13 +407,8 @@ impl Chain {
     /// # Errors
     /// [`SettleError::RpcError`] on a real chain, which has no such method.
     pub async fn warp(&self, seconds: u64) -> Result<(), SettleError> {
-        let ahead = self
-            .provider
-            .raw_request::<_, serde_json::Value>("evm_increaseTime".into(), (U256::from(seconds),));
-        self.ask("evm_increaseTime", ahead).await?;
-        let mine = self.provider.raw_request::<_, serde_json::Value>("evm_mine".into(), ());
-        self.ask("evm_mine", mine).await?;
-        Ok(())
+        self.tool("evm_increaseTime", (U256::from(seconds),)).await?;
+        self.tool("evm_mine", ()).await
     }
 
     /// Gives an account wei out of nothing, on a development chain.
@@ -292,86 +416,68 @@ impl Chain {
     /// # Errors
     /// [`SettleError::RpcError`] on a real chain, which has no such method.
     pub async fn set_balance(&self, who: Address, wei: U256) -> Result<(), SettleError> {
-        let ask = self
-            .provider
-            .raw_request::<_, serde_json::Value>("anvil_setBalance".into(), (who, wei));
-        self.ask("anvil_setBalance", ask).await?;
-        Ok(())
+        self.tool("anvil_setBalance", (who, wei)).await
+    }
+
+    /// A development method, of whichever node is well.
+    async fn tool(&self, method: &'static str, params: impl RpcSend) -> Result<(), SettleError> {
+        let ask = |p: RootProvider| {
+            let params = params.clone();
+            async move { p.raw_request::<_, serde_json::Value>(method.into(), params).await }
+        };
+        self.any(Question::of(method), ask).await.map(drop)
     }
 
     pub(crate) fn nonsense(&self, method: &'static str, what: impl Into<String>) -> SettleError {
-        SettleError::Nonsense { node: self.node.clone(), method, what: what.into() }
+        SettleError::Nonsense { node: self.label.to_string(), method, what: what.into() }
     }
+}
 
-    /// One call with a deadline, and its failure in our words.
-    async fn ask<T>(
-        &self,
-        method: &'static str,
-        answer: impl IntoFuture<Output = TransportResult<T>>,
-    ) -> Result<T, SettleError> {
-        self.ask_contract(method, method, answer).await
+fn node_at(url: &ChainUrl) -> Result<Node, SettleError> {
+    let label = node_label(url);
+    let client = match url {
+        ChainUrl::Embedded(node) => RpcClient::new(EmbeddedTransport(node.clone()), true),
+        ChainUrl::Http(url) => RpcClient::new(HttpTransport::new(url.clone(), &label)?, false),
+    };
+    Ok(Node::new(RootProvider::new(client), label))
+}
+
+fn node_label(url: &ChainUrl) -> String {
+    match url {
+        ChainUrl::Embedded(_) => "embedded".to_owned(),
+        ChainUrl::Http(url) => node_name(url),
     }
+}
 
-    async fn ask_contract<T>(
-        &self,
-        method: &'static str,
-        what: &str,
-        answer: impl IntoFuture<Output = TransportResult<T>>,
-    ) -> Result<T, SettleError> {
-        match tokio::time::timeout(CALL_DEADLINE, answer.into_future()).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.explain(method, what, error)),
-            Err(elapsed) => Err(self.unreachable(method, elapsed.into())),
+fn same_node(a: &ChainUrl, b: &ChainUrl) -> bool {
+    match (a, b) {
+        (ChainUrl::Http(a), ChainUrl::Http(b)) => a == b,
+        (ChainUrl::Embedded(_), ChainUrl::Embedded(_)) => true,
+        (ChainUrl::Http(_), ChainUrl::Embedded(_)) | (ChainUrl::Embedded(_), ChainUrl::Http(_)) => {
+            false
         }
     }
+}
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is trouble on the way")]
-    fn explain(&self, method: &'static str, what: &str, error: TransportError) -> SettleError {
-        match error {
-            AlloyError::ErrorResp(payload) => self.explain_answer(method, what, &payload),
-            AlloyError::DeserError { err, .. } => self.nonsense(method, err.to_string()),
-            AlloyError::NullResp => self.nonsense(method, "null"),
-            other => self.unreachable(method, Box::new(other)),
+/// A fingerprint of logs and their places: what nodes must agree on. Timestamps and the like,
+/// which some nodes add, are not in it.
+fn digest(logs: &[Log]) -> B256 {
+    let mut hasher = Keccak256::new();
+    for log in logs {
+        hasher.update(log.address());
+        hasher.update(log.topics().len().to_be_bytes());
+        log.topics().iter().for_each(|topic| hasher.update(topic));
+        hasher.update(log.inner.data.data.len().to_be_bytes());
+        hasher.update(&log.inner.data.data);
+        for number in [log.block_number, log.log_index] {
+            hasher.update(number.unwrap_or(u64::MAX).to_be_bytes());
         }
-    }
-
-    fn explain_answer(
-        &self,
-        method: &'static str,
-        what: &str,
-        payload: &ErrorPayload,
-    ) -> SettleError {
-        const REVERTED: i64 = 3;
-        let data = payload.as_revert_data();
-        if payload.code == REVERTED || data.is_some() {
-            let data = data.unwrap_or_default();
-            if let Some((account, have, want)) = abi::shortage(&data) {
-                return SettleError::InsufficientToken { account, have, want };
-            }
-            let explained = abi::explain(&data);
-            return SettleError::Reverted(Box::new(Revert {
-                what: what.to_owned(),
-                name: explained.name,
-                text: explained.text,
-                tx: None,
-                data,
-            }));
+        for hash in [log.block_hash, log.transaction_hash] {
+            hasher.update(hash.unwrap_or_default());
         }
-        SettleError::RpcError {
-            node: self.node.clone(),
-            method,
-            code: payload.code,
-            message: payload.message.chars().take(MESSAGE_CHARS_MAX).collect(),
-        }
+        hasher.update([u8::from(log.removed)]);
     }
-
-    fn unreachable(
-        &self,
-        method: &'static str,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    ) -> SettleError {
-        SettleError::Unreachable { node: self.node.clone(), method, source }
-    }
+    hasher.finalize()
 }
 
 /// A call to a contract, not signed.

@@ -5,52 +5,31 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
-#[expect(dead_code, reason = "the other test uses the rest")]
+#[expect(dead_code, reason = "the other tests use the rest")]
+#[path = "support/anvil.rs"]
+mod anvil;
+#[expect(dead_code, reason = "the other tests use the rest")]
 #[path = "support/scenario.rs"]
 mod scenario;
 
-use quorate_chain::Finality;
-use quorate_chain::transport::{Chain, ChainUrl};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-/// Ends the node with the test, however the test ends.
-struct Anvil(Child);
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use anvil::{Anvil, url_of};
+use quorate_chain::{Chain, Finality};
 
 #[tokio::test]
 async fn a_whole_deal_on_anvil() {
-    let Some(binary) = std::env::var_os("QUORATE_ANVIL") else {
-        eprintln!("SKIPPED a_whole_deal_on_anvil: QUORATE_ANVIL does not name an anvil binary");
-        return;
-    };
-    // The port is free when asked; anvil fails loudly if somebody takes it in between.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(&binary)
-        .args(["--silent", "--port", &port.to_string()])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("QUORATE_ANVIL={}: {error}", binary.display()));
-    let mut anvil = Anvil(child);
-    let url = ChainUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap();
-    let chain = Chain::connect(&url).unwrap();
-    wait_until_up(&mut anvil, &chain).await;
-    scenario::whole_deal(&chain, Finality::Latest).await;
+    let Some(anvil) = Anvil::start(&[]).await else { return };
+    scenario::whole_deal(&anvil.chain, Finality::Latest).await;
 }
 
-async fn wait_until_up(anvil: &mut Anvil, chain: &Chain) {
-    for _ in 0..200 {
-        if chain.chain_id().await.is_ok() {
-            return;
-        }
-        assert_eq!(anvil.0.try_wait().unwrap(), None, "anvil ended by itself");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("anvil does not answer");
+#[tokio::test]
+async fn a_whole_deal_through_three_doors_of_anvil() {
+    let Some(anvil) = Anvil::start(&[]).await else { return };
+    // The same node by three names: what is tried is that agreement does not stand in the way.
+    let port = anvil.port;
+    let names =
+        format!("http://127.0.0.1:{port},http://localhost:{port},http://127.0.0.1:{port}/x");
+    let urls = quorate_chain::ChainUrl::parse_list(&names).unwrap();
+    assert!(Chain::connect_all(&[url_of(port), url_of(port)]).is_err(), "one node named twice");
+    let chain = Chain::connect_all(&urls).unwrap();
+    scenario::whole_deal(&chain, Finality::Latest).await;
 }

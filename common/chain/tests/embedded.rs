@@ -344,6 +344,79 @@ async fn a_nonce_taken_by_another_sender_is_told() {
     assert_eq!(error.remedy(), Remedy::PrepareAgain);
 }
 
+/// Wei that the pauper was paid.
+async fn paid(chain: &Chain) -> u64 {
+    chain.balance(pauper()).await.unwrap().to()
+}
+
+#[tokio::test]
+async fn what_has_a_key_is_sent_once_whoever_asks_and_however_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain_of(&node());
+    funded(&chain, 0x11, Finality::Finalized).await;
+    let open =
+        || Outbox::open(chain.clone(), signer(0x11), config(Finality::Finalized), folder.path());
+    let (key, call) = (B256::repeat_byte(1), || Call::transfer(pauper(), U256::ONE));
+    let outbox = open().unwrap();
+    let (first, second) =
+        tokio::join!(outbox.send_once(key, call()), outbox.send_once(key, call()));
+    let first = first.unwrap();
+    assert_eq!(first, second.unwrap());
+    assert_eq!(paid(&chain).await, 1);
+    let error = open().unwrap_err();
+    assert!(matches!(error, SettleError::AccountBusy { .. }), "{error}");
+    drop(outbox);
+    let outbox = open().unwrap();
+    assert_eq!(outbox.send_once(key, call()).await.unwrap(), first);
+    assert_eq!(paid(&chain).await, 1);
+    outbox.send_once(B256::repeat_byte(2), call()).await.unwrap();
+    outbox.send(call()).await.unwrap();
+    outbox.send(call()).await.unwrap();
+    assert_eq!(paid(&chain).await, 4, "another key, or none, is another payment");
+    assert!(outbox.unfinished().is_empty());
+    assert_eq!(call().content_key(), call().content_key());
+    assert_ne!(call().content_key(), Call::transfer(pauper(), U256::ZERO).content_key());
+}
+
+#[tokio::test]
+async fn what_a_crash_left_is_sent_before_anything_new_and_damage_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain_of(&node());
+    funded(&chain, 0x11, Finality::Finalized).await;
+    let open =
+        || Outbox::open(chain.clone(), signer(0x11), config(Finality::Finalized), folder.path());
+    // Kept, and then the process ends before the node hears of it: as if cut off in the middle.
+    let outbox = open().unwrap();
+    let turn = outbox.begin().await;
+    let left = turn.prepare(Call::transfer(pauper(), U256::from(10))).await.unwrap();
+    let submit = turn.submit(&left);
+    let cut = tokio::time::timeout(std::time::Duration::ZERO, submit).await;
+    assert!(cut.is_err(), "cut off at the first wait");
+    drop(turn);
+    drop(outbox);
+    // The write goes on without its caller, and holds the lock until it is through.
+    let outbox = loop {
+        match open() {
+            Ok(outbox) if outbox.unfinished().is_empty() => drop(outbox),
+            Ok(outbox) => break outbox,
+            Err(error) => assert!(matches!(error, SettleError::AccountBusy { .. }), "{error}"),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(outbox.unfinished(), std::slice::from_ref(&left));
+    outbox.send(Call::transfer(pauper(), U256::ONE)).await.unwrap();
+    assert_eq!(paid(&chain).await, 11);
+    assert_eq!(outbox.recover().await.unwrap(), 1);
+    assert_eq!(outbox.recover().await.unwrap(), 0);
+    assert_eq!(paid(&chain).await, 11);
+    drop(outbox);
+    let account = folder.path().join(format!("31337-{}", signer(0x11).address()));
+    fs::write(account.join("00000000000000000007.intent"), "{}").unwrap();
+    let error = open().unwrap_err();
+    assert!(error.to_string().contains("00007.intent"), "{error}");
+    assert_eq!(error.remedy(), Remedy::AlertOperator);
+}
+
 #[tokio::test]
 async fn no_gas_money_the_wrong_chain_and_a_revert_are_told_before_anything_is_sent() {
     let chain = chain_of(&node());
@@ -373,6 +446,7 @@ async fn too_few_tokens_are_told_in_figures() {
     let SettleError::InsufficientToken { account, have, want } = error else { panic!("{error}") };
     assert_eq!(account, stage.requester.account());
     assert_eq!((have, want), (U256::from(5_000), U256::from(6_000)));
+    assert_eq!(stage.requester.standing().borrow().label(), "insufficient_token");
 }
 
 #[tokio::test]

@@ -2,12 +2,24 @@
 pragma solidity 0.8.34;
 
 import {Bench} from "./court/Bench.sol";
-import {FrameProof, SignedSet, Unsettled} from "./court/Proofs.sol";
+import {FrameProof, SetVote, SignedSet, Unsettled, Voter} from "./court/Proofs.sol";
 import {IEscape} from "./IEscape.sol";
 import {Merkle} from "./Merkle.sol";
 import {Messages} from "./Messages.sol";
 import {Paths} from "./Paths.sol";
-import {Assign, CommitAck, Deal, DealAccount, DealTerms} from "./Types.sol";
+import {Poco} from "./Poco.sol";
+import {
+    Assign,
+    CommitAck,
+    CommitSet,
+    Deal,
+    DealAccount,
+    DealTerms,
+    Pool,
+    Vote,
+    Worker,
+    WorkerAccount
+} from "./Types.sol";
 
 /// @title Ways out of a pool that has left its duties. IEscape.sol is the specification.
 /// @dev Checks proofs as the court's benches do, and asks Settlement to move the money.
@@ -20,6 +32,15 @@ contract Escape is IEscape, Bench {
     /// @notice Percent of the unit price for a worker that committed and was left alone: what a
     /// deal's stake usually is.
     uint256 public constant STANDBY = 30;
+    /// @notice Percent of its bond that a pool pays for standing by in all. An acknowledgement carries
+    /// no time, so an operator could write them for workers of its own when its pool is lost, and
+    /// take home what is there for the pool's victims.
+    uint256 public constant STANDBY_MAX = 10;
+    /// @notice A window after a pool's end, what was pending is final or dropped, and it is known what
+    /// the pool has left. Until this long after that everybody can show votes: a weekend and a day.
+    uint256 public constant SHOW_TIME = 3 days;
+    /// @notice Settlement's: refunds open a window and this after a pool's end.
+    uint256 public constant ESCAPE_TIME = 7 days;
     /// @notice First place of deals in the state tree.
     uint256 private constant DEALS = 1 << 19;
     /// @notice Depth of a deal's bitmap of settled tasks.
@@ -27,11 +48,25 @@ contract Escape is IEscape, Bench {
     /// @notice A pool's state while it has all its duties.
     uint8 private constant LIVE = 0;
 
-    mapping(bytes32 taskId => mapping(uint32 workerIdx => bool)) private _paid;
+    /// @dev What a pool has paid for standing by, and what it pays at most.
+    struct Standby {
+        uint128 most;
+        uint128 paid;
+    }
+
+    mapping(uint32 poolId => Standby) private _standby;
+    mapping(bytes32 taskId => mapping(uint32 workerIdx => uint128)) private _stoodBy;
+    mapping(bytes32 taskId => Ballot[]) private _ballots;
     /// @inheritdoc IEscape
     mapping(bytes32 taskId => uint256) public paidFor;
+    /// @inheritdoc IEscape
+    mapping(bytes32 taskId => bytes32) public winnerOf;
 
     constructor(address settlement) Bench(settlement) {}
+
+    // -----------------------------------------------------------------------------------------
+    // To end a pool, and to be paid for standing by
+    // -----------------------------------------------------------------------------------------
 
     /// @inheritdoc IEscape
     function neglect(Unsettled calldata task, SignedSet calldata signed) external {
@@ -56,24 +91,37 @@ contract Escape is IEscape, Bench {
         (uint32 poolId, bytes32 dealId) = (assign.poolId, Messages.dealId(task.terms));
         bytes32 taskId = Messages.taskId(dealId, task.taskIdx);
         _checkSameReplica(dealId, taskId, task.taskIdx, assign, ack);
-        if (settlement.poolOf(poolId).state == LIVE) {
-            _checkLate(task.terms, assign.revealDeadline);
-        }
+        Pool memory pool = settlement.poolOf(poolId);
+        if (pool.state == LIVE) _checkLate(task.terms, assign.revealDeadline);
+        _checkOpen(taskId);
         _checkUnsettled(poolId, dealId, task);
         Paths.Empties table = Paths.empties();
         _checkSigned(table, poolId, Messages.hash(assign), assignProof);
         _checkSigned(table, poolId, Messages.hash(ack), ackProof);
 
         uint32 worker = ack.workerIdx;
-        if (_paid[taskId][worker] || paidFor[taskId] >= task.terms.replicas) {
+        if (_stoodBy[taskId][worker] != 0 || paidFor[taskId] >= task.terms.replicas) {
             revert PaidBefore(taskId, worker);
         }
-        _paid[taskId][worker] = true;
+        paid = _payStandby(poolId, worker, task.terms.unitPrice, pool.bond);
+        _stoodBy[taskId][worker] = paid;
         paidFor[taskId]++;
-        address owner = settlement.workerOf(worker).owner;
-        uint256 fee = uint256(task.terms.unitPrice) * STANDBY / 100;
-        paid = settlement.payFromBond(poolId, owner, uint128(fee));
         emit StoodBy(poolId, taskId, worker, paid);
+    }
+
+    /// @dev Pays the fee, as far as the pool's share for it goes.
+    function _payStandby(uint32 poolId, uint32 worker, uint256 unitPrice, uint256 bond)
+        private
+        returns (uint128 paid)
+    {
+        Standby memory all = _standby[poolId];
+        if (all.most == 0) all.most = uint128(bond * STANDBY_MAX / 100);
+        (uint256 fee, uint256 room) = (unitPrice * STANDBY / 100, all.most - all.paid);
+        address owner = settlement.workerOf(worker).owner;
+        paid = settlement.payFromBond(poolId, owner, uint128(fee < room ? fee : room));
+        if (paid == 0) revert NothingLeft(poolId, all.most);
+        all.paid += paid;
+        _standby[poolId] = all;
     }
 
     /// @dev Assignment and acknowledgement are of one replica of the task.
@@ -98,18 +146,246 @@ contract Escape is IEscape, Bench {
         }
     }
 
+    // -----------------------------------------------------------------------------------------
+    // To settle what a dead pool left: first everybody shows votes
+    // -----------------------------------------------------------------------------------------
+
+    /// @inheritdoc IEscape
+    function show(
+        DealTerms calldata terms,
+        uint32 taskIdx,
+        SignedSet calldata signed,
+        SetVote[] calldata votes
+    ) external returns (uint256 added) {
+        CommitSet calldata set = signed.set;
+        (uint32 poolId, bytes32 dealId) = (terms.poolId, Messages.dealId(terms));
+        bytes32 taskId = Messages.taskId(dealId, taskIdx);
+        _checkShowing(poolId);
+        _slotOf(poolId, dealId, taskIdx, terms.tasks);
+        if (set.poolId != poolId || set.taskId != taskId) {
+            revert OtherSubject("set", taskId, set.taskId);
+        }
+        Paths.Empties table = Paths.empties();
+        _checkSigned(table, poolId, Messages.hash(set), signed.proof);
+        Ballot[] storage ballots = _ballots[taskId];
+        uint256 stake = uint256(terms.unitPrice) * terms.stakeRatio / 100;
+        for (uint256 i = 0; i < votes.length && ballots.length < terms.replicas; i++) {
+            if (_showOne(table, ballots, set, votes[i], stake)) added++;
+        }
+        if (added == 0) revert NothingShown(taskId);
+    }
+
+    /// @dev Notes a vote, unless its owner has one there or its worker has no stake. Nobody can stake
+    /// on a dead pool: a signer that makes up sets after the end finds no new workers for them.
+    function _showOne(
+        Paths.Empties table,
+        Ballot[] storage ballots,
+        CommitSet calldata set,
+        SetVote calldata shown,
+        uint256 stake
+    ) private returns (bool) {
+        uint32 workerIdx = shown.vote.workerIdx;
+        Worker memory worker = settlement.workerOf(workerIdx);
+        for (uint256 i = 0; i < ballots.length; i++) {
+            if (ballots[i].owner == worker.owner) return false;
+        }
+        if (settlement.seatOf(set.poolId, workerIdx).stake < stake) return false;
+        Vote memory vote = shown.vote;
+        _checkInSet(table, set, shown, vote);
+        address signer = _voteSigner(table, set.poolId, set.taskId, set.commitSetRoot, vote);
+        if (signer != worker.voteKey || signer == address(0)) {
+            revert NotSigned(worker.voteKey, signer);
+        }
+        ballots.push(Ballot(worker.owner, workerIdx, vote.resultDigest));
+        emit Shown(set.poolId, set.taskId, workerIdx, vote.resultDigest);
+        return true;
+    }
+
+    /// @dev The vote is a revealed one, and the set holds the commitment that it opens.
+    function _checkInSet(
+        Paths.Empties table,
+        CommitSet calldata set,
+        SetVote calldata shown,
+        Vote memory vote
+    ) private view {
+        if (vote.resultDigest == 0) revert NotRevealed(vote.workerIdx);
+        if (vote.attempt != set.attempt) {
+            (uint256 expected, uint256 actual) = (set.attempt, vote.attempt);
+            revert OtherSubject("attempt", bytes32(expected), bytes32(actual));
+        }
+        if (shown.place >= set.n || shown.place >> Merkle.COMMIT_SET_DEPTH != 0) {
+            revert PlaceOutOfRange(shown.place, set.n);
+        }
+        bytes32 leaf = Merkle.commitLeaf(vote.workerIdx, _commitment(set.taskId, vote));
+        bytes32[4] calldata path = shown.path;
+        uint256 at;
+        assembly ("memory-safe") {
+            at := path
+        }
+        bytes32 root = table.climb(leaf, shown.place, at, Merkle.COMMIT_SET_DEPTH);
+        if (root != set.commitSetRoot) revert RootMismatch(set.commitSetRoot, root);
+    }
+
+    /// @dev The pool is dead, and there is time to show votes.
+    function _checkShowing(uint32 poolId) private view {
+        uint256 until = _knownAt(poolId) + SHOW_TIME;
+        if (block.timestamp > until) revert TooLate(until, block.timestamp);
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Then they are judged
+    // -----------------------------------------------------------------------------------------
+
+    /// @inheritdoc IEscape
+    function settle(Unsettled calldata task, Voter[] calldata voters)
+        external
+        returns (uint128 cost)
+    {
+        (uint32 poolId, bytes32 dealId) = (task.terms.poolId, Messages.dealId(task.terms));
+        bytes32 taskId = Messages.taskId(dealId, task.taskIdx);
+        _checkSettling(poolId);
+        _checkOpen(taskId);
+        bytes32 root = _checkUnsettled(poolId, dealId, task);
+        Ballot[] memory shown = _ballots[taskId];
+        Poco.Ballots memory ballots = _weigh(root, shown, voters);
+        bytes32 winner = _winner(Poco.tally(ballots), task.terms.trust);
+        if (winner == 0) revert Undecided(taskId);
+        winnerOf[taskId] = winner;
+        uint256[] memory earned = Poco.judge(_money(task.terms), winner, ballots).earned;
+        address[] memory to;
+        uint128[] memory amounts;
+        (to, amounts, cost) = _shares(task.terms, taskId, shown, earned);
+        emit ForceSettled(poolId, taskId, winner, cost);
+        settlement.payForced(task.terms, cost, to, amounts);
+    }
+
+    /// @dev The time to show votes is over, and refunds have not begun.
+    function _checkSettling(uint32 poolId) private view {
+        uint256 knownAt = _knownAt(poolId);
+        if (block.timestamp <= knownAt + SHOW_TIME) {
+            revert TooEarly(knownAt + SHOW_TIME + 1, block.timestamp);
+        }
+        uint256 refunds = knownAt + ESCAPE_TIME;
+        if (block.timestamp >= refunds) revert TooLate(refunds - 1, block.timestamp);
+    }
+
+    /// @dev The votes with the scores of those who cast them, as the newest final state has them.
+    function _weigh(bytes32 root, Ballot[] memory shown, Voter[] calldata voters)
+        private
+        pure
+        returns (Poco.Ballots memory ballots)
+    {
+        uint256 n = shown.length;
+        if (voters.length != n) revert LengthMismatch("voters", n, voters.length);
+        (ballots.digests, ballots.scores) = (new bytes32[](n), new uint256[](n));
+        Paths.Empties table = Paths.empties();
+        for (uint256 i = 0; i < n; i++) {
+            bytes32 leaf = _leafOf(voters[i].account);
+            uint256 path = _at(voters[i].path);
+            bytes32 actual = table.climb(leaf, shown[i].workerIdx, path, Merkle.STATE_DEPTH);
+            if (actual != root) revert RootMismatch(root, actual);
+            ballots.digests[i] = shown[i].digest;
+            ballots.scores[i] = voters[i].account.score;
+        }
+    }
+
+    /// @dev A worker's leaf; that of one whom the pool never touched is empty.
+    function _leafOf(WorkerAccount calldata account) private pure returns (bytes32) {
+        bool empty = account.owner == address(0) && account.voteKey == address(0)
+            && account.cumEarned == 0 && account.cumSlashed == 0 && account.score == 0
+            && account.lastTaskSeq == 0;
+        return empty ? bytes32(0) : Merkle.workerLeaf(account);
+    }
+
+    /// @dev The result that the votes decide for, or zero. From trust 2 on there is at most one; at
+    /// trust 1 it is the one with most weight, and of equal ones that which was shown first.
+    function _winner(Poco.Tally memory t, uint256 trust) private pure returns (bytes32 winner) {
+        uint256 most = 0;
+        for (uint256 i = 0; i < t.size; i++) {
+            if (t.groups[i] > most) (winner, most) = (t.digests[i], t.groups[i]);
+        }
+        if (!Poco.holds(t, winner, trust)) return 0;
+    }
+
+    /// @dev No stake: what is left of losers' is in the books of the pool that is gone.
+    function _money(DealTerms calldata terms) private pure returns (Poco.Terms memory) {
+        return Poco.Terms({
+            unitPrice: terms.unitPrice,
+            royalty: 0,
+            stakeRatio: 0,
+            schedulerRatio: terms.schedulerRatio,
+            trust: terms.trust
+        });
+    }
+
+    /// @dev Who gets how much of what the deal has locked for the task. The scheduler's part stays
+    /// with the payer, and so does what a winner has had out of the bond for standing by.
+    function _shares(
+        DealTerms calldata terms,
+        bytes32 taskId,
+        Ballot[] memory shown,
+        uint256[] memory earned
+    ) private view returns (address[] memory to, uint128[] memory amounts, uint128 cost) {
+        uint256 n = shown.length;
+        (to, amounts) = (new address[](n + 2), new uint128[](n + 2));
+        for (uint256 i = 0; i < n; i++) {
+            uint256 had = _stoodBy[taskId][shown[i].workerIdx];
+            to[i] = shown[i].owner;
+            if (earned[i] > had) amounts[i] = uint128(earned[i] - had);
+            cost += amounts[i];
+        }
+        (to[n], amounts[n]) = (terms.appOwner, terms.appPrice);
+        (to[n + 1], amounts[n + 1]) = (terms.datasetOwner, terms.datasetPrice);
+        cost += terms.appPrice + terms.datasetPrice;
+    }
+
+    /// @inheritdoc IEscape
+    function shownFor(bytes32 taskId) external view returns (Ballot[] memory) {
+        return _ballots[taskId];
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Parts
+    // -----------------------------------------------------------------------------------------
+
+    /// @dev When nothing that a dead pool has committed can be pending any more.
+    function _knownAt(uint32 poolId) private view returns (uint256) {
+        Pool memory pool = settlement.poolOf(poolId);
+        if (pool.state == LIVE) revert PoolLive(poolId);
+        return pool.deadAt + settlement.window();
+    }
+
+    /// @dev The task was not settled here.
+    function _checkOpen(bytes32 taskId) private view {
+        bytes32 winner = winnerOf[taskId];
+        if (winner != 0) revert SettledBefore(taskId, winner);
+    }
+
+    /// @dev The place of the deal, which is the pool's and has such a task.
+    function _slotOf(uint32 poolId, bytes32 dealId, uint32 taskIdx, uint32 tasks)
+        private
+        view
+        returns (uint32)
+    {
+        Deal memory deal = settlement.dealOf(dealId);
+        if (deal.poolId != poolId || poolId == 0 || taskIdx >= tasks) {
+            revert NoSuchTask(dealId, taskIdx);
+        }
+        return deal.slot;
+    }
+
     /// @dev The task is one of the pool's, not settled in the newest final state, and nothing is on
     /// its way that could settle it.
-    function _checkUnsettled(uint32 poolId, bytes32 dealId, Unsettled calldata task) private view {
-        Deal memory deal = settlement.dealOf(dealId);
-        if (deal.poolId != poolId || poolId == 0 || task.taskIdx >= task.terms.tasks) {
-            revert NoSuchTask(dealId, task.taskIdx);
-        }
-        bytes32 root = _newestState(poolId, task);
+    function _checkUnsettled(uint32 poolId, bytes32 dealId, Unsettled calldata task)
+        private
+        view
+        returns (bytes32 root)
+    {
+        uint256 slot = _slotOf(poolId, dealId, task.taskIdx, task.terms.tasks);
+        root = _newestState(poolId, task);
         Paths.Empties table = Paths.empties();
         (bytes32 leaf, bytes32 settledRoot) = _account(table, dealId, task.deal.account);
-        bytes32 actual =
-            table.climb(leaf, DEALS + deal.slot, _at(task.deal.path), Merkle.STATE_DEPTH);
+        bytes32 actual = table.climb(leaf, DEALS + slot, _at(task.deal.path), Merkle.STATE_DEPTH);
         if (actual != root) revert RootMismatch(root, actual);
         bytes32[8] calldata wordPath = task.deal.wordPath;
         uint256 path;

@@ -498,9 +498,9 @@ interface ISettlement {
     /// tasks of the deal can follow, the price of every task that was never settled, which closes
     /// the deal. Anyone may call; the money goes to the payer's free balance.
     ///
-    /// That is the case when `deadline` + GRACE has passed and batch `index` was committed after it,
-    /// or is the newest with none pending; in a dead pool, when ESCAPE_TIME has passed since its end
-    /// and batch `index` is the newest with none pending.
+    /// That is the case when `deadline` + GRACE + REFUND_SLACK has passed and batch `index` was
+    /// committed after it, or is the newest with none pending; in a dead pool, when a window and
+    /// ESCAPE_TIME have passed since its end and batch `index` is the newest with none pending.
     /// @param account The deal's account after batch `index`, all zero if it was never touched.
     /// @param proof 20 hashes from the leaf at 2^19 + the deal's slot.
     /// @param index A finalized batch that is still remembered; 0 while there is none.
@@ -597,7 +597,7 @@ interface ISettlement {
     /// @notice The only token; fixed at construction.
     function token() external view returns (address);
 
-    /// @notice Seconds a batch can be challenged; fixed at construction, 24 hours to 10 days.
+    /// @notice Seconds a batch can be challenged; fixed at construction, 48 hours to 10 days.
     function window() external view returns (uint64);
 
     /// @notice The EIP-712 domain separator in force; follows the chain id after a fork.

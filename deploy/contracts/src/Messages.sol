@@ -41,7 +41,7 @@ library Messages {
         "Reveal(uint32 poolId,bytes32 taskId,uint16 attempt,bytes32 commitSetRoot,bytes32 resultDigest,bytes32 salt)"
     );
     bytes32 internal constant REVEAL_ACK_TYPE = keccak256(
-        "RevealAck(uint32 poolId,bytes32 taskId,uint16 attempt,uint32 workerIdx,bytes32 voteHash,uint64 seq)"
+        "RevealAck(uint32 poolId,bytes32 taskId,uint16 attempt,uint32 workerIdx,bytes32 voteHash,bool stored,uint64 seq)"
     );
     bytes32 internal constant FRAME_TYPE = keccak256("Frame(bytes32 root,uint32 count)");
     bytes32 internal constant HEADER_TYPE = keccak256(

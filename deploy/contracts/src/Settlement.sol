@@ -44,9 +44,10 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     // Limits: every number with its reason
     // -----------------------------------------------------------------------------------------
 
-    /// @notice A window shorter than a chain's force-inclusion delay (24 hours on the slowest
-    /// rollups) lets whoever orders transactions hold back every challenge.
-    uint64 private constant WINDOW_MIN = 24 hours;
+    /// @notice The Court takes questions until 36 hours before a window's end (F7), and there must be
+    /// time to ask: twelve hours. It is also twice a chain's force-inclusion delay (24 hours on the
+    /// slowest rollups), within which whoever orders transactions could hold back every challenge.
+    uint64 private constant WINDOW_MIN = 48 hours;
     /// @notice A longer one would outlive the evidence: blobs are kept 18 days, and a challenge
     /// needs days to be answered.
     uint64 private constant WINDOW_MAX = 10 days;
@@ -58,11 +59,16 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     /// @notice After a deal's deadline a pool has this long to commit what it settled: the longest
     /// task, the commit slack and five days for a congested chain or an operator away for a weekend.
     uint64 private constant GRACE = 7 days;
+    /// @notice On top of GRACE, before tasks that were never settled are refunded: Escape can end the
+    /// pool for them from GRACE on, and who worked on them has two days to have it do so. Without
+    /// these the refund could always come first, and leave nothing to pay workers from.
+    uint64 private constant REFUND_SLACK = 2 days;
     /// @notice On top of the window, before a bond may leave: the last batch's challenge may come
     /// on its last day and must still find the bond.
     uint64 private constant BOND_SLACK = 7 days;
-    /// @notice What is unsettled in a dead pool stays this long for workers to settle by Escape: a
-    /// pool's own time to commit (GRACE) is theirs now.
+    /// @notice What is unsettled in a dead pool stays a window, until all that was pending can be
+    /// final, and this long for workers to settle by Escape: a pool's own time to commit (GRACE) is
+    /// theirs now.
     uint64 private constant ESCAPE_TIME = 7 days;
     /// @notice Tasks of one deal, and of one batch: a depth-16 tree. A bigger bag is several deals.
     uint32 private constant MAX_TASKS = 65_536;
@@ -946,15 +952,17 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
 
     /// @dev Whether no batch that may still settle tasks of the deal can follow the state after
     /// `index`. A pool must commit what it settled before deadline + GRACE; a dead one commits no
-    /// more, and what it left is its workers' to settle for ESCAPE_TIME.
+    /// more, and what it left is its workers' to settle for a window and ESCAPE_TIME.
     function _isLast(Pool storage pool, uint64 deadline, uint64 index, uint64 committedAt)
         private
         view
         returns (bool)
     {
         bool newest = index == pool.finalized && index == pool.head;
-        if (pool.state != LIVE) return newest && block.timestamp >= pool.deadAt + ESCAPE_TIME;
-        uint256 end = uint256(deadline) + GRACE;
+        if (pool.state != LIVE) {
+            return newest && block.timestamp >= pool.deadAt + window + ESCAPE_TIME;
+        }
+        uint256 end = uint256(deadline) + GRACE + REFUND_SLACK;
         if (block.timestamp < end) return false;
         return newest || (index != 0 && committedAt > end);
     }

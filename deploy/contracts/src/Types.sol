@@ -62,13 +62,15 @@ struct Reveal {
     bytes32 salt;
 }
 
-/// @notice The scheduler's receipt for a Reveal.
+/// @notice The scheduler's receipt for a Reveal. A vote whose bytes come later gets a second one.
 struct RevealAck {
     uint32 poolId;
     bytes32 taskId;
     uint16 attempt;
     uint32 workerIdx;
     bytes32 voteHash;
+    /// Every byte that the vote's result names is with the scheduler.
+    bool stored;
     uint64 seq;
 }
 

@@ -213,7 +213,8 @@ contract CourtTest is World {
         Batch memory b = _play(_mixed(1000));
         CommitSet memory set = _set(b, 0, 0, 100);
         SignedSet memory a = _signed(set);
-        set = _set(b, 0, 0, 101);
+        set = _set(b, 0, 0, 100);
+        set.n++;
         bytes memory proof = abi.encodeCall(Benches.twoSets, (a, _signed(set)));
         _announce(watcher, proof);
         vm.warp(block.timestamp + 1);

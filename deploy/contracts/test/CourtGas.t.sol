@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {CommitAck, TaskRec} from "../src/Types.sol";
+import {CommitAck, Reveal, RevealAck, TaskRec, Vote} from "../src/Types.sol";
 import {FrameProof, SignedSet} from "../src/court/Proofs.sol";
 import {Messages} from "../src/Messages.sol";
 import {Benches} from "./court/Benches.sol";
@@ -43,6 +43,24 @@ contract CourtGasTest is World {
 
     function test_gas_step_of_seven() public {
         _measure("F2 step, k = 7", _wrongStep(0, 7), 480_000);
+    }
+
+    function test_gas_of_an_expired_task() public {
+        Plan[] memory plans = _pair(1);
+        plans[1] = _agreed(1001, 3);
+        (plans[1].deal, plans[1].outcome, plans[1].winner) = (_three, EXPIRED, 0);
+        Batch memory b = _play(plans);
+        _fill(b);
+        _commit(b);
+        Vote memory v = b.tasks[1].votes[0];
+        bytes32 taskId = _taskId(b.tasks[1].rec);
+        Reveal memory reveal = Reveal(poolId, taskId, 0, b.tasks[1].sets[0], v.resultDigest, v.salt);
+        bytes32 voteHash = keccak256(abi.encode(Messages.REVEAL_TYPE, reveal));
+        RevealAck memory ack = RevealAck(poolId, taskId, 0, v.workerIdx, voteHash, true, 8);
+        FrameProof memory p =
+            _frame(SIGNER_KEY, keccak256(abi.encode(Messages.REVEAL_ACK_TYPE, ack)));
+        bytes memory proof = abi.encodeCall(Benches.expiredStored, (_step(b, 1), ack, p));
+        _measure("F2 expired though stored, k = 3", proof, 330_000);
     }
 
     function test_gas_of_joining() public {

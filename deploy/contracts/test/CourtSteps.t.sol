@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {Step} from "../src/court/Proofs.sol";
-import {TaskRec, Vote, WorkerAccount} from "../src/Types.sol";
+import {Messages} from "../src/Messages.sol";
+import {FrameProof, Step} from "../src/court/Proofs.sol";
+import {Commit, Reveal, RevealAck, TaskRec, Vote, WorkerAccount} from "../src/Types.sol";
 import {Benches} from "./court/Benches.sol";
 import {World, more} from "./court/World.sol";
 import {vm} from "./support/Vm.sol";
@@ -77,6 +78,191 @@ contract CourtStepsTest is World {
         bytes memory proof = _stepCall(b, place % b.tasks.length);
         (bool fraud,) = stepBench.staticcall{gas: 5000 + gas % 300_000}(proof);
         vm.assertFalse(fraud, "out of gas");
+    }
+
+    // ---- expired, though decided and stored ----
+
+    function test_a_decided_task_whose_bytes_came_is_not_expired() public {
+        Plan memory plan = _agreed(1000, 9);
+        plan.votes[8].digest = NO;
+        (plan.outcome, plan.winner) = (EXPIRED, 0);
+        Batch memory b = _play(_plans(plan));
+        _commit(b);
+        for (uint256 i = 0; i < 8; i++) {
+            _guilty(stepBench, _storedCall(b, _storedAck(b, i)), 2, "stored and decided");
+        }
+        _innocent(stepBench, _stepCall(b, 0), "as a step it is none");
+        RevealAck memory ack = _storedAck(b, 0);
+        ack.stored = false;
+        _innocent(stepBench, _storedCall(b, ack), "the bytes never came");
+        _innocent(stepBench, _storedCall(b, _storedAck(b, 8)), "those of the loser came");
+        ack = _storedAck(b, 0);
+        ack.voteHash = "other";
+        _innocent(stepBench, _storedCall(b, ack), "another vote: revealOmitted");
+        ack = _storedAck(b, 0);
+        ack.workerIdx = 50;
+        _innocent(stepBench, _storedCall(b, ack), "no voter: revealOmitted");
+        ack.workerIdx = 2;
+        _innocent(stepBench, _storedCall(b, ack), "of one worker, in another's name");
+    }
+
+    /// Trust 50: 64 * 50 > 65 * 49, and 32 * 50 < 33 * 49.
+    function test_what_is_not_decided_expires_whatever_came() public {
+        for (uint256 k = 5; k < 7; k++) {
+            uint256 before = more.snapshotState();
+            Plan memory plan = _agreed(1000, k);
+            (plan.outcome, plan.winner) = (EXPIRED, 0);
+            Batch memory b = _play(_plans(plan));
+            _commit(b);
+            bytes memory proof = _storedCall(b, _storedAck(b, 0));
+            if (k == 5) _innocent(stepBench, proof, "five");
+            else _guilty(stepBench, proof, 2, "six");
+            more.revertToState(before);
+        }
+    }
+
+    function test_a_vote_never_revealed_was_not_stored() public {
+        Plan memory plan = _agreed(1000, 8);
+        plan.votes[7].digest = 0;
+        (plan.outcome, plan.winner) = (EXPIRED, 0);
+        Batch memory b = _play(_plans(plan));
+        _commit(b);
+        // Its hash is that of a Commit, which no acknowledgement of a Reveal names; even so.
+        RevealAck memory ack = _storedAck(b, 7);
+        Vote memory v = b.tasks[0].votes[7];
+        ack.voteHash = keccak256(
+            abi.encode(
+                Messages.COMMIT_TYPE, Commit(poolId, _taskId(b.tasks[0].rec), v.attempt, v.salt)
+            )
+        );
+        _innocent(stepBench, _storedCall(b, ack), "silent");
+    }
+
+    function test_what_was_settled_otherwise_is_not_expired() public {
+        Plan[] memory plans = new Plan[](2);
+        (plans[0], plans[1]) = (_agreed(1000, 7), _failed(1001));
+        Batch memory b = _play(plans);
+        _commit(b);
+        _innocent(stepBench, _storedCall(b, _storedAck(b, 0)), "consensus");
+        RevealAck memory ack = _ackAt(b, 1, 0);
+        bytes memory proof =
+            abi.encodeCall(Benches.expiredStored, (_step(b, 1), ack, _signedAck(SIGNER_KEY, ack)));
+        _innocent(stepBench, proof, "no quorum");
+    }
+
+    function test_an_acknowledgement_of_something_else() public {
+        Batch memory b = _expired();
+        string memory other = "OtherSubject(string,bytes32,bytes32)";
+        RevealAck memory ack = _storedAck(b, 0);
+        ack.poolId++;
+        _refused(stepBench, _storedCall(b, ack), other, "another pool");
+        ack = _storedAck(b, 0);
+        ack.taskId = "other";
+        _refused(stepBench, _storedCall(b, ack), other, "another task");
+        ack = _storedAck(b, 0);
+        FrameProof memory p = _signedAck(VOTE_KEY, ack);
+        bytes memory proof = abi.encodeCall(Benches.expiredStored, (_step(b, 0), ack, p));
+        _refused(stepBench, proof, "NotSigned(address,address)", "not the pool's");
+        ack.stored = false;
+        p = _signedAck(SIGNER_KEY, ack);
+        ack.stored = true;
+        proof = abi.encodeCall(Benches.expiredStored, (_step(b, 0), ack, p));
+        _refused(stepBench, proof, "NotSigned(address,address)", "made to say stored");
+    }
+
+    /// Whoever says that an undecided task was decided would have to lie about the voters.
+    function test_scores_are_proven_where_the_decision_hangs_on_them() public {
+        Plan memory plan = _agreed(1000, 5);
+        (plan.outcome, plan.winner) = (EXPIRED, 0);
+        Batch memory b = _play(_plans(plan));
+        _commit(b);
+        RevealAck memory ack = _storedAck(b, 0);
+        for (uint256 i = 0; i < 5; i++) {
+            Step memory s = _step(b, 0);
+            s.voters[i].account.score = 1000;
+            bytes memory proof =
+                abi.encodeCall(Benches.expiredStored, (s, ack, _signedAck(SIGNER_KEY, ack)));
+            _refused(stepBench, proof, ROOT, "a score made up");
+        }
+        Step memory t = _step(b, 0);
+        t.terms.trust = 1;
+        bytes memory lie =
+            abi.encodeCall(Benches.expiredStored, (t, ack, _signedAck(SIGNER_KEY, ack)));
+        _refused(stepBench, lie, PREIMAGE, "another trust");
+    }
+
+    /// A step that is wrong anyway stays fraud.
+    function test_a_faulty_step_is_fraud_here_too() public {
+        Batch memory b = _play(_plans(_agreed(1000, 7)));
+        b.tasks[0].rec.reward++;
+        _sealTree(b);
+        _commit(b);
+        _guilty(stepBench, _storedCall(b, _storedAck(b, 0)), 2, "a wrong reward");
+    }
+
+    /// Undecided and stored, and decided and never stored, whatever bit is changed.
+    function testFuzz_no_changed_receipt_convicts_an_honest_batch(uint256 which, uint256 bit)
+        public
+    {
+        Plan memory plan = _agreed(1000, which % 3 == 0 ? 5 : 7);
+        if (which % 3 != 2) (plan.outcome, plan.winner) = (EXPIRED, 0);
+        Batch memory b = _play(_plans(plan));
+        _commit(b);
+        RevealAck memory ack = _storedAck(b, which % 5);
+        ack.stored = which % 3 != 1;
+        bytes memory proof = _storedCall(b, ack);
+        _innocent(stepBench, proof, "honest");
+        proof[4 + (bit >> 8) % (proof.length - 4)] ^= bytes1(uint8(1 << (bit % 8)));
+        (bool fraud,) = stepBench.staticcall(proof);
+        vm.assertFalse(fraud, "a changed proof");
+    }
+
+    function testFuzz_too_little_gas_expires_nobody(uint256 gas) public {
+        Plan memory plan = _agreed(1000, 5);
+        (plan.outcome, plan.winner) = (EXPIRED, 0);
+        Batch memory b = _play(_plans(plan));
+        _commit(b);
+        bytes memory proof = _storedCall(b, _storedAck(b, 0));
+        (bool fraud,) = stepBench.staticcall{gas: 5000 + gas % 300_000}(proof);
+        vm.assertFalse(fraud, "out of gas");
+    }
+
+    function _expired() private returns (Batch memory b) {
+        Plan memory plan = _agreed(1000, 7);
+        (plan.outcome, plan.winner) = (EXPIRED, 0);
+        b = _play(_plans(plan));
+        _commit(b);
+    }
+
+    function _storedAck(Batch memory b, uint256 i) private view returns (RevealAck memory) {
+        return _ackAt(b, 0, i);
+    }
+
+    function _ackAt(Batch memory b, uint256 place, uint256 i)
+        private
+        view
+        returns (RevealAck memory)
+    {
+        Task memory t = b.tasks[place];
+        Vote memory v = t.votes[i];
+        bytes32 taskId = _taskId(t.rec);
+        Reveal memory reveal =
+            Reveal(poolId, taskId, v.attempt, t.sets[v.attempt], v.resultDigest, v.salt);
+        bytes32 voteHash = keccak256(abi.encode(Messages.REVEAL_TYPE, reveal));
+        return RevealAck(poolId, taskId, v.attempt, v.workerIdx, voteHash, true, 8);
+    }
+
+    function _signedAck(uint256 key, RevealAck memory ack)
+        private
+        view
+        returns (FrameProof memory)
+    {
+        return _frame(key, keccak256(abi.encode(Messages.REVEAL_ACK_TYPE, ack)));
+    }
+
+    function _storedCall(Batch memory b, RevealAck memory ack) private view returns (bytes memory) {
+        return
+            abi.encodeCall(Benches.expiredStored, (_step(b, 0), ack, _signedAck(SIGNER_KEY, ack)));
     }
 
     // ---- the record ----
@@ -251,7 +437,7 @@ contract CourtStepsTest is World {
 
     function test_a_winner_that_is_not_credible() public {
         Batch memory b = _play(_plans(_agreed(1000, 4)));
-        _convicts(b, 0, "32 * 50 against 33 * 49", 0);
+        _convicts(b, 0, "16 * 50 against 17 * 49", 0);
     }
 
     function test_a_credible_result_denied() public {

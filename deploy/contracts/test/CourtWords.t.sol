@@ -2,10 +2,10 @@
 pragma solidity 0.8.34;
 
 import {Messages} from "../src/Messages.sol";
-import {Entry, FrameProof, Posted, SignedSet} from "../src/court/Proofs.sol";
+import {Entry, FrameProof, SignedSet} from "../src/court/Proofs.sol";
 import {Assign, CommitAck, CommitSet, Header, Reveal, RevealAck, Vote} from "../src/Types.sol";
 import {Benches} from "./court/Benches.sol";
-import {World} from "./court/World.sol";
+import {World, more} from "./court/World.sol";
 import {vm} from "./support/Vm.sol";
 
 /// @notice F1, F3, F5 and F6: what a scheduler has signed against what it has signed or committed,
@@ -19,7 +19,7 @@ contract CourtWordsTest is World {
     /// The inbox before `_entries`.
     bytes32 private _before;
     Entry[] private _entries;
-    Posted[] private _answers;
+    SignedSet[] private _answers;
 
     // ---- F1: one thing signed twice ----
 
@@ -67,13 +67,20 @@ contract CourtWordsTest is World {
         Batch memory b = _play(_mixed(0));
         CommitSet memory a = _set(b, 1, 0, 100);
         CommitSet memory c = _set(b, 1, 0, 101);
-        _guilty(wordBench, _twoSets(a, c), 0, "two deadlines");
         _innocent(wordBench, _twoSets(a, a), "the same twice");
+        _innocent(wordBench, _twoSets(a, c), "signed again with a later deadline");
+        c.n++;
+        _guilty(wordBench, _twoSets(a, c), 0, "two numbers");
+        (c.n, c.commitSetRoot) = (a.n, "other");
+        _guilty(wordBench, _twoSets(a, c), 0, "two roots");
+        c.revealDeadline = a.revealDeadline;
+        _guilty(wordBench, _twoSets(a, c), 0, "two roots, one deadline");
         c.attempt = 1;
         _refused(wordBench, _twoSets(a, c), OTHER, "of two rounds");
         (c.attempt, c.taskId) = (0, "other");
         _refused(wordBench, _twoSets(a, c), OTHER, "of two tasks");
         c = _set(b, 1, 0, 101);
+        c.commitSetRoot = "other";
         c.poolId++;
         _refused(wordBench, _twoSets(a, c), OTHER, "of two pools");
         c.poolId--;
@@ -81,6 +88,39 @@ contract CourtWordsTest is World {
         forged.proof = _frame(VOTE_KEY, keccak256(abi.encode(Messages.COMMIT_SET_TYPE, c)));
         bytes memory proof = abi.encodeCall(Benches.twoSets, (_signed(a), forged));
         _refused(wordBench, proof, UNSIGNED, "by somebody else");
+    }
+
+    function test_a_set_that_ends_before_its_workers_were_promised() public {
+        Batch memory b = _play(_mixed(0));
+        CommitSet memory set = _set(b, 1, 0, 2000);
+        Assign memory a = _assignOf(b, 1, 5, 2000);
+        _innocent(wordBench, _short(a, set), "to the second");
+        a.revealDeadline = 1999;
+        _innocent(wordBench, _short(a, set), "longer than promised");
+        a.revealDeadline = 2001;
+        _guilty(wordBench, _short(a, set), 0, "a second short");
+        a.workerIdx = 77;
+        _guilty(wordBench, _short(a, set), 0, "also a worker that never committed");
+        for (uint256 field = 0; field < 4; field++) {
+            Assign memory other = _assignOf(b, 1, 5, 2001);
+            if (field == 0) other.poolId++;
+            if (field == 1) other.dealId = "other";
+            if (field == 2) other.taskIdx++;
+            if (field == 3) other.attempt++;
+            _refused(wordBench, _short(other, set), OTHER, "another task or round");
+        }
+    }
+
+    function test_a_short_set_that_somebody_else_signed() public {
+        Batch memory b = _play(_mixed(0));
+        SignedSet memory signed = _signed(_set(b, 1, 0, 2000));
+        Assign memory a = _assignOf(b, 1, 5, 2001);
+        FrameProof memory forged = _frame(VOTE_KEY, keccak256(abi.encode(Messages.ASSIGN_TYPE, a)));
+        bytes memory proof = abi.encodeCall(Benches.shortSet, (a, forged, signed));
+        _refused(wordBench, proof, UNSIGNED, "the assignment");
+        signed.proof = _frame(VOTE_KEY, keccak256(abi.encode(Messages.COMMIT_SET_TYPE, signed.set)));
+        proof = abi.encodeCall(Benches.shortSet, (a, _signedAssign(a), signed));
+        _refused(wordBench, proof, UNSIGNED, "the set");
     }
 
     function test_two_assigns() public view {
@@ -152,7 +192,10 @@ contract CourtWordsTest is World {
         Batch memory b = _play(_mixed(0));
         _commit(b);
         for (uint32 i = 0; i < 9; i++) {
-            _innocent(wordBench, _revealed(b, 1, _revealAck(b, 1, i)), "there");
+            RevealAck memory good = _revealAck(b, 1, i);
+            _innocent(wordBench, _revealed(b, 1, good), "there");
+            good.stored = true;
+            _innocent(wordBench, _revealed(b, 1, good), "there, and its bytes");
         }
         _guilty(wordBench, _revealed(b, 3, _revealAck(b, 3, 2)), 1, "shown as silent");
         RevealAck memory ack = _revealAck(b, 1, 0);
@@ -250,46 +293,176 @@ contract CourtWordsTest is World {
 
     function test_a_demand_ignored() public {
         Batch memory b = _play(_mixed(0));
-        uint64 deadline = uint64(block.timestamp) + 2 * SLACK;
+        uint64 at = uint64(block.timestamp);
         _demand(b);
         _post(2);
-        vm.warp(block.timestamp + 1 hours);
+        uint256 before = more.snapshotState();
+        vm.warp(at + SLACK - 1);
         _commit(b);
-        _guilty(wordBench, _demanded(b, deadline), 1, "no answer");
-        _innocent(wordBench, _demanded(b, deadline - 1), "asked too late");
+        _innocent(wordBench, _demanded(b, at), "committed before it could be seen");
+        more.revertToState(before);
+        vm.warp(at + SLACK);
+        _commit(b);
+        _guilty(wordBench, _demanded(b, at), 1, "no answer");
+        _guilty(wordBench, _demanded(b, at - SLACK), 1, "asked at the last moment");
+        _innocent(wordBench, _demanded(b, at - SLACK - 1), "asked too late");
+        _guilty(wordBench, _demanded(b, type(uint64).max), 1, "asked early");
+    }
+
+    function test_a_demand_is_of_the_silent_voter_by_its_own_assignment() public {
+        Batch memory b = _play(_mixed(0));
+        uint64 at = uint64(block.timestamp);
+        _demand(b);
+        vm.warp(at + SLACK);
+        _commit(b);
+        Assign memory a = _assignOf(b, 3, SILENT, at);
+        a.workerIdx = 2;
+        _innocent(wordBench, _demandedBy(b, a), "not silent");
+        a.workerIdx = 50;
+        _innocent(wordBench, _demandedBy(b, a), "not there");
+        for (uint256 field = 0; field < 4; field++) {
+            a = _assignOf(b, 3, SILENT, at);
+            if (field == 0) a.poolId++;
+            if (field == 1) a.dealId = "other";
+            if (field == 2) a.taskIdx++;
+            if (field == 3) a.attempt++;
+            _refused(wordBench, _demandedBy(b, a), OTHER, "another replica");
+        }
+        a = _assignOf(b, 3, SILENT, at);
+        FrameProof memory forged = _frame(VOTE_KEY, keccak256(abi.encode(Messages.ASSIGN_TYPE, a)));
+        _refused(wordBench, _demandedWith(b, a, forged), UNSIGNED, "by somebody else");
+        _entries[0].hash = "other";
+        string memory error = "RootMismatch(bytes32,bytes32)";
+        _refused(wordBench, _demandedBy(b, a), error, "not what was posted");
+    }
+
+    /// What begins the entries is the worker's own demand and no other's, and no set.
+    function test_somebody_elses_demand_is_not_the_workers() public {
+        Batch memory b = _play(_mixed(0));
+        uint64 at = uint64(block.timestamp);
+        _post(2);
+        vm.warp(at + SLACK);
+        _commit(b);
+        _refused(wordBench, _demanded(b, at), OTHER, "another's");
+        delete _entries;
+        _before = b.inbox;
+        (bool fraud,) = wordBench.staticcall(_demanded(b, at));
+        vm.assertFalse(fraud, "no entry at all");
     }
 
     function test_a_demand_answered() public {
-        Batch memory b = _play(_mixed(0));
-        uint64 deadline = uint64(block.timestamp) + 2 * SLACK;
-        CommitSet memory set = _set(b, 3, 0, deadline);
-        _demand(b);
-        vm.warp(block.timestamp + SLACK);
-        _answer(set, _signed(set).proof);
-        vm.warp(block.timestamp + 1 hours);
-        _commit(b);
-        _innocent(wordBench, _demanded(b, deadline), "in time");
+        for (uint64 early = 0; early < 2; early++) {
+            uint256 before = more.snapshotState();
+            Batch memory b = _play(_mixed(0));
+            uint64 at = uint64(block.timestamp);
+            _demand(b);
+            vm.warp(at + 100);
+            // The same set, signed again: whatever its deadline was before.
+            CommitSet memory set = _set(b, 3, 0, at + 100 + SLACK - early);
+            _answer(set, _signed(set).proof);
+            vm.warp(at + SLACK);
+            _commit(b);
+            if (early == 0) _innocent(wordBench, _demanded(b, at), "in time");
+            else _guilty(wordBench, _demanded(b, at), 1, "a second too late to reveal");
+            more.revertToState(before);
+        }
     }
 
-    function test_a_demand_answered_late_or_by_nothing() public {
+    function test_an_answer_counts_for_what_was_asked_before_it() public {
         Batch memory b = _play(_mixed(0));
-        uint64 deadline = uint64(block.timestamp) + 2 * SLACK;
-        CommitSet memory set = _set(b, 3, 0, deadline);
+        uint64 at = uint64(block.timestamp);
+        CommitSet memory set = _set(b, 3, 0, at + 10 hours);
         _demand(b);
-        // Anyone can post the set; only the pool's signature makes it an answer.
-        bytes32 structHash = keccak256(abi.encode(Messages.COMMIT_SET_TYPE, set));
-        _answer(set, _frame(VOTE_KEY, structHash));
-        set.n++;
         _answer(set, _signed(set).proof);
-        set.n--;
-        vm.warp(block.timestamp + SLACK + 1);
-        _answer(set, _signed(set).proof);
-        vm.warp(block.timestamp + 1 hours);
+        bytes32 between = settlement.poolOf(poolId).inbox;
+        _demand(b);
+        vm.warp(at + SLACK);
         _commit(b);
-        _answers.pop(); // the late one needs no opening
-        _guilty(wordBench, _demanded(b, deadline), 1, "unsigned, another set, late");
-        _answers[0].structHash = "other";
-        _refused(wordBench, _demanded(b, deadline), OTHER, "answers are opened as posted");
+        _innocent(wordBench, _demanded(b, at), "answered");
+        // Asked again, it has not been answered again: the pool is held to each demand.
+        _entries[0] = _entries[2];
+        _entries.pop();
+        _entries.pop();
+        _answers.pop();
+        _before = between;
+        _guilty(wordBench, _demanded(b, at), 1, "the second");
+    }
+
+    function test_what_is_no_answer() public {
+        for (uint256 field = 0; field < 6; field++) {
+            uint256 before = more.snapshotState();
+            Batch memory b = _play(_mixed(0));
+            uint64 at = uint64(block.timestamp);
+            CommitSet memory set = _set(b, 3, 0, at + 10 hours);
+            _demand(b);
+            if (field == 0) set.taskId = "other";
+            if (field == 1) set.attempt++;
+            if (field == 2) set.commitSetRoot = "other";
+            bytes32 structHash = keccak256(abi.encode(Messages.COMMIT_SET_TYPE, set));
+            FrameProof memory p = _frame(field == 3 ? VOTE_KEY : SIGNER_KEY, structHash);
+            if (field == 4) p.path[0] = "other";
+            if (field == 5) p.r = 0;
+            _answer(set, p);
+            vm.warp(at + SLACK);
+            _commit(b);
+            _guilty(wordBench, _demanded(b, at), 1, string.concat("no answer ", vm.toString(field)));
+            more.revertToState(before);
+        }
+    }
+
+    /// A prover can neither leave an answer out nor say that it was something else.
+    function test_all_sets_after_a_demand_are_opened() public {
+        Batch memory b = _play(_mixed(0));
+        uint64 at = uint64(block.timestamp);
+        CommitSet memory set = _set(b, 3, 0, at + 10 hours);
+        _demand(b);
+        CommitSet memory other = CommitSet(poolId, "other", 0, "root", 1, 0);
+        _answer(other, _signed(other).proof);
+        _answer(set, _signed(set).proof);
+        vm.warp(at + SLACK);
+        _commit(b);
+        _innocent(wordBench, _demanded(b, at), "the second answers");
+        SignedSet memory last = _answers[1];
+        _answers.pop();
+        _refused(wordBench, _demanded(b, at), "Panic(uint256)", "one left out");
+        _answers.push(_answers[0]);
+        _refused(wordBench, _demanded(b, at), OTHER, "one shown twice");
+        _answers[1] = last;
+        _answers[1].set.revealDeadline = 0;
+        _refused(wordBench, _demanded(b, at), OTHER, "with another deadline");
+        _answers[1] = last;
+        _answers[1].proof.r = 0;
+        _refused(wordBench, _demanded(b, at), OTHER, "without its signature");
+    }
+
+    /// The whole trip: the worker waits for its set, asks, is shown it with a later deadline, and
+    /// reveals on chain. Nothing of it convicts a pool that counts the vote; leaving it out does.
+    function test_a_set_signed_again_for_who_asked() public {
+        Batch memory b = _play(_mixed(0));
+        uint64 promised = uint64(block.timestamp);
+        CommitSet memory first = _set(b, 3, 0, promised);
+        vm.warp(promised + SLACK);
+        _demand(b);
+        vm.warp(promised + 2 * SLACK);
+        uint64 later = promised + 4 * SLACK;
+        CommitSet memory again = _set(b, 3, 0, later);
+        _answer(again, _signed(again).proof);
+        _innocent(wordBench, _twoSets(first, again), "one set");
+        _innocent(wordBench, _short(_assignOf(b, 3, SILENT, promised), again), "not short");
+        vm.warp(later);
+        bytes32 before = settlement.poolOf(poolId).inbox;
+        (Entry memory demand, Entry memory answer) = (_entries[0], _entries[1]);
+        FrameProof memory p = _force(b, YES, _saltOf(b));
+        vm.warp(later + SLACK);
+        _commit(b);
+        _innocent(wordBench, _early(b, later, SILENT), "it waited");
+        _guilty(wordBench, _ignored(b, later, YES, _saltOf(b), p), 1, "and did not count the vote");
+        vm.assertEq(_before, before, "inbox");
+        Entry memory vote = _entries[0];
+        (_entries[0], _before) = (demand, 0);
+        _entries.push(answer);
+        _entries.push(vote);
+        _innocent(wordBench, _demanded(b, promised), "it had answered");
     }
 
     // ---- all of them ----
@@ -302,7 +475,7 @@ contract CourtWordsTest is World {
         vm.warp(block.timestamp + 1 hours);
         _commit(b);
         bytes memory proof;
-        which %= 8;
+        which %= 10;
         uint64 past = uint64(block.timestamp - SLACK);
         if (which == 0) proof = _twoHeaders(b.header, c.header);
         if (which == 1) proof = _twoSets(_set(b, 1, 0, past), _set(b, 1, 0, past));
@@ -315,6 +488,25 @@ contract CourtWordsTest is World {
             Assign memory a = Assign(poolId, dealIds[0], 5, 1, 3, 0, 1000, 2000);
             proof = _twoAssigns(a, a);
         }
+        if (which == 8) proof = _short(_assignOf(b, 1, 5, past), _set(b, 1, 0, past));
+        if (which == 9) proof = _twoSets(_set(b, 1, 0, past), _set(b, 1, 0, past + 1));
+        proof[4 + (bit >> 8) % (proof.length - 4)] ^= bytes1(uint8(1 << (bit % 8)));
+        (bool fraud,) = wordBench.staticcall(proof);
+        vm.assertFalse(fraud, "a changed proof");
+    }
+
+    /// Nor by anything about a demand that was answered.
+    function testFuzz_no_changed_demand_convicts_an_honest_pool(uint256 bit) public {
+        Batch memory b = _play(_mixed(0));
+        uint64 at = uint64(block.timestamp);
+        CommitSet memory set = _set(b, 3, 0, at + 10 hours);
+        _demand(b);
+        _post(2);
+        _answer(set, _signed(set).proof);
+        vm.warp(at + SLACK);
+        _commit(b);
+        bytes memory proof = _demanded(b, at);
+        _innocent(wordBench, proof, "answered");
         proof[4 + (bit >> 8) % (proof.length - 4)] ^= bytes1(uint8(1 << (bit % 8)));
         (bool fraud,) = wordBench.staticcall(proof);
         vm.assertFalse(fraud, "a changed proof");
@@ -392,8 +584,7 @@ contract CourtWordsTest is World {
         bytes32 structHash = keccak256(abi.encode(Messages.COMMIT_SET_TYPE, set));
         bytes32 entry = keccak256(abi.encode(structHash, p.index, p.count, p.path, p.r, p.vs));
         _entries.push(Entry(uint64(block.timestamp), 3, entry));
-        Posted storage posted = _answers.push();
-        (posted.structHash, posted.proof) = (structHash, p);
+        _answers.push(SignedSet(set, p));
     }
 
     // ---- proofs ----
@@ -467,7 +658,8 @@ contract CourtWordsTest is World {
         Vote memory v = t.votes[i];
         Reveal memory reveal =
             Reveal(poolId, _taskId(t.rec), v.attempt, t.sets[v.attempt], v.resultDigest, v.salt);
-        return RevealAck(poolId, reveal.taskId, v.attempt, v.workerIdx, _revealHash(reveal), 8);
+        bytes32 voteHash = _revealHash(reveal);
+        return RevealAck(poolId, reveal.taskId, v.attempt, v.workerIdx, voteHash, false, 8);
     }
 
     function _revealed(Batch memory b, uint256 place, RevealAck memory ack)
@@ -530,19 +722,35 @@ contract CourtWordsTest is World {
         );
     }
 
-    function _demanded(Batch memory b, uint64 deadline) private view returns (bytes memory) {
+    function _short(Assign memory a, CommitSet memory set) private view returns (bytes memory) {
+        return abi.encodeCall(Benches.shortSet, (a, _signedAssign(a), _signed(set)));
+    }
+
+    function _assignOf(Batch memory b, uint256 place, uint32 workerIdx, uint64 revealDeadline)
+        private
+        view
+        returns (Assign memory)
+    {
+        uint32 taskIdx = b.tasks[place].rec.taskIdx;
+        return Assign(poolId, dealIds[0], taskIdx, 0, workerIdx, 0, 0, revealDeadline);
+    }
+
+    function _demanded(Batch memory b, uint64 revealDeadline) private view returns (bytes memory) {
+        return _demandedBy(b, _assignOf(b, 3, SILENT, revealDeadline));
+    }
+
+    function _demandedBy(Batch memory b, Assign memory a) private view returns (bytes memory) {
+        return _demandedWith(b, a, _signedAssign(a));
+    }
+
+    function _demandedWith(Batch memory b, Assign memory a, FrameProof memory p)
+        private
+        view
+        returns (bytes memory)
+    {
         return abi.encodeCall(
             Benches.demandIgnored,
-            (
-                _filing(b),
-                _leaf(b, 3),
-                _votesOf(b, 3),
-                _signed(_set(b, 3, 0, deadline)),
-                SILENT,
-                _before,
-                _entries,
-                _answers
-            )
+            (_filing(b), _leaf(b, 3), _votesOf(b, 3), a, p, _before, _entries, _answers)
         );
     }
 }

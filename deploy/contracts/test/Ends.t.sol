@@ -20,7 +20,7 @@ import {vm} from "./support/Vm.sol";
 /// and Escape's own reasons are not tested here: only what their word does.
 contract EndsTest is Fixture {
     uint128 private constant BOND = 30_001; // odd, so that halves and quarters show who gets dust
-    uint64 private constant ESCAPE_TIME = 7 days;
+    uint64 private constant ESCAPE_TIME = WINDOW + 7 days;
 
     Grid private grid;
     uint32 private poolId;
@@ -296,7 +296,7 @@ contract EndsTest is Fixture {
 
     /// Its workers have their time even where the deal's own was over.
     function test_a_deal_past_its_end_waits_for_escape_too() public {
-        vm.warp(book.get(deal).deadline + 7 days);
+        vm.warp(book.get(deal).deadline + 9 days);
         end(1);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingDue.selector, 0));
         this.refund(deal, 0);

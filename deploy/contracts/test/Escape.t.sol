@@ -5,26 +5,18 @@ import {IEscape} from "../src/IEscape.sol";
 import {ISettlement} from "../src/ISettlement.sol";
 import {Messages} from "../src/Messages.sol";
 import {FrameProof, SignedSet, Unsettled} from "../src/court/Proofs.sol";
-import {Anchor, Assign, CommitAck, CommitSet} from "../src/Types.sol";
-import {Trees} from "./court/Trees.sol";
-import {World} from "./court/World.sol";
+import {Assign, CommitAck, CommitSet} from "../src/Types.sol";
+import {Leftover} from "./court/Leftover.sol";
+import {more} from "./court/World.sol";
 import {vm} from "./support/Vm.sol";
 
 /// @notice Pools that have left their duties: a task with a frozen set that was never settled, and
 /// workers that had committed to it.
-contract EscapeTest is World {
-    uint32 private constant LEFT = 9;
+contract EscapeTest is Leftover {
     uint64 private _over;
-    Anchor private _anchor;
 
-    /// One final batch; task LEFT of the deal is not in it.
     function setUp() public override {
         super.setUp();
-        Batch memory b = _play(_mixed(0));
-        _commit(b);
-        _anchor = Anchor(lastLink[0], lastLink[1]);
-        vm.warp(block.timestamp + WINDOW);
-        settlement.finalize(b.header, b.committedAt, b.inbox);
         _over = deals[0].deadline + 7 days;
     }
 
@@ -57,6 +49,28 @@ contract EscapeTest is World {
         vm.warp(deals[deal].deadline + 7 days + 1);
         escape.neglect(task, _signed(set));
         vm.assertEq(settlement.poolOf(poolId).state, 1, "abandoned");
+    }
+
+    /// Who would rather have the pool ended than its payers refunded has two days to be first.
+    function test_refunds_open_two_days_after_neglect() public {
+        Unsettled memory task = _task(LEFT);
+        SignedSet memory signed = _frozen(LEFT, deals[0].deadline);
+        uint256 before = more.snapshotState();
+        vm.warp(_over + 2 days - 1);
+        vm.assertEq(_refund(), PRICE + 70 + STAKE, "the failed one, and its liar's stake");
+        vm.warp(_over + 2 days);
+        vm.assertEq(_refund(), (60_000 - SETTLED) * (PRICE + 70), "those never settled");
+        more.revertToState(before);
+        vm.warp(_over + 1);
+        escape.neglect(task, signed);
+        _refund();
+        vm.warp(_over + WINDOW + 7 days);
+        vm.expectPartialRevert(ISettlement.NothingDue.selector);
+        this.refund();
+        vm.warp(_over + 1 + WINDOW + 7 days);
+        vm.assertEq(
+            _refund(), (60_000 - SETTLED) * (PRICE + 70), "a window and a week after its end"
+        );
     }
 
     function test_a_set_that_ends_after_the_deal_counts_from_its_own_end() public {
@@ -151,6 +165,42 @@ contract EscapeTest is World {
         vm.assertEq(_claim(10, LEFT + 1, 100), 300, "another task");
     }
 
+    /// Whoever has the signer's key can write acknowledgements for workers of its own.
+    function test_standing_by_takes_a_tenth_of_the_bond_at_most() public {
+        uint256 deal = _dear(BOND / 10);
+        vm.warp(deals[deal].deadline + 7 days + 1);
+        for (uint32 i = 1; i <= 3; i++) {
+            vm.assertEq(_claimOf(deal, i), 3 * BOND / 100, "30 % of a tenth of the bond");
+        }
+        vm.assertEq(_claimOf(deal, 4), BOND / 100, "what is left of the tenth");
+        bytes memory none = abi.encodeWithSelector(IEscape.NothingLeft.selector, poolId, BOND / 10);
+        vm.expectRevert(none);
+        this.claimOf(deal, 5);
+        vm.expectRevert(none);
+        this.claimFor(5, LEFT, 100);
+        vm.assertEq(settlement.poolOf(poolId).bond, BOND - BOND / 10, "nine tenths stay");
+        vm.assertEq(escape.paidFor(_idOf(deal, LEFT)), 4, "who got nothing does not count");
+    }
+
+    function test_the_tenth_is_of_the_bond_at_the_first_payment() public {
+        uint256 deal = _dear(BOND / 10);
+        vm.prank(address(court));
+        settlement.convict(poolId, 2);
+        vm.assertEq(_claimOf(deal, 1), BOND / 4 / 10, "a convicted pool has a quarter left");
+        vm.expectRevert(abi.encodeWithSelector(IEscape.NothingLeft.selector, poolId, BOND / 4 / 10));
+        this.claimOf(deal, 2);
+    }
+
+    function test_a_conviction_after_it_does_not_begin_it_anew() public {
+        uint256 deal = _dear(BOND);
+        vm.warp(deals[deal].deadline + 7 days + 1);
+        vm.assertEq(_claimOf(deal, 1), BOND / 10, "all of it");
+        vm.prank(address(court));
+        settlement.convict(poolId, 2);
+        vm.expectPartialRevert(IEscape.NothingLeft.selector);
+        this.claimOf(deal, 2);
+    }
+
     function test_nobody_stood_by_a_settled_task() public {
         vm.warp(_over + 1);
         vm.expectRevert(abi.encodeWithSelector(IEscape.Settled.selector, dealIds[0], 1));
@@ -179,6 +229,24 @@ contract EscapeTest is World {
     }
 
     // ---- helpers ----
+
+    /// A deal of that price.
+    function _dear(uint128 unitPrice) private returns (uint256) {
+        return _newDealAt(9, 50, unitPrice, LEFT + 1);
+    }
+
+    function claimOf(uint256 deal, uint32 worker) external {
+        _claimOf(deal, worker);
+    }
+
+    function _claimOf(uint256 deal, uint32 worker) private returns (uint128) {
+        Assign memory a = Assign(poolId, dealIds[deal], LEFT, 0, worker, 0, 100, 100);
+        CommitAck memory c = CommitAck(poolId, _idOf(deal, LEFT), 0, worker, "commitment", 5);
+        FrameProof memory pa = _frame(SIGNER_KEY, keccak256(abi.encode(Messages.ASSIGN_TYPE, a)));
+        FrameProof memory pc =
+            _frame(SIGNER_KEY, keccak256(abi.encode(Messages.COMMIT_ACK_TYPE, c)));
+        return escape.claimAbandoned(_taskOf(deal, LEFT), a, pa, c, pc);
+    }
 
     function claimFor(uint32 worker, uint32 taskIdx, uint64 revealDeadline) external {
         _claim(worker, taskIdx, revealDeadline);
@@ -217,24 +285,12 @@ contract EscapeTest is World {
         return escape.claimAbandoned(_task(taskIdx), a, pa, c, pc);
     }
 
-    function _task(uint32 taskIdx) private view returns (Unsettled memory task) {
-        (task.terms, task.taskIdx, task.anchor) = (deals[0], taskIdx, _anchor);
-        bytes32 root = _anchor.stateRoot;
-        task.deal.account = dealAccounts[tree.leafAt(root, DEALS)];
-        task.deal.path = _fixed20(Trees.compact(tree.path(root, DEALS)));
-        (task.deal.word, task.deal.wordPath) = _wordOf(taskIdx);
-    }
-
     function _frozen(uint32 taskIdx, uint64 revealDeadline)
         private
         view
         returns (SignedSet memory)
     {
         return _signed(CommitSet(poolId, _idOf(taskIdx), 0, "root", 3, revealDeadline));
-    }
-
-    function _idOf(uint32 taskIdx) private view returns (bytes32) {
-        return keccak256(abi.encode(dealIds[0], uint256(taskIdx)));
     }
 
     function _early(uint256 at) private pure returns (bytes memory) {

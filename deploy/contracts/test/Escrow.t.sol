@@ -18,7 +18,7 @@ contract EscrowTest is Fixture {
     }
 
     function test_construction_refuses_a_window_out_of_bounds() public {
-        (uint64 min, uint64 max) = (24 hours, 10 days);
+        (uint64 min, uint64 max) = (48 hours, 10 days);
         deploy(address(token), min);
         deploy(address(token), max);
         vm.expectRevert(

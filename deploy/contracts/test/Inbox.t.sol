@@ -51,6 +51,12 @@ contract InboxTest is Fixture {
         settlement.demandSet(poolId, "task", 2, 7);
         hash = posted(hashes.hashCommitSet(set()), 5, 6, path(3));
         bytes32 third = link(second, 3, hash);
+        // Whole, so that whoever proves a demand ignored can open every set from logs.
+        bytes memory entry =
+            abi.encode(poolId, set(), uint32(5), uint32(6), path(3), bytes32("r"), bytes32("vs"));
+        uint64 at = uint64(block.timestamp);
+        vm.expectEmit(address(settlement));
+        emit ISettlement.Forced(poolId, 3, hash, at, second, third, entry);
         settlement.answerSet(poolId, set(), 5, 6, path(3), "r", "vs");
         vm.assertEq(settlement.poolOf(poolId).inbox, third, "inbox");
     }

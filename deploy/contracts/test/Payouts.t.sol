@@ -11,7 +11,8 @@ import {vm} from "./support/Vm.sol";
 
 /// @notice Claims of workers and refunds of requesters, against honest and dishonest roots.
 contract PayoutsTest is Fixture {
-    uint64 private constant GRACE = 7 days;
+    /// From a deal's deadline until refunds open: GRACE and REFUND_SLACK.
+    uint64 private constant REFUND_TIME = 9 days;
 
     Grid private grid;
     uint32 private poolId;
@@ -420,8 +421,8 @@ contract PayoutsTest is Fixture {
 
     // ---- refunds of what was never settled ----
 
-    function test_a_dead_pool_gives_everything_back_after_grace() public {
-        uint64 end = book.get(deal).deadline + GRACE;
+    function test_a_silent_pool_gives_everything_back_two_days_after_grace() public {
+        uint64 end = book.get(deal).deadline + REFUND_TIME;
         (DealAccount memory none, bytes32[] memory path) = grid.dealProof(0, deal);
         vm.warp(end - 1);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NothingDue.selector, 0));
@@ -440,7 +441,7 @@ contract PayoutsTest is Fixture {
         bytes32 other = newDeal(poolId, 4);
         grid.settle(deal, list(good), list());
         finalizeAll();
-        vm.warp(book.get(other).deadline + GRACE);
+        vm.warp(book.get(other).deadline + REFUND_TIME);
         vm.assertEq(refund(other, 1), 4000, "all of it");
         vm.assertEq(refund(deal, 1), 9000, "all but one");
     }
@@ -450,13 +451,13 @@ contract PayoutsTest is Fixture {
         grid.settle(deal, list(), list());
         finalizeAll();
         vm.assertEq(refund(deal, 1), 1000, "the failed one");
-        vm.warp(book.get(deal).deadline + GRACE);
+        vm.warp(book.get(deal).deadline + REFUND_TIME);
         vm.assertEq(refund(deal, 1), 8000, "the eight never settled");
         vm.assertEq(settlement.poolOf(poolId).locked, 0, "nothing is left");
     }
 
     function test_unsettled_tasks_wait_for_what_is_pending() public {
-        uint64 end = book.get(deal).deadline + GRACE;
+        uint64 end = book.get(deal).deadline + REFUND_TIME;
         finalizeAfterTask();
         vm.warp(end - 1 hours);
         grid.settle(deal, list(good), list());
@@ -473,7 +474,7 @@ contract PayoutsTest is Fixture {
     }
 
     function test_a_pool_that_never_rests_cannot_hold_a_refund_back() public {
-        uint64 end = book.get(deal).deadline + GRACE;
+        uint64 end = book.get(deal).deadline + REFUND_TIME;
         bytes32 other = newDeal(poolId, 10);
         vm.warp(end + 1);
         grid.settle(other, list(good), list());
@@ -488,7 +489,7 @@ contract PayoutsTest is Fixture {
     }
 
     function test_a_batch_at_the_very_end_is_not_yet_after_it() public {
-        vm.warp(book.get(deal).deadline + GRACE);
+        vm.warp(book.get(deal).deadline + REFUND_TIME);
         bytes32 other = newDeal(poolId, 10);
         grid.settle(other, list(good), list());
         Header memory header = grid.commit();
@@ -526,7 +527,7 @@ contract PayoutsTest is Fixture {
 
     function test_the_empty_state_counts_only_before_the_first_batch() public {
         finalizeAfterTask();
-        vm.warp(book.get(deal).deadline + GRACE);
+        vm.warp(book.get(deal).deadline + REFUND_TIME);
         (DealAccount memory none, bytes32[] memory path) = grid.dealProof(0, deal);
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NotFinal.selector, poolId, 0, 1, 1));
         this.refundOut(deal, none, path, 0);

@@ -134,7 +134,7 @@ contract PoolsTest is Fixture {
         settlement.claim(poolId, bad, account, path, 1, grid.anchorAt(1));
         vm.expectRevert(abi.encodeWithSelector(ISettlement.PoolBusy.selector, 0, 1000, 0));
         settlement.withdrawBond(poolId);
-        vm.warp(book.get(deal).deadline + 7 days);
+        vm.warp(book.get(deal).deadline + 9 days);
         DealAccount memory rest;
         (rest, path) = grid.dealProof(1, deal);
         settlement.refundUnsettled(book.get(deal), rest, path, 1, grid.openingAt(1));

@@ -291,6 +291,7 @@ contract VectorsTest {
         m.attempt = uint16(num(json, f, "attempt"));
         m.workerIdx = uint32(num(json, f, "workerIdx"));
         m.voteHash = b32(json, f, "voteHash");
+        m.stored = vm.parseJsonBool(json, string.concat(f, "stored"));
         m.seq = uint64(num(json, f, "seq"));
         return hashes.hashRevealAck(m);
     }

@@ -66,7 +66,7 @@ fn gas_key(path: &Path) -> Result<Signer, Failure> {
 pub(super) async fn connect(
     config: &Config,
 ) -> Result<(Settlement, Option<EmbeddedNode>), Failure> {
-    let ChainAt::Url(url) = &config.chain else {
+    let ChainAt::Url(_) = &config.chain else {
         let dev = DevChain::start(Some(&config.data.join("chain.log"))).await?;
         return Ok((dev.settlement, Some(dev.node)));
     };
@@ -77,17 +77,22 @@ pub(super) async fn connect(
         )
     })?;
     let domain = Domain { chain_id: config.chain_id, contract };
-    let settlement = Settlement::connect(chain(url)?, domain).await.map_err(failure::chain)?;
+    let settlement = Settlement::connect(chain(config)?, domain).await.map_err(failure::chain)?;
     Ok((settlement, None))
 }
 
-/// A node.
-pub(super) fn chain(url: &str) -> Result<Chain, Failure> {
-    ChainUrl::parse(url).and_then(|url| Chain::connect(&url)).map_err(failure::chain)
+/// The chain, through its nodes.
+pub(super) fn chain(config: &Config) -> Result<Chain, Failure> {
+    let ChainAt::Url(first) = &config.chain else {
+        return Err(Failure::new(Code::Usage, "the embedded chain has no URL"));
+    };
+    let nodes = std::iter::once(first).chain(&config.more_nodes);
+    let nodes = nodes.map(|node| ChainUrl::parse(node)).collect::<Result<Vec<_>, _>>();
+    nodes.and_then(|nodes| Chain::connect_all(&nodes)).map_err(failure::chain)
 }
 
 /// How transactions are sent.
-pub(super) fn outbox_config(config: &Config) -> OutboxConfig {
+pub(crate) fn outbox_config(config: &Config) -> OutboxConfig {
     OutboxConfig {
         chain_id: config.chain_id,
         finality: config.finality,

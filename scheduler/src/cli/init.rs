@@ -2,7 +2,7 @@
 
 use super::{
     FILE, Global, Init,
-    chain::{GAS_KEY, chain, connect, gas, keys, make_dir, outbox_config},
+    chain::{GAS_KEY, chain, connect, gas, keys, make_dir},
     output::Output,
     usage,
 };
@@ -53,9 +53,9 @@ pub(super) async fn run(
     let (node_key, signer) = (node_key.public(), signer.address());
     let pool = match &config.chain {
         ChainAt::Embedded => embedded(&config, signer, node_key).await?,
-        ChainAt::Url(url) => {
+        ChainAt::Url(_) => {
             save_gas_key(&config, &gas)?;
-            let outbox = Outbox::new(chain(url)?, gas, outbox_config(&config));
+            let outbox = crate::outbox::open(&config, chain(&config)?, gas)?;
             on_chain(&config, args, &outbox, (signer, node_key), output).await?
         }
     };

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
@@ -67,8 +67,12 @@ pub(crate) async fn soon<T>(what: &str, step: impl Future<Output = T>) -> T {
     }
 }
 
+/// The contract, where a test has a real one.
+pub(crate) static CONTRACT: OnceLock<Address> = OnceLock::new();
+
 pub(crate) fn domain() -> Domain {
-    Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) }
+    let contract = CONTRACT.get().copied().unwrap_or(Address::repeat_byte(0xcc));
+    Domain { chain_id: 31_337, contract }
 }
 
 impl Scheduler {

@@ -3,7 +3,7 @@
 use crate::error::SettleError;
 use crate::events::ChainEvent;
 use crate::outbox::Finality;
-use crate::transport::{BlockRef, Chain};
+use crate::transport::{BlockInfo, BlockRef, Chain};
 use alloy::primitives::{Address, B256};
 use alloy::rpc::types::Log;
 use serde::{Deserialize, Serialize};
@@ -111,12 +111,8 @@ impl Follower {
             return Ok(None);
         };
         let from = self.cursor.number + 1;
-        let (to, logs) = self.read_range(from, boundary).await?;
-        let Some(block) = self.chain.block(BlockRef::Number(to)).await? else {
-            let (expected, found) = (B256::ZERO, B256::ZERO);
-            return Err(SettleError::Reorganised { number: to, expected, found });
-        };
-        let cursor = Cursor { number: to, hash: block.hash };
+        let (block, logs) = self.read_range(from, boundary).await?;
+        let cursor = Cursor { number: block.number, hash: block.hash };
         let events = self.locate(&logs, from, cursor)?;
         // The range was read while its first block still stood on the cursor's.
         self.check_continuity().await?;
@@ -139,14 +135,23 @@ impl Follower {
         &mut self,
         from: u64,
         boundary: u64,
-    ) -> Result<(u64, Vec<Log>), SettleError> {
+    ) -> Result<(BlockInfo, Vec<Log>), SettleError> {
         loop {
             let to = boundary.min(from + self.span - 1);
-            match self.chain.logs(self.contract, from, to).await {
-                Ok(logs) => {
-                    self.span = (self.span * 2).min(SPAN_BLOCKS_MAX);
-                    return Ok((to, logs));
+            match self.chain.logs_up_to(self.contract, from, to).await {
+                Ok(Some((block, _))) if block.number != to => {
+                    return Err(self.nonsense("another block than was asked for"));
                 }
+                Ok(Some(found)) => {
+                    self.span = (self.span * 2).min(SPAN_BLOCKS_MAX);
+                    return Ok(found);
+                }
+                Ok(None) => {
+                    let (expected, found) = (B256::ZERO, B256::ZERO);
+                    return Err(SettleError::Reorganised { number: to, expected, found });
+                }
+                // Whom to believe does not depend on the length of the range.
+                Err(error @ SettleError::RpcDisagreement { .. }) => return Err(error),
                 // A node that does not answer at all will not answer half the question either;
                 // but a time-out is how some refuse, so the next try asks for less.
                 Err(error @ SettleError::Unreachable { .. }) => {

@@ -37,6 +37,19 @@ impl Fees {
         Self { max_fee: raised(self.max_fee), tip: raised(self.tip) }
     }
 
+    /// The same, but never above the operator's cap. A transaction at the cap waits for the price
+    /// to fall, it does not overpay.
+    pub(super) fn capped(self, cap: u128) -> Self {
+        let max_fee = self.max_fee.min(cap);
+        Self { max_fee, tip: self.tip.min(max_fee) }
+    }
+
+    /// Whether nodes would take it in the place of `other`: a tenth more of both.
+    pub(super) fn replaces(self, other: Self) -> bool {
+        let enough = |new: u128, old: u128| new >= old.saturating_add(old.div_ceil(10).max(1));
+        enough(self.max_fee, other.max_fee) && (enough(self.tip, other.tip) || other.tip == 0)
+    }
+
     /// The dearer of two, price by price.
     pub(super) fn max(self, other: Self) -> Self {
         Self { max_fee: self.max_fee.max(other.max_fee), tip: self.tip.max(other.tip) }
@@ -83,5 +96,18 @@ mod tests {
         assert_eq!(Fees { max_fee: u128::MAX, tip: 1 }.raised().max_fee, u128::MAX);
         assert_eq!(Fees::from_base(0, u128::MAX).max_fee, TIP_WEI_MAX);
         assert_eq!(fees.max(Fees { max_fee: 3, tip: 9 }), Fees { max_fee: 204, tip: 9 });
+    }
+
+    #[test]
+    fn the_ladder_ends_at_the_cap() {
+        let mut fees = Fees::from_base(100, 4);
+        let mut steps = 0;
+        while fees.raised().capped(1_000).replaces(fees) {
+            fees = fees.raised().capped(1_000);
+            steps += 1;
+        }
+        assert!((900..=1_000).contains(&fees.max_fee), "{fees:?}");
+        assert_eq!(steps, 7);
+        assert_eq!(Fees { max_fee: 9, tip: 9 }.capped(3), Fees { max_fee: 3, tip: 3 });
     }
 }

@@ -1,8 +1,8 @@
 //! Waiting for a transaction: sent, mined, final, and every way a node can be wrong about it.
 
 use crate::error::{Revert, SettleError};
-use crate::outbox::{Finality, Inner, Prepared, Receipt};
-use crate::transport::CallRequest;
+use crate::outbox::{Finality, Inner, OutboxConfig, Prepared, Receipt, Standing};
+use crate::transport::{BlockRef, CallRequest};
 use alloy::primitives::{B256, Bytes, U256};
 use alloy::rpc::types::TransactionReceipt;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep};
 /// once, and a worker's claim should not sit out a public chain's interval there.
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 
-/// How often a transaction that is not mined is handed to the node again: nodes drop what they
-/// have no room for, and say nothing.
+/// How often a transaction that is not mined is handed to the nodes again, at most: nodes drop
+/// what they have no room for, and say nothing. Where blocks are quicker, every eight looks.
 const RESEND_EVERY: Duration = Duration::from_secs(15);
+const RESEND_LOOKS: u32 = 8;
 
 /// Looks at a nonce that is used up before it counts as taken by another: behind one URL there
 /// may be many nodes, and the one asked may not have seen our block yet.
@@ -39,7 +40,7 @@ enum Answer {
 
 /// What nodes say, in the order it is looked for: geth, Nethermind, Erigon, Reth, Besu, anvil,
 /// Arbitrum's sequencer and the common providers.
-const WORDS: [(&str, Answer); 17] = [
+const WORDS: [(&str, Answer); 22] = [
     ("already known", Answer::Held),
     ("alreadyknown", Answer::Held),
     ("known transaction", Answer::Held),
@@ -58,6 +59,12 @@ const WORDS: [(&str, Answer); 17] = [
     ("limit exceeded", Answer::Busy),
     ("too many requests", Answer::Busy),
     ("timeout", Answer::Busy),
+    // The pool has no room, or none for us: it will.
+    ("pool is full", Answer::Busy),
+    ("pool full", Answer::Busy),
+    ("pool overflow", Answer::Busy),
+    ("already reserved", Answer::Busy),
+    ("temporarily", Answer::Busy),
 ];
 
 fn answer_of(message: &str) -> Answer {
@@ -66,122 +73,269 @@ fn answer_of(message: &str) -> Answer {
     found.map_or(Answer::Refused, |(_, answer)| *answer)
 }
 
-/// What one round of waiting found out.
-enum Round {
-    /// It is mined.
-    Mined(Box<TransactionReceipt>),
-    /// It is not mined yet, and this is what the node said if it was sent in this round.
-    Waiting(Option<Answer>),
+/// Which of two answers says more about a transaction that went to several nodes: one that has it
+/// is enough, and all must refuse.
+fn weight(answer: Answer) -> u8 {
+    match answer {
+        Answer::Held => 5,
+        Answer::NonceUsed => 4,
+        Answer::Busy => 3,
+        Answer::TooCheap => 2,
+        Answer::NoFunds => 1,
+        Answer::Refused => 0,
+    }
+}
+
+/// How a wait for being mined goes.
+struct Wait {
+    began: Instant,
+    pause: Duration,
+    /// When a node last said that it has it.
+    held: Option<Instant>,
+    looks_left: u32,
+    /// The nonce is used, by whomever.
+    used: bool,
+    /// Why the last round found nothing out.
+    trouble: Option<SettleError>,
+}
+
+impl Wait {
+    fn begin() -> Self {
+        let (began, pause) = (Instant::now(), FIRST_WAIT);
+        let looks_left = LOOKS_BEFORE_TAKEN;
+        Self { began, pause, held: None, looks_left, used: false, trouble: None }
+    }
+
+    fn is_due(&self, poll: Duration) -> bool {
+        let every = RESEND_EVERY.min(poll * RESEND_LOOKS);
+        self.held.is_none_or(|at| at.elapsed() >= every)
+    }
+
+    async fn pause(&mut self, longest: Duration) {
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(longest.max(FIRST_WAIT));
+    }
 }
 
 impl Inner {
-    pub(super) async fn submit(&self, prepared: &Prepared) -> Result<Receipt, SettleError> {
-        let began = Instant::now();
-        let mut wait = FIRST_WAIT;
-        let mut held = None::<Instant>;
-        let mut looks_left = LOOKS_BEFORE_TAKEN;
-        loop {
-            let due = held.is_none_or(|at| at.elapsed() >= RESEND_EVERY);
-            let mut trouble = None;
-            match self.round(prepared, due).await {
-                Ok(Round::Mined(receipt)) => return self.went_through(prepared, &receipt).await,
-                Ok(Round::Waiting(Some(Answer::Held))) => held = Some(Instant::now()),
-                Ok(Round::Waiting(Some(Answer::NonceUsed))) => {
-                    looks_left -= 1;
-                    if looks_left == 0 {
-                        return Err(self.nonce_taken(prepared));
-                    }
-                }
-                Ok(Round::Waiting(Some(Answer::TooCheap))) => {
-                    return Err(stuck(prepared, began.elapsed()));
-                }
-                Ok(Round::Waiting(_)) => {}
-                // It may be on its way all the same, so only the deadline ends the wait.
-                Err(error @ SettleError::Unreachable { .. }) => trouble = Some(error),
-                Err(error) => return Err(error),
-            }
-            let waited = began.elapsed();
-            if waited >= self.config.mined_within {
-                return Err(trouble.unwrap_or_else(|| stuck(prepared, waited)));
-            }
-            sleep(wait).await;
-            wait = (wait * 2).min(self.config.poll.max(FIRST_WAIT));
-        }
-    }
-
-    /// Sends if that is due, and looks for a receipt, even if the node did not answer the first:
-    /// it may have taken the transaction before it fell silent.
-    async fn round(&self, prepared: &Prepared, due: bool) -> Result<Round, SettleError> {
-        let sent = if due { Some(self.hand_over(prepared).await) } else { None };
-        let silent = matches!(sent, Some(Err(SettleError::Unreachable { .. })));
-        if matches!(sent, Some(Err(_))) && !silent {
-            return sent.transpose().map(Round::Waiting);
-        }
-        match self.mined(prepared).await? {
-            Some(receipt) => Ok(Round::Mined(Box::new(receipt))),
-            None => Ok(Round::Waiting(sent.transpose()?)),
-        }
-    }
-
-    pub(super) async fn wait_final(
+    /// Keeps it, sends it and waits until it is mined, whether it went through or failed.
+    pub(super) async fn submit(
         &self,
         prepared: &Prepared,
-        mut mined: Receipt,
-    ) -> Result<Receipt, SettleError> {
-        if self.config.finality == Finality::Latest {
-            return Ok(mined);
+    ) -> Result<TransactionReceipt, SettleError> {
+        self.intents.save(prepared).await?;
+        let _watched = self.intents.watch(prepared.nonce);
+        self.tell_in_flight(prepared);
+        let outcome = self.until_mined(prepared).await;
+        match &outcome {
+            // Whether it is stuck is for whoever could raise its price to say.
+            Err(SettleError::TxStuck { .. }) => return outcome,
+            Err(SettleError::NonceTaken { .. }) => self.intents.forget(prepared).await,
+            // Refused by everybody from the first: it is nowhere, and must not be in the way.
+            Err(_) if !self.intents.may_be_out(prepared.nonce) => {
+                self.intents.forget(prepared).await;
+            }
+            Ok(_) | Err(_) => {}
         }
-        let began = Instant::now();
+        self.tell_outcome(&outcome);
+        outcome
+    }
+
+    async fn until_mined(&self, prepared: &Prepared) -> Result<TransactionReceipt, SettleError> {
+        let mut wait = Wait::begin();
         loop {
-            let mut trouble = None;
-            match self.look_whether_final(prepared, &mut mined).await {
-                Ok(true) => return Ok(mined),
-                Ok(false) => {}
-                Err(error @ SettleError::Unreachable { .. }) => trouble = Some(error),
+            if let Some(receipt) = self.round(prepared, &mut wait).await? {
+                return Ok(receipt);
+            }
+            if let Some(trouble) = &wait.trouble {
+                self.tell_error(trouble);
+            }
+            // A nonce that is used is a matter of finality, not of price.
+            let OutboxConfig { mined_within, final_within, .. } = self.config;
+            let within = if wait.used { final_within } else { mined_within };
+            let waited = wait.began.elapsed();
+            if waited >= within {
+                return Err(wait.trouble.unwrap_or_else(|| stuck(prepared, waited)));
+            }
+            wait.pause(self.config.poll).await;
+        }
+    }
+
+    /// Sends if that is due, and looks for a receipt, even if nobody answered the first: a node
+    /// may have taken the transaction before it fell silent. It may be on its way whatever reading
+    /// says, so only the deadline ends the wait.
+    async fn round(
+        &self,
+        prepared: &Prepared,
+        wait: &mut Wait,
+    ) -> Result<Option<TransactionReceipt>, SettleError> {
+        wait.trouble = None;
+        let mut answer = None;
+        if wait.is_due(self.config.poll) {
+            match self.hand_over(prepared).await {
+                Ok(heard) => answer = Some(heard),
+                Err(error @ SettleError::Unreachable { .. }) => wait.trouble = Some(error),
                 Err(error) => return Err(error),
             }
+        }
+        match self.mined(prepared).await {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err(error) => wait.trouble = Some(error),
+        }
+        self.weigh(prepared, answer, wait).await.map(|()| None)
+    }
+
+    /// What an answer means for a transaction without a receipt.
+    async fn weigh(
+        &self,
+        prepared: &Prepared,
+        answer: Option<Answer>,
+        wait: &mut Wait,
+    ) -> Result<(), SettleError> {
+        match answer {
+            Some(Answer::Held) => (wait.held, wait.used) = (Some(Instant::now()), false),
+            Some(Answer::TooCheap) => return Err(stuck(prepared, wait.began.elapsed())),
+            Some(Answer::NonceUsed) => {
+                wait.used = true;
+                wait.looks_left = wait.looks_left.saturating_sub(1);
+                if wait.looks_left == 0 && self.is_taken(prepared).await {
+                    return Err(self.nonce_taken(prepared));
+                }
+            }
+            Some(Answer::Busy | Answer::NoFunds | Answer::Refused) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the nonce is used in a block that does not change any more, and not by ours.
+    async fn is_taken(&self, prepared: &Prepared) -> bool {
+        let boundary = self.config.finality.boundary(&self.chain).await;
+        let Ok(Some(boundary)) = boundary else { return false };
+        let used = self.chain.nonce_at(self.signer.address(), boundary).await;
+        // Read after the count: what was mined by then has a receipt by now.
+        let ours = self.mined(prepared).await;
+        used.is_ok_and(|used| used > prepared.nonce) && matches!(ours, Ok(None))
+    }
+
+    pub(super) async fn wait_final(&self, prepared: &Prepared) -> Result<Receipt, SettleError> {
+        let known = self.intents.of(prepared);
+        if let Some(receipt) = known.and_then(|intent| intent.done) {
+            return Ok(receipt);
+        }
+        let _watched = self.intents.watch(prepared.nonce);
+        let began = Instant::now();
+        let (mut block, mut last) = (0, None);
+        loop {
+            let trouble = match self.look_whether_final(prepared, &mut block).await {
+                Ok(Some(receipt)) => return self.conclude(prepared, &receipt).await,
+                Ok(None) => None,
+                Err(error @ SettleError::NonceTaken { .. }) => {
+                    self.intents.forget(prepared).await;
+                    return Err(error);
+                }
+                Err(error) => Some(error),
+            };
+            self.tell_progress(trouble.as_ref(), &mut last);
             let waited = began.elapsed();
             if waited >= self.config.final_within {
-                let Receipt { tx, block_number: block, .. } = mined;
+                let tx = prepared.latest().hash;
                 return Err(trouble.unwrap_or(SettleError::NotFinal { tx, block, waited }));
             }
             sleep(self.config.poll).await;
         }
     }
 
+    /// Tells of trouble while waiting, and takes it back when it is over.
+    fn tell_progress(&self, trouble: Option<&SettleError>, last: &mut Option<Standing>) {
+        let now = trouble.and_then(Standing::of);
+        match (&now, last.take()) {
+            (Some(standing), _) => self.tell(standing.clone()),
+            (None, Some(told)) if *self.standing.borrow() == told => self.tell(Standing::Ready),
+            (None, _) => {}
+        }
+        *last = now;
+    }
+
+    /// The receipt, if its block does not change any more.
     async fn look_whether_final(
         &self,
         prepared: &Prepared,
-        mined: &mut Receipt,
-    ) -> Result<bool, SettleError> {
+        block: &mut u64,
+    ) -> Result<Option<TransactionReceipt>, SettleError> {
         let boundary = self.config.finality.boundary(&self.chain).await?;
         // Read after the boundary, so that a receipt below it stands in a final block.
         let Some(receipt) = self.mined(prepared).await? else {
             // A reorganisation lost it; it is still valid, so it goes out again.
-            self.hand_over(prepared).await?;
-            return Ok(false);
+            let answer = self.hand_over(prepared).await?;
+            if answer == Answer::NonceUsed && self.is_taken(prepared).await {
+                return Err(self.nonce_taken(prepared));
+            }
+            return Ok(None);
         };
-        *mined = self.went_through(prepared, &receipt).await?;
-        Ok(boundary.is_some_and(|number| mined.block_number <= number))
+        let (number, hash) = self.place(&receipt)?;
+        *block = number;
+        if self.config.finality == Finality::Latest {
+            return Ok(Some(receipt));
+        }
+        if boundary.is_none_or(|boundary| number > boundary) {
+            return Ok(None);
+        }
+        let there = self.chain.block(BlockRef::Number(number)).await?;
+        Ok(there.is_some_and(|there| there.hash == hash).then_some(receipt))
     }
 
-    /// Sends the latest version; an error only if that can never help, or nobody answered.
-    async fn hand_over(&self, prepared: &Prepared) -> Result<Answer, SettleError> {
-        let error = match self.chain.send_raw(&prepared.latest().raw).await {
-            Ok(_) => return Ok(Answer::Held),
-            Err(error) => error,
-        };
-        let SettleError::RpcError { message, .. } = &error else { return Err(error) };
-        match answer_of(message) {
-            Answer::NoFunds => {
-                self.check_funds(prepared, prepared.latest().fees).await?;
-                Err(error)
-            }
-            Answer::Refused => Err(error),
-            answer @ (Answer::Held | Answer::NonceUsed | Answer::TooCheap | Answer::Busy) => {
-                Ok(answer)
-            }
+    /// What a final receipt means, and the end of the intent.
+    async fn conclude(
+        &self,
+        prepared: &Prepared,
+        receipt: &TransactionReceipt,
+    ) -> Result<Receipt, SettleError> {
+        if receipt.status() {
+            let receipt = self.receipt_of(receipt)?;
+            self.intents.finished(prepared, &receipt).await;
+            return Ok(receipt);
         }
+        let why = self.why_reverted(prepared, receipt.transaction_hash).await;
+        self.intents.forget(prepared).await;
+        self.tell_error(&why);
+        Err(why)
+    }
+
+    /// Sends the latest version to every node; an error only if that can never help, or nobody
+    /// answered.
+    async fn hand_over(&self, prepared: &Prepared) -> Result<Answer, SettleError> {
+        let raw = &prepared.latest().raw;
+        let heard = self.chain.broadcast(raw, is_settled).await;
+        let silent = heard.iter().filter(|one| weigh_one(one).is_none()).count();
+        let best = heard.iter().filter_map(weigh_one).max_by_key(|answer| weight(*answer));
+        let refused = matches!(best, Some(Answer::NoFunds | Answer::Refused));
+        let spoke = heard.len() - silent;
+        // One node's refusal is not everybody's while others are silent.
+        let known = best.filter(|_| !refused || silent == 0 || spoke >= 2);
+        if !refused || known.is_none() {
+            self.intents.handed(prepared.nonce);
+        }
+        match known {
+            Some(Answer::NoFunds | Answer::Refused) => Err(self.refusal(prepared, heard).await),
+            Some(answer) => Ok(answer),
+            None => Err(silence(heard)),
+        }
+    }
+
+    /// Why everybody refuses it. The account's money is looked up rather than believed.
+    async fn refusal(
+        &self,
+        prepared: &Prepared,
+        heard: Vec<Result<B256, SettleError>>,
+    ) -> SettleError {
+        let funds = self.check_funds(prepared, prepared.latest().fees).await;
+        if let Err(error @ SettleError::InsufficientGas { .. }) = funds {
+            return error;
+        }
+        let mut errors = heard.into_iter().filter_map(Result::err);
+        let refusal = errors.find(|error| matches!(error, SettleError::RpcError { .. }));
+        refusal.unwrap_or_else(|| self.chain.nonsense("eth_sendRawTransaction", "no reason"))
     }
 
     /// The receipt of whichever version was mined.
@@ -194,22 +348,14 @@ impl Inner {
         Ok(None)
     }
 
-    async fn went_through(
-        &self,
-        prepared: &Prepared,
-        receipt: &TransactionReceipt,
-    ) -> Result<Receipt, SettleError> {
-        if receipt.status() {
-            return self.receipt_of(receipt);
-        }
-        Err(self.why_reverted(prepared, receipt.transaction_hash).await)
+    /// Height and name of a receipt's block.
+    fn place(&self, receipt: &TransactionReceipt) -> Result<(u64, B256), SettleError> {
+        let place = receipt.block_number.zip(receipt.block_hash);
+        place.ok_or_else(|| self.chain.nonsense("eth_getTransactionReceipt", "no block"))
     }
 
-    fn receipt_of(&self, receipt: &TransactionReceipt) -> Result<Receipt, SettleError> {
-        let (Some(block_number), Some(block_hash)) = (receipt.block_number, receipt.block_hash)
-        else {
-            return Err(self.chain.nonsense("eth_getTransactionReceipt", "no block"));
-        };
+    pub(super) fn receipt_of(&self, receipt: &TransactionReceipt) -> Result<Receipt, SettleError> {
+        let (block_number, block_hash) = self.place(receipt)?;
         let fee =
             U256::from(receipt.gas_used).saturating_mul(U256::from(receipt.effective_gas_price));
         Ok(Receipt {
@@ -247,6 +393,33 @@ impl Inner {
     }
 }
 
+/// Whether nothing the other nodes say would change what to do: one has it, or two say that it is
+/// too late, and a receipt tells the rest.
+fn is_settled(heard: &[Result<B256, SettleError>]) -> bool {
+    let said = |answer| heard.iter().filter(|one| weigh_one(one) == Some(answer)).count();
+    said(Answer::Held) >= 1 || said(Answer::NonceUsed) >= 2
+}
+
+/// What one node said; nothing if it did not answer.
+fn weigh_one(heard: &Result<B256, SettleError>) -> Option<Answer> {
+    match heard {
+        Ok(_) => Some(Answer::Held),
+        Err(SettleError::RpcError { message, .. }) => Some(answer_of(message)),
+        Err(_) => None,
+    }
+}
+
+/// Nobody answered: an error that says so, whatever kind of silence it was.
+fn silence(heard: Vec<Result<B256, SettleError>>) -> SettleError {
+    let error = heard.into_iter().find_map(Result::err);
+    let (node, method) = (String::from("(all)"), "eth_sendRawTransaction");
+    match error {
+        Some(error @ SettleError::Unreachable { .. }) => error,
+        Some(error) => SettleError::Unreachable { node, method, source: Box::new(error) },
+        None => SettleError::Unreachable { node, method, source: "no answer".into() },
+    }
+}
+
 fn stuck(prepared: &Prepared, waited: Duration) -> SettleError {
     SettleError::TxStuck { tx: prepared.latest().hash, nonce: prepared.nonce, waited }
 }
@@ -270,6 +443,7 @@ mod tests {
             ("max fee per gas less than block base fee", Answer::TooCheap),
             ("daily request count exceeded, request rate limited", Answer::Busy),
             ("Too Many Requests", Answer::Busy),
+            ("txpool is full", Answer::Busy),
             ("intrinsic gas too low", Answer::Refused),
             ("", Answer::Refused),
         ] {

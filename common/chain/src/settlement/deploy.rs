@@ -21,7 +21,7 @@ pub async fn deploy_token(outbox: &Outbox, holder: Address) -> Result<Address, S
     created(outbox, &receipt)
 }
 
-/// Deploys the contract for `token` with a challenge window of `window_s` seconds, 24 hours to 10
+/// Deploys the contract for `token` with a challenge window of `window_s` seconds, 48 hours to 10
 /// days.
 ///
 /// # Errors

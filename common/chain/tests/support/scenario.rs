@@ -22,7 +22,9 @@ use std::collections::BTreeMap;
 
 const DAY_S: u64 = 86_400;
 /// Grace after a deal's deadline, and a second more than the contract asks.
-const GRACE_S: u64 = 7 * DAY_S + 1;
+const GRACE_S: u64 = 9 * DAY_S + 1;
+/// The shortest window there may be.
+const WINDOW_S: u64 = 2 * DAY_S;
 const PRICE: u128 = 100;
 const STAKE: u128 = 1_000;
 const BOND: u128 = 10_000;
@@ -82,7 +84,7 @@ impl Stage {
         let requester = funded(chain, 0x20, finality).await;
         let owner = funded(chain, 0x30, finality).await;
         let token = deploy_token(&operator, operator.account()).await.unwrap();
-        let settlement = deploy_settlement(&operator, token, DAY_S).await.unwrap();
+        let settlement = deploy_settlement(&operator, token, WINDOW_S).await.unwrap();
         let mut stage = Self {
             settlement,
             operator,

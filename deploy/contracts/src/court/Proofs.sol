@@ -8,6 +8,7 @@ import {
     DealTerms,
     Header,
     TaskRec,
+    Vote,
     WorkerAccount
 } from "../Types.sol";
 
@@ -85,12 +86,6 @@ struct Entry {
     bytes32 hash;
 }
 
-/// @notice What an entry for a signed message is made of.
-struct Posted {
-    bytes32 structHash;
-    FrameProof proof;
-}
-
 /// @notice A task that the newest final state does not know as settled.
 struct Unsettled {
     DealTerms terms;
@@ -99,4 +94,11 @@ struct Unsettled {
     Anchor anchor;
     /// Against that state.
     DealBefore deal;
+}
+
+/// @notice A revealed vote, and its commitment's place in the set that it was revealed for.
+struct SetVote {
+    Vote vote;
+    uint8 place;
+    bytes32[4] path;
 }

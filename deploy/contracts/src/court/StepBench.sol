@@ -5,9 +5,18 @@ import {Merkle} from "../Merkle.sol";
 import {Messages} from "../Messages.sol";
 import {Paths} from "../Paths.sol";
 import {Poco} from "../Poco.sol";
-import {Deal, DealAccount, DealTerms, TaskRec, Vote, Worker, WorkerAccount} from "../Types.sol";
+import {
+    Deal,
+    DealAccount,
+    DealTerms,
+    RevealAck,
+    TaskRec,
+    Vote,
+    Worker,
+    WorkerAccount
+} from "../Types.sol";
 import {Bench} from "./Bench.sol";
-import {DealBefore, Step, Voter} from "./Proofs.sol";
+import {DealBefore, FrameProof, Step, Voter} from "./Proofs.sol";
 
 /// @title F2: one settled task, taken again.
 /// @notice Re-executes the step of one task from the state before it and finds fraud where the
@@ -45,7 +54,31 @@ contract StepBench is Bench {
     /// @return poolId The pool it is against.
     /// @return index The batch the task is in.
     function step(Step calldata s) external view returns (uint32 poolId, uint32 index) {
-        Work memory w;
+        Work memory w = _open(s);
+        if (!_isFaulty(w, s)) revert NoFraud();
+        return _against(s);
+    }
+
+    /// @notice A task given up as expired although its votes decide for a result whose bytes the
+    /// scheduler has acknowledged.
+    /// @dev The votes decide by the scores that the step starts from, so all of the step is proven as
+    /// in `step`; a fault in it is fraud of its own.
+    /// @param ack An acknowledgement with `stored` of a vote for that result, as it is in the record.
+    /// @return poolId The pool it is against.
+    /// @return index The batch the task is in.
+    function expiredStored(Step calldata s, RevealAck calldata ack, FrameProof calldata proof)
+        external
+        view
+        returns (uint32 poolId, uint32 index)
+    {
+        Work memory w = _open(s);
+        _checkAck(w, s, ack, proof);
+        if (!_isFaulty(w, s) && !_isDecidedFor(w, s, ack)) revert NoFraud();
+        return _against(s);
+    }
+
+    /// @dev Task, terms and votes are those of the batch.
+    function _open(Step calldata s) private view returns (Work memory w) {
         w.table = Paths.empties();
         _checkFiling(s.filing);
         _checkLeaf(w.table, s.filing.header, s.leaf);
@@ -55,9 +88,58 @@ contract StepBench is Bench {
         }
         w.taskId = Messages.taskId(dealId, s.leaf.rec.taskIdx);
         (w.sets, w.votes) = _openVotes(s.leaf.rec.votesHash, s.votes);
-        if (!_isFaulty(w, s)) revert NoFraud();
+    }
+
+    function _against(Step calldata s) private pure returns (uint32, uint32) {
         return (s.filing.header.poolId, uint32(s.filing.header.index));
     }
+
+    // -----------------------------------------------------------------------------------------
+    // Expired, though decided and stored
+    // -----------------------------------------------------------------------------------------
+
+    /// @dev The acknowledgement is of this task, and signed by the pool.
+    function _checkAck(
+        Work memory w,
+        Step calldata s,
+        RevealAck calldata ack,
+        FrameProof calldata proof
+    ) private view {
+        uint32 poolId = s.filing.header.poolId;
+        if (ack.poolId != poolId) {
+            revert OtherSubject("poolId", bytes32(uint256(poolId)), bytes32(uint256(ack.poolId)));
+        }
+        if (ack.taskId != w.taskId) revert OtherSubject("taskId", w.taskId, ack.taskId);
+        _checkSigned(w.table, poolId, Messages.hash(ack), proof);
+    }
+
+    /// @dev Whether an expired task's votes decide for what was acknowledged as stored. Only after
+    /// `_isFaulty` has found nothing: by then votes are well-formed and accounts proven.
+    function _isDecidedFor(Work memory w, Step calldata s, RevealAck calldata ack)
+        private
+        pure
+        returns (bool)
+    {
+        if (s.leaf.rec.outcome != Poco.EXPIRED || !ack.stored) return false;
+        bytes32 digest = _acknowledged(w, ack);
+        if (digest == 0) return false;
+        return Poco.holds(Poco.tally(_ballots(w, s)), digest, s.terms.trust);
+    }
+
+    /// @dev What the acknowledged vote is for; zero if the record holds no such vote.
+    function _acknowledged(Work memory w, RevealAck calldata ack) private pure returns (bytes32) {
+        for (uint256 i = 0; i < w.votes.length; i++) {
+            Vote memory vote = w.votes[i];
+            if (vote.workerIdx != ack.workerIdx) continue;
+            bytes32 voteHash = _voteHash(ack.poolId, w.taskId, w.sets[vote.attempt], vote);
+            return voteHash == ack.voteHash ? vote.resultDigest : bytes32(0);
+        }
+        return 0;
+    }
+
+    // -----------------------------------------------------------------------------------------
+    // Faults
+    // -----------------------------------------------------------------------------------------
 
     function _isFaulty(Work memory w, Step calldata s) private view returns (bool) {
         Deal memory deal = settlement.dealOf(s.leaf.rec.dealId);
@@ -144,13 +226,7 @@ contract StepBench is Bench {
 
     function _takeVote(Work memory w, Step calldata s) private view {
         TaskRec calldata rec = s.leaf.rec;
-        Poco.Ballots memory ballots;
-        uint256 n = w.votes.length;
-        (ballots.digests, ballots.scores) = (new bytes32[](n), new uint256[](n));
-        for (uint256 i = 0; i < n; i++) {
-            ballots.digests[i] = w.votes[i].resultDigest;
-            ballots.scores[i] = s.voters[i].account.score;
-        }
+        Poco.Ballots memory ballots = _ballots(w, s);
         if (_isUndecided(ballots, rec, s.terms.trust)) w.fault = true;
         Poco.Judgement memory j = Poco.judge(_money(s.terms), rec.winnerDigest, ballots);
         _startFrom(w, s, j);
@@ -158,8 +234,21 @@ contract StepBench is Bench {
         _changeDeal(w, s, j);
     }
 
+    function _ballots(Work memory w, Step calldata s)
+        private
+        pure
+        returns (Poco.Ballots memory ballots)
+    {
+        uint256 n = w.votes.length;
+        (ballots.digests, ballots.scores) = (new bytes32[](n), new uint256[](n));
+        for (uint256 i = 0; i < n; i++) {
+            ballots.digests[i] = w.votes[i].resultDigest;
+            ballots.scores[i] = s.voters[i].account.score;
+        }
+    }
+
     /// @dev Consensus needs a credible winner, "no quorum" that there is none. Expired says nothing
-    /// of the votes: a winner whose bytes never came expires too.
+    /// of the votes: a winner whose bytes never came expires too (`expiredStored` if they came).
     function _isUndecided(Poco.Ballots memory ballots, TaskRec calldata rec, uint256 trust)
         private
         pure

@@ -16,7 +16,7 @@ import {
     Worker
 } from "../Types.sol";
 import {Bench} from "./Bench.sol";
-import {Entry, Filing, FrameProof, Leaf, Posted, SignedSet} from "./Proofs.sol";
+import {Entry, Filing, FrameProof, Leaf, SignedSet} from "./Proofs.sol";
 
 /// @title F1, F3, F5 and F6: a scheduler that breaks its word.
 /// @notice What the pool's signer has signed, against something else it has signed, against what the
@@ -78,7 +78,9 @@ contract WordBench is Bench {
         return (a.poolId, pending ? uint32(a.index) : 0);
     }
 
-    /// @notice Two commit sets of one attempt.
+    /// @notice Two commit sets of one attempt that differ in root or number. The same set may be
+    /// signed again with a later deadline; one with an earlier deadline than its workers were
+    /// promised is `shortSet`.
     /// @return poolId The pool it is against.
     /// @return index Zero: no batch is wrong for it.
     function twoSets(SignedSet calldata a, SignedSet calldata b)
@@ -89,9 +91,31 @@ contract WordBench is Bench {
         _checkSame("poolId", bytes32(uint256(a.set.poolId)), bytes32(uint256(b.set.poolId)));
         _checkSame("taskId", a.set.taskId, b.set.taskId);
         _checkSame("attempt", bytes32(uint256(a.set.attempt)), bytes32(uint256(b.set.attempt)));
+        bool same = a.set.commitSetRoot == b.set.commitSetRoot && a.set.n == b.set.n;
+        if (same) revert NoFraud();
         (bytes32 hashA, bytes32 hashB) = (Messages.hash(a.set), Messages.hash(b.set));
         _checkBothSigned(a.set.poolId, hashA, a.proof, hashB, b.proof);
         return (a.set.poolId, 0);
+    }
+
+    /// @notice A commit set that ends before a worker of its attempt was promised.
+    /// @return poolId The pool it is against.
+    /// @return index Zero: no batch is wrong for it.
+    function shortSet(Assign calldata assign, FrameProof calldata proof, SignedSet calldata signed)
+        external
+        view
+        returns (uint32 poolId, uint32 index)
+    {
+        CommitSet calldata set = signed.set;
+        bytes32 taskId = Messages.taskId(assign.dealId, assign.taskIdx);
+        _checkSame("poolId", bytes32(uint256(assign.poolId)), bytes32(uint256(set.poolId)));
+        _checkSame("taskId", taskId, set.taskId);
+        _checkSame("attempt", bytes32(uint256(assign.attempt)), bytes32(uint256(set.attempt)));
+        if (set.revealDeadline >= assign.revealDeadline) revert NoFraud();
+        Paths.Empties table = Paths.empties();
+        _checkSigned(table, assign.poolId, Messages.hash(assign), proof);
+        _checkSigned(table, assign.poolId, Messages.hash(set), signed.proof);
+        return (assign.poolId, 0);
     }
 
     /// @notice Two assignments of one replica.
@@ -275,34 +299,32 @@ contract WordBench is Bench {
         return _against(filing);
     }
 
-    /// @notice A voter is shown as one who never revealed, had asked on chain for its commit set in
-    /// time, and the set was not posted in time for it to reveal.
-    /// @dev In time for the demand is 2 SLACK before the reveal deadline, for the answer one SLACK:
-    /// the scheduler has one to see the demand, the worker one to get its reveal onto the chain.
+    /// @notice A voter is shown as one who never revealed, had asked on chain for its commit set, and
+    /// no set was posted after that in time for it to reveal.
+    /// @dev Its time to ask ends SLACK after its assignment's reveal deadline, so that it can wait for
+    /// the set until then; and SLACK before the commit, so that the pool has seen the demand. A
+    /// pool that sees one late signs the set again with a later deadline, and commits later.
+    /// @param assign The worker's assignment, in the attempt of its vote.
     /// @param before The pool's inbox before the first of `entries`.
     /// @param entries From the demand's on, up to what the batch is bound to.
-    /// @param answers What the sets among them are that were posted in time, in their order.
+    /// @param answers What the sets among the later ones are, all of them, in their order.
     /// @return poolId The pool it is against.
     /// @return index The batch the task is in.
     function demandIgnored(
         Filing calldata filing,
         Leaf calldata leaf,
         bytes calldata votes,
-        SignedSet calldata signed,
-        uint32 workerIdx,
+        Assign calldata assign,
+        FrameProof calldata proof,
         bytes32 before,
         Entry[] calldata entries,
-        Posted[] calldata answers
+        SignedSet[] calldata answers
     ) external view returns (uint32 poolId, uint32 index) {
         Task memory task = _openTask(filing, leaf, votes);
-        _checkSilent(task, signed, workerIdx);
+        _checkSilentReplica(task, assign, proof);
         _checkInbox(filing, before, entries);
-        CommitSet calldata set = signed.set;
-        bytes32 demand = keccak256(abi.encode(task.taskId, set.attempt, workerIdx));
-        _checkSame("entry", entries[0].hash, demand);
-        bool late = uint256(entries[0].at) + 2 * SLACK > set.revealDeadline;
-        if (entries[0].kind != DEMAND || late) revert NoFraud();
-        _checkUnanswered(task, set, entries, answers);
+        _checkDemand(task, assign, filing.committedAt, entries[0]);
+        _checkUnanswered(task, assign.attempt, entries, answers);
         return _against(filing);
     }
 
@@ -344,13 +366,32 @@ contract WordBench is Bench {
     function _checkSilent(Task memory task, SignedSet calldata signed, uint32 workerIdx)
         private
         view
-        returns (Vote memory vote)
+        returns (Vote memory)
     {
         _checkSet(task, signed);
+        return _findSilent(task, workerIdx, signed.set.attempt);
+    }
+
+    /// @dev As above, by the assignment that the worker was given.
+    function _checkSilentReplica(
+        Task memory task,
+        Assign calldata assign,
+        FrameProof calldata proof
+    ) private view {
+        _checkAbout(task, assign.poolId, Messages.taskId(assign.dealId, assign.taskIdx));
+        _checkSigned(task.table, task.poolId, Messages.hash(assign), proof);
+        _findSilent(task, assign.workerIdx, assign.attempt);
+    }
+
+    function _findSilent(Task memory task, uint32 workerIdx, uint16 attempt)
+        private
+        pure
+        returns (Vote memory vote)
+    {
         bool found;
         (found, vote) = _find(task, workerIdx);
         if (!found || vote.resultDigest != 0) revert NoFraud();
-        _checkSame("attempt", bytes32(uint256(vote.attempt)), bytes32(uint256(signed.set.attempt)));
+        _checkSame("attempt", bytes32(uint256(vote.attempt)), bytes32(uint256(attempt)));
     }
 
     /// @dev The entries lead to the inbox that the batch is bound to.
@@ -370,23 +411,50 @@ contract WordBench is Bench {
         _checkSame("taskId", task.taskId, taskId);
     }
 
-    /// @dev No set that was posted in time is this one with the pool's signature.
+    /// @dev The entry is the worker's demand, in time for worker and pool.
+    function _checkDemand(
+        Task memory task,
+        Assign calldata assign,
+        uint64 committedAt,
+        Entry calldata entry
+    ) private pure {
+        bytes32 demand = keccak256(abi.encode(task.taskId, assign.attempt, assign.workerIdx));
+        _checkSame("entry", entry.hash, demand);
+        bool inTime = entry.at <= uint256(assign.revealDeadline) + SLACK
+            && uint256(entry.at) + SLACK <= committedAt;
+        if (entry.kind != DEMAND || !inTime) revert NoFraud();
+    }
+
+    /// @dev No later entry is an answer. All sets are opened, so that none can be left out.
     function _checkUnanswered(
         Task memory task,
-        CommitSet calldata set,
+        uint16 attempt,
         Entry[] calldata entries,
-        Posted[] calldata answers
+        SignedSet[] calldata answers
     ) private view {
-        (bytes32 setHash, uint256 n) = (Messages.hash(set), 0);
+        uint256 n = 0;
         (address signer,,) = settlement.progressOf(task.poolId);
         for (uint256 i = 1; i < entries.length; i++) {
-            bool inTime = uint256(entries[i].at) + SLACK <= set.revealDeadline;
-            if (entries[i].kind != SET || !inTime) continue;
-            Posted calldata answer = answers[n++];
-            _checkSame("answer", entries[i].hash, _posted(answer.structHash, answer.proof));
-            if (answer.structHash != setHash) continue;
-            if (_frameSigner(task.table, setHash, answer.proof) == signer) revert NoFraud();
+            if (entries[i].kind != SET) continue;
+            SignedSet calldata answer = answers[n++];
+            bytes32 structHash = Messages.hash(answer.set);
+            _checkSame("answer", entries[i].hash, _posted(structHash, answer.proof));
+            if (!_isAnswer(task, attempt, answer.set, entries[i].at)) continue;
+            if (_frameSigner(task.table, structHash, answer.proof) == signer) revert NoFraud();
         }
+    }
+
+    /// @dev Whether a set posted `at` shows a worker of that attempt what it needs, in time.
+    function _isAnswer(Task memory task, uint16 attempt, CommitSet calldata set, uint64 at)
+        private
+        pure
+        returns (bool)
+    {
+        if (attempt >= task.sets.length || uint256(at) + SLACK > set.revealDeadline) {
+            return false;
+        }
+        return set.poolId == task.poolId && set.taskId == task.taskId && set.attempt == attempt
+            && set.commitSetRoot == task.sets[attempt];
     }
 
     function _posted(bytes32 structHash, FrameProof calldata p) private pure returns (bytes32) {

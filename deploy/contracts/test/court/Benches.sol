@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {Entry, Filing, FrameProof, Leaf, Posted, SignedSet, Step} from "../../src/court/Proofs.sol";
+import {Entry, Filing, FrameProof, Leaf, SignedSet, Step} from "../../src/court/Proofs.sol";
 import {
     Assign,
     CommitAck,
@@ -16,6 +16,10 @@ import {
 /// only ever asked by the court, which is handed a whole call.
 interface Benches {
     function step(Step calldata s) external view returns (uint32, uint32);
+    function expiredStored(Step calldata s, RevealAck calldata ack, FrameProof calldata proof)
+        external
+        view
+        returns (uint32, uint32);
 
     function twoHeaders(
         Header calldata a,
@@ -24,6 +28,10 @@ interface Benches {
         bytes32[2] calldata sigB
     ) external view returns (uint32, uint32);
     function twoSets(SignedSet calldata a, SignedSet calldata b)
+        external
+        view
+        returns (uint32, uint32);
+    function shortSet(Assign calldata assign, FrameProof calldata proof, SignedSet calldata signed)
         external
         view
         returns (uint32, uint32);
@@ -84,11 +92,11 @@ interface Benches {
         Filing calldata filing,
         Leaf calldata leaf,
         bytes calldata votes,
-        SignedSet calldata signed,
-        uint32 workerIdx,
+        Assign calldata assign,
+        FrameProof calldata proof,
         bytes32 before,
         Entry[] calldata entries,
-        Posted[] calldata answers
+        SignedSet[] calldata answers
     ) external view returns (uint32, uint32);
 
     function totals(Filing calldata filing, Leaf calldata leaf)

@@ -187,6 +187,13 @@ abstract contract World {
     }
 
     function _newWorkerOf(address owner, uint256 workerIdx) internal {
+        _register(owner, workerIdx);
+        _fund(owner, 1_000_000);
+        vm.prank(owner);
+        settlement.stake(poolId, uint32(workerIdx), 1_000_000);
+    }
+
+    function _register(address owner, uint256 workerIdx) internal {
         owners[uint32(workerIdx)] = owner;
         uint256 key = VOTE_KEY + workerIdx;
         bytes32 nodeKey = keccak256(abi.encode("node", key));
@@ -195,23 +202,27 @@ abstract contract World {
         (bytes32 r, bytes32 vs) = _sign(key, keccak256(abi.encode(Messages.BIND_WORKER_TYPE, b)));
         vm.prank(owner);
         settlement.registerWorker(b.nodeKey, b.voteKey, b.deadline, r, vs);
-        _fund(owner, 1_000_000);
-        vm.prank(owner);
-        settlement.stake(poolId, uint32(workerIdx), 1_000_000);
     }
 
     function _newDeal(uint8 replicas, uint32 trust) internal returns (uint256) {
+        return _newDealAt(replicas, trust, PRICE, 60_000);
+    }
+
+    function _newDealAt(uint8 replicas, uint32 trust, uint128 unitPrice, uint32 tasks)
+        internal
+        returns (uint256)
+    {
         DealTerms memory terms;
         (terms.requester, terms.payer, terms.poolId) = (requester, requester, poolId);
         (terms.app, terms.appOwner, terms.appPrice) = (keccak256("app"), address(0xA99), 50);
         (terms.dataset, terms.datasetOwner, terms.datasetPrice) =
         (keccak256("data"), address(0xDA7A), 20);
-        (terms.params, terms.unitPrice, terms.tasks) = (keccak256("params"), PRICE, 60_000);
+        (terms.params, terms.unitPrice, terms.tasks) = (keccak256("params"), unitPrice, tasks);
         (terms.trust, terms.replicas, terms.stakeRatio, terms.schedulerRatio) =
         (trust, replicas, 30, 1);
         (terms.maxTaskTime, terms.deadline) = (1 hours, uint64(block.timestamp + 30 days));
         terms.reqHash = keccak256(abi.encode("req", deals.length));
-        _fund(requester, 60_000 * (PRICE + 70));
+        _fund(requester, tasks * (unitPrice + 70));
         (bytes32 dealId,) = settlement.openDeal(terms);
         vm.assertEq(dealId, keccak256(abi.encode(terms)), "a deal's id is the hash of its terms");
         deals.push(terms);
@@ -350,7 +361,7 @@ abstract contract World {
     }
 
     /// @dev Commits, sets and reveals.
-    function _vote(Task memory t, PlannedVote[] memory planned) private view {
+    function _vote(Task memory t, PlannedVote[] memory planned) internal view {
         bytes32 taskId = _taskId(t.rec);
         uint256 rounds = planned.length == 0 ? 0 : planned[planned.length - 1].attempt + 1;
         t.votes = new Vote[](planned.length);
@@ -522,9 +533,13 @@ abstract contract World {
         }
     }
 
-    /// @dev A word of the first deal's bitmap as it now is, and its path.
-    function _wordOf(uint32 taskIdx) internal view returns (uint256, bytes32[8] memory) {
-        bytes32[] memory words = _bitmaps[dealIds[0]];
+    /// @dev A word of a deal's bitmap as it now is, and its path.
+    function _wordOf(uint256 deal, uint32 taskIdx)
+        internal
+        view
+        returns (uint256, bytes32[8] memory)
+    {
+        bytes32[] memory words = _bitmaps[dealIds[deal]];
         uint256 at = taskIdx >> 8;
         return (uint256(words[at]), _fixed8(Trees.compact(Trees.path(words, at, 8))));
     }

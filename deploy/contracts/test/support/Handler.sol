@@ -22,6 +22,8 @@ import {vm} from "./Vm.sol";
 /// must pay in full; the liar's may do either, as long as the money equation holds.
 contract Handler is Fixture {
     uint64 public constant GRACE = 7 days;
+    /// And payers wait this much longer for what was never settled.
+    uint64 public constant REFUND_SLACK = 2 days;
     uint32 public constant WORKERS = 5;
     /// How long Escape has in a dead pool before refunds.
     uint64 public constant ESCAPE_TIME = 7 days;
@@ -420,9 +422,10 @@ contract Handler is Fixture {
     function isLast(DealTerms memory terms, uint64 index) private view returns (bool) {
         Pool memory pool = settlement.poolOf(terms.poolId);
         if (pool.state != 0) {
-            return pool.head == index && block.timestamp >= pool.deadAt + ESCAPE_TIME;
+            return pool.head == index
+                && block.timestamp >= pool.deadAt + settlement.window() + ESCAPE_TIME;
         }
-        uint256 end = terms.deadline + GRACE;
+        uint256 end = terms.deadline + GRACE + REFUND_SLACK;
         if (block.timestamp < end) return false;
         if (pool.head == index) return true;
         return index != 0 && honest.openingAt(index).committedAt > end;
