@@ -197,9 +197,10 @@ impl About<'_> {
         late.map(proof).collect()
     }
 
-    /// A vote shown as never revealed: was its time over, and was it not said on chain? Here belongs
-    /// `demandIgnored`, too: its worker may never have been shown the set.
+    /// A vote shown as never revealed: was its worker shown the set, was its time over, and was it not
+    /// said on chain?
     fn silent(&self, leaf: &Leaf<'_>, vote: &Vote, proofs: &mut Vec<Proof>) {
+        proofs.extend(self.ignored_demands(leaf, vote));
         let Some(signed) = self.latest_set(vote.attempt) else { return };
         let (filing, votes) = (self.all.batch.filing(), self.votes());
         let worker = WorkerIdx(vote.worker);
@@ -221,6 +222,37 @@ impl About<'_> {
                 ));
             }
         }
+    }
+
+    /// Demands of the vote's worker that came in time, as its assignment has it. Whether one of the sets
+    /// shown since is an answer is the Court's to say.
+    fn ignored_demands(&self, leaf: &Leaf<'_>, vote: &Vote) -> Vec<Proof> {
+        let (task_id, inbox) = (self.task_id(), &self.all.pool.inbox);
+        let (filing, votes) = (self.all.batch.filing(), self.votes());
+        let until = self.all.batch.opening.inbox;
+        let is_its = |forced: &Forced| {
+            forced.demand().is_some_and(|demand| {
+                let about = demand.task_id == task_id && demand.attempt == vote.attempt;
+                about && demand.worker.0 == vote.worker
+            })
+        };
+        let demands = inbox.iter().enumerate().filter(|(_, forced)| is_its(forced));
+        let assigns = self.all.words.assigns(task_id).into_iter();
+        let assigns: Vec<_> = assigns
+            .filter(|(assign, _)| assign.worker.0 == vote.worker && assign.attempt == vote.attempt)
+            .collect();
+        let mut proofs = Vec::new();
+        for (at, forced) in demands {
+            let entries = entries(self.all.pool, at, until);
+            let Some(answers) = answers(self.all.pool, at, entries.len()) else { continue };
+            for assign in &assigns {
+                let shown = (entries.as_slice(), answers.as_slice());
+                let before = forced.before;
+                let court = self.court;
+                proofs.push(court.demand_ignored(&filing, leaf, &votes, *assign, before, shown));
+            }
+        }
+        proofs
     }
 
     /// The set of a round with the latest deadline of all that were signed.
@@ -286,4 +318,13 @@ fn entries(pool: &PoolKnown, from: usize, until: B256) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// Every set among the entries after the first; nothing if one of them cannot be read.
+fn answers(pool: &PoolKnown, from: usize, count: usize) -> Option<Vec<SignedSet>> {
+    const SET: u8 = 3;
+    let later = pool.inbox.iter().skip(from + 1).take(count.saturating_sub(1));
+    let sets = later.filter(|forced| forced.kind == SET);
+    sets.map(|forced| forced.set().map(|shown| SignedSet { set: shown.set, proof: shown.proof }))
+        .collect()
 }

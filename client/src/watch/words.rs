@@ -161,8 +161,22 @@ impl Words {
         let sets = sets.map(|(a, b)| court.two_sets(a, b));
         let assigns = pairs(&assigns).filter(|(a, b)| are_two_assigns(a.0, b.0));
         let assigns = assigns.map(|(a, b)| court.two_assigns(*a, *b));
-        // Here belongs `shortSet`: a set that ends before an assignment of its attempt.
-        sets.chain(assigns).collect()
+        sets.chain(assigns).chain(self.short_sets(court, task_id)).collect()
+    }
+
+    /// Sets that end before an assignment of their round.
+    fn short_sets(&self, court: &Court, task_id: B256) -> Vec<Proof> {
+        let words = self.about(task_id);
+        let sets: Vec<SignedSet> = words.iter().filter_map(signed_set).collect();
+        let assigns = words.iter().filter_map(assign);
+        let short = |(assign, proof): (&Assign, &FrameProof)| {
+            let ends_first = sets.iter().find(|signed| {
+                let same = signed.set.attempt == assign.attempt;
+                same && signed.set.reveal_deadline < assign.reveal_deadline
+            });
+            ends_first.map(|signed| court.short_set((assign, proof), signed))
+        };
+        assigns.filter_map(short).collect()
     }
 
     /// What a task's words prove against what its batch shows of it.

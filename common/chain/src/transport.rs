@@ -393,12 +393,14 @@ impl Chain {
         Ok(self.any(Question::of("eth_getTransactionByHash"), ask).await?.is_some())
     }
 
-    /// The data a transaction carried; nothing if the node does not know it.
+    /// The data a transaction carried, as some node says; nothing if none knows it. What it proves must
+    /// prove itself.
     pub async fn input(&self, tx: B256) -> Result<Option<Bytes>, SettleError> {
-        let ask = self
-            .provider
-            .raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,));
-        let found = self.ask("eth_getTransactionByHash", ask).await?;
+        let ask = |p: RootProvider| async move {
+            p.raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,))
+                .await
+        };
+        let found = self.any(Question::of("eth_getTransactionByHash"), ask).await?;
         Ok(found.and_then(|found| found.get("input")?.as_str()?.parse().ok()))
     }
 

@@ -282,19 +282,25 @@ to_abi! {
     }
 }
 
-impl From<&RevealAck> for WordBench::RevealAck {
-    /// `stored` is the contract's, too, as soon as its interface has it.
-    fn from(ack: &RevealAck) -> Self {
-        Self {
-            poolId: ack.pool.0,
-            taskId: ack.task_id,
-            attempt: ack.attempt,
-            workerIdx: ack.worker.0,
-            voteHash: ack.vote_hash,
-            seq: ack.seq,
+/// A receipt for a reveal, for whoever takes one.
+macro_rules! reveal_ack {
+    ($module:ident) => {
+        to_abi! {
+        RevealAck => $module::RevealAck {
+            pool poolId.0,
+            task_id taskId,
+            attempt attempt,
+            worker workerIdx.0,
+            vote_hash voteHash,
+            stored stored,
+            seq seq,
         }
-    }
+        }
+    };
 }
+
+reveal_ack!(WordBench);
+reveal_ack!(StepBench);
 
 /// From theirs to ours.
 macro_rules! from_abi {
