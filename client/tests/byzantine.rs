@@ -109,8 +109,7 @@ async fn what_was_final_before_stays_final() {
 async fn evidence_is_withheld() {
     let site = Site::new();
     let Some(anvil) = Anvil::start(&site).await else { return };
-    let contract = chain::deploy(&site, &anvil).await;
-    let stage = Stage::set_at(&site, &anvil, "withhold", &contract).await;
+    let stage = Stage::set(&site, &anvil, "withhold").await;
     let mut watcher = Watcher::start(&site, &stage, &anvil).await;
     stage.order("bag").await;
     watcher.hears("missing", "evidence").await;

@@ -2,7 +2,11 @@
 //! (deadlines, and votes that were said on chain). Nothing here decides that a pool is guilty: it says
 //! what to ask the Court.
 
-use super::{brief::Committed, known::PoolKnown, words::Words};
+use super::{
+    brief::{Committed, halves, step_of},
+    known::PoolKnown,
+    words::Words,
+};
 use quorate_chain::{
     B256,
     court::{Court, Entry, Leaf, Proof, SignedSet, Silent},
@@ -17,7 +21,7 @@ use quorate_common::{
     messages::{CommitSet, Message as _, Reveal, Separator},
 };
 use quorate_grid::{
-    audit::{Accusation, Books, Registry, SealedSets},
+    audit::{Accusation, Books, Registry, SealedSets, StepProof},
     evidence::{BatchFile, Seal, TaskEvidence},
     ledger::Identity,
     poco::Outcome,
@@ -101,6 +105,10 @@ fn words(accusation: &Accusation, first: String) -> String {
 pub(super) struct Known<'a> {
     /// The batch.
     pub(super) batch: &'a Committed,
+    /// The batch before it.
+    pub(super) before: Option<&'a Committed>,
+    /// Its tasks that were given up although their votes decide.
+    pub(super) given_up: &'a [StepProof],
     /// Its evidence.
     pub(super) file: &'a BatchFile,
     /// Its signatures, checked; without them some things cannot be shown.
@@ -163,6 +171,7 @@ impl About<'_> {
         proofs.extend(self.expired_early(leaf));
         proofs.extend(self.all.words.against(court, batch, leaf, self.task));
         proofs.extend(self.leavers(leaf));
+        proofs.extend(self.stored());
         for vote in self.task.votes.iter().filter(|vote| vote.digest.is_zero()) {
             self.silent(leaf, vote, proofs);
         }
@@ -175,6 +184,19 @@ impl About<'_> {
         let early = committed_at + SLACK_S < opened.terms.deadline;
         let filing = self.all.batch.filing();
         (expired && early).then(|| self.court.expired_early(&filing, leaf, &opened.terms))
+    }
+
+    /// The task was given up, its votes decide, and the bytes were acknowledged.
+    fn stored(&self) -> Vec<Proof> {
+        let mut given_up = self.all.given_up.iter();
+        let Some(step) = given_up.find(|step| step.leaf.place == self.place) else {
+            return Vec::new();
+        };
+        let halves = halves(self.all.before);
+        let step = step_of(self.all.batch, &halves, step);
+        let acks = self.all.words.reveals(self.task_id()).into_iter();
+        let stored = acks.filter(|(ack, _)| ack.stored);
+        stored.map(|ack| self.court.expired_stored(&step, ack)).collect()
     }
 
     /// Voters that were given the task after they had asked to leave.

@@ -14,7 +14,7 @@ use quorate_common::{
     frame::FrameProof,
     ids::PoolId,
     keys::recover,
-    messages::{Assign, CommitSet, Message as _, Separator},
+    messages::{Assign, CommitSet, Message as _, RevealAck, Separator},
     word::{Said, Word},
 };
 use quorate_grid::evidence::TaskEvidence;
@@ -212,6 +212,15 @@ impl Words {
         sets.filter(|signed| signed.set.attempt == attempt).collect()
     }
 
+    /// Acknowledged reveals of a task.
+    pub(super) fn reveals(&self, task_id: B256) -> Vec<(&RevealAck, &FrameProof)> {
+        let acks = self.about(task_id).iter().filter_map(|word| match &word.said {
+            Said::RevealAck(ack) => Some((ack, &word.proof)),
+            Said::Assign(_) | Said::CommitAck(_) | Said::CommitSet(_) => None,
+        });
+        acks.collect()
+    }
+
     /// Assignments of a task.
     pub(super) fn assigns(&self, task_id: B256) -> Vec<(&Assign, &FrameProof)> {
         self.about(task_id).iter().filter_map(assign).collect()
@@ -276,7 +285,6 @@ fn agrees(separator: &Separator, pool: PoolId, said: &Said, task: &TaskEvidence)
         }
         Said::RevealAck(ack) => {
             let waiting = usize::from(ack.attempt) >= task.sets.len();
-            // Here belongs what was acknowledged as stored and given up as expired.
             waiting
                 || vote(ack.worker.0).is_some_and(|vote| {
                     vote_hash(pool, task_id, task, vote).is_some_and(|hash| hash == ack.vote_hash)
