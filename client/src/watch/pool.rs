@@ -27,7 +27,7 @@ use quorate_common::{
     messages::{Message as _, Separator},
 };
 use quorate_grid::{
-    audit::{Accusation, Books, Registry, check_signatures},
+    audit::{Accusation, Books, Registry, StepProof, check_signatures},
     evidence::{BatchFile, Seal, TaskEvidence},
     ledger::Identity,
 };
@@ -286,8 +286,14 @@ impl PoolWatch {
         let permit = self.shared.desk.clone().acquire_owned().await;
         let mut books = self.books.take().unwrap_or_else(|| Books::new(self.id));
         let separator = self.separator;
+        let steps = self.mirror.steps_path(batch.header.index);
         let work = tokio::task::spawn_blocking(move || {
-            let outcome = check::replay(&mut books, &separator, &registry, &batch, &file);
+            let given_up = books.given_up(&separator, &registry, &batch.header, &file);
+            // Only now the accounts are as those steps find them.
+            let kept =
+                if given_up.is_empty() { Ok(()) } else { files::put_encoded(&steps, &given_up) };
+            let outcome =
+                kept.map(|()| check::replay(&mut books, &separator, &registry, &batch, &file));
             drop(permit);
             (books, file, outcome)
         });
@@ -295,7 +301,7 @@ impl PoolWatch {
             .await
             .map_err(|error| Failure::new(Code::Internal, format!("a replay: {error}")))?;
         self.books = Some(books);
-        Ok((file, outcome))
+        Ok((file, outcome?))
     }
 
     async fn accuse(
@@ -403,8 +409,13 @@ impl PoolWatch {
     ) -> Result<(), Failure> {
         let Some(pool) = self.of_pool(PoolKnown::without_deals) else { return Ok(()) };
         let (leaving, registry) = (self.leaving(), self.registry(file));
+        let index = next.batch.header.index;
+        let before = self.on_chain(index - 1).map(|before| before.batch);
+        let given_up: Option<Vec<StepProof>> = files::get_encoded(&self.mirror.steps_path(index))?;
         let proofs = check::Known {
             batch: &next.batch,
+            before: before.as_ref(),
+            given_up: &given_up.unwrap_or_default(),
             file,
             seal,
             pool: &pool,
@@ -417,7 +428,7 @@ impl PoolWatch {
         .proofs(self.docket.court());
         for proof in proofs {
             let fault = proof.what;
-            self.bring_one(next.batch.header.index, fault, proof).await?;
+            self.bring_one(index, fault, proof).await?;
         }
         Ok(())
     }

@@ -401,7 +401,8 @@ impl Chain {
         Ok(self.any(Question::of("eth_getTransactionByHash"), ask).await?.is_some())
     }
 
-    /// The data a transaction carried; nothing if the node does not know it.
+    /// The data a transaction carried, as some node says; nothing if none knows it. What it proves must
+    /// prove itself.
     pub async fn input(&self, tx: B256) -> Result<Option<Bytes>, SettleError> {
         let ask = |p: RootProvider| async move {
             p.raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,))
