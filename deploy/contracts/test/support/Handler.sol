@@ -2,7 +2,6 @@
 pragma solidity 0.8.34;
 
 import {IMarket} from "../../src/IMarket.sol";
-import {ISettlement} from "../../src/ISettlement.sol";
 import {
     Anchor,
     CommitSet,
@@ -25,21 +24,21 @@ import {vm} from "./Vm.sol";
 /// pleases, workers and a requester who deal with both, and strangers who try what is not theirs.
 /// Calls of honest people must never revert (the campaign fails on any revert) and must pay in full;
 /// the liar's and the strangers' may do either, as long as the laws hold (Laws.sol).
-contract Handler is Ledger {
-    uint64 public constant GRACE = 7 days;
-    uint32 public constant WORKERS = 5;
+abstract contract Handler is Ledger {
+    uint64 private constant GRACE = 7 days;
+    uint32 internal constant WORKERS = 5;
     /// How long Escape has in a dead pool before refunds.
-    uint64 public constant ESCAPE_TIME = 7 days;
+    uint64 private constant ESCAPE_TIME = 7 days;
     uint256 private constant LIAR_KEY = 0x11A4;
     uint128 private constant HONEST_BOND = 1_000_000;
     uint128 private constant LIAR_BOND = 500_000;
     string private constant DUE = "invariant_everybody_gets_what_is_due";
 
-    Grid public honest;
-    Grid public liar;
+    Grid internal honest;
+    Grid internal liar;
     bytes32[] private _honestDeals;
     bytes32[] private _liarDeals;
-    address[] public people;
+    address[] internal people;
     /// Tasks of a deal that Escape has paid for.
     mapping(bytes32 dealId => uint32) private _forced;
     uint128 private _bondPaid;
@@ -67,28 +66,6 @@ contract Handler is Ledger {
             putStake(honest.poolId(), worker, 10_000);
             putStake(liar.poolId(), worker, 10_000);
         }
-    }
-
-    // ---- for the laws ----
-
-    function settlementOf() external view returns (ISettlement) {
-        return settlement;
-    }
-
-    function held() external view returns (uint256) {
-        return token.balanceOf(address(settlement));
-    }
-
-    function peopleCount() external view returns (uint256) {
-        return people.length;
-    }
-
-    function dealsOf(bool lying) external view returns (bytes32[] memory) {
-        return lying ? _liarDeals : _honestDeals;
-    }
-
-    function termsOf(bytes32 dealId) external view returns (DealTerms memory) {
-        return book.get(dealId);
     }
 
     // ---- actions ----
@@ -154,8 +131,7 @@ contract Handler is Ledger {
         bytes32 dealId = open(m);
         intoPool(requester, grid.poolId(), cost);
         seePool(grid.poolId());
-        if (lying) _liarDeals.push(dealId);
-        else _honestDeals.push(dealId);
+        keepDeal(dealId, lying);
     }
 
     /// The honest pool settles some tasks and commits them.
@@ -166,7 +142,7 @@ contract Handler is Ledger {
             seed = uint256(keccak256(abi.encode(seed, i)));
             settleOne(seed);
         }
-        if (honest.openCount() > 0) honest.commit();
+        if (honest.openCount() > 0) noteBatch(honest, honest.commit());
     }
 
     /// The liar writes what it likes into accounts and header.
@@ -189,7 +165,9 @@ contract Handler is Ledger {
         }
         liar.tamper(payout % 3000, fees % 300, slashed % 3000);
         liar.tamperRoyalties(earned % 200);
-        try liar.commit() {} catch {}
+        try liar.commit() returns (Header memory header) {
+            noteBatch(liar, header);
+        } catch {}
     }
 
     /// The liar signs another header for an index it has used.
@@ -436,7 +414,9 @@ contract Handler is Ledger {
 
     function tryCommit(Grid grid) private {
         grid.tamper(1, 1, 0);
-        try grid.commit() {} catch {}
+        try grid.commit() returns (Header memory header) {
+            noteBatch(grid, header);
+        } catch {}
     }
 
     function tryDeal(Grid grid, bool lying) private {
@@ -447,8 +427,7 @@ contract Handler is Ledger {
         bytes32 dealId = book.put(termsOf(m));
         try market.openDeal(m) {
             intoPool(requester, grid.poolId(), 101);
-            if (lying) _liarDeals.push(dealId);
-            else _honestDeals.push(dealId);
+            keepDeal(dealId, lying);
         } catch {}
     }
 
@@ -464,6 +443,15 @@ contract Handler is Ledger {
     }
 
     // ---- helpers ----
+
+    function keepDeal(bytes32 dealId, bool lying) private {
+        if (lying) {
+            _liarDeals.push(dealId);
+        } else {
+            _honestDeals.push(dealId);
+            noteDeal(dealId);
+        }
+    }
 
     function putStake(uint32 poolId, uint32 worker, uint128 amount) private {
         stakeOn(poolId, worker, amount);
@@ -566,11 +554,14 @@ contract Handler is Ledger {
 
     function finalizeOverdue(Grid grid) private {
         Pool memory pool = settlement.poolOf(grid.poolId());
-        for (uint64 i = pool.finalized + 1; i <= pool.head; i++) {
-            if (block.timestamp < grid.openingAt(i).committedAt + WINDOW) break;
-            grid.finalize(i);
+        uint64 next = pool.finalized + 1;
+        for (; next <= pool.head; next++) {
+            if (block.timestamp < grid.openingAt(next).committedAt + WINDOW) break;
+            grid.finalize(next);
         }
         seePool(grid.poolId());
+        bool moved = next > pool.finalized + 1;
+        if (moved && grid.poolId() == honest.poolId()) noteFinal(honest, next - 1, WORKERS);
     }
 
     function claimInFull(uint32 worker, uint64 index) private {
@@ -674,7 +665,7 @@ contract Handler is Ledger {
     }
 
     /// What a deal's owners have earned by a finalized state: 100 for each task that succeeded.
-    function royaltiesIn(bytes32 state, bytes32 dealId) public view returns (uint256) {
+    function royaltiesIn(bytes32 state, bytes32 dealId) private view returns (uint256) {
         DealAccount memory account = honest.dealAt(state, settlement.dealOf(dealId).slot);
         return account.spent / (book.get(dealId).unitPrice + 100) * 100;
     }
