@@ -42,6 +42,8 @@ abstract contract Handler is Ledger {
     /// Tasks of a deal that Escape has paid for.
     mapping(bytes32 dealId => uint32) private _forced;
     uint128 private _bondPaid;
+    /// The final batch that the liar tried last to write again.
+    uint64 internal probed;
     address private constant OTHER_OWNER = address(0x04E2);
     address private constant LIAR = address(0x11A4);
 
@@ -170,11 +172,11 @@ abstract contract Handler is Ledger {
         } catch {}
     }
 
-    /// The liar signs another header for an index it has used.
+    /// The liar signs another header for an index that is final.
     function rewrite(uint64 index, bytes32 root) external {
-        uint32 head = settlement.poolOf(liar.poolId()).head;
-        if (head == 0) return;
-        Header memory header = liar.headerAt(uint64(bound(index, 1, head)));
+        probed = someFinal(liar, index);
+        if (probed == 0) return;
+        Header memory header = liar.headerAt(probed);
         header.stateRoot = root;
         (bytes32 r, bytes32 vs) = liar.sign(header);
         try settlement.commitBatch(header, r, vs) {} catch {}
@@ -302,6 +304,7 @@ abstract contract Handler is Ledger {
         try settlement.collectFees(header, batch.committedAt, batch.inbox) returns (uint128 paid) {
             vm.assertTrue(lying || paid >= header.cumFees - pool.collected, DUE);
             outOfPool(grid.poolId(), pool.operator, paid);
+            if (!lying) feesPaidModel += paid;
         } catch {
             vm.assertTrue(lying || header.cumFees <= pool.collected, DUE);
         }

@@ -85,7 +85,9 @@ abstract contract Ledger is Fixture {
 
     mapping(uint32 poolId => mapping(uint64 index => Move)) internal moveModel;
     mapping(uint32 worker => Earned) internal earnedModel;
+    /// What the honest operator has earned by then, and what it got.
     int256 internal feesModel;
+    uint256 internal feesPaidModel;
     Promise[] internal dealModel;
     mapping(uint32 poolId => End) internal ends;
     mapping(uint32 poolId => Heights) internal heights;
