@@ -316,8 +316,15 @@ abstract contract Handler is Ledger {
         royaltiesInFull(_honestDeals[deal % _honestDeals.length], someFinal(honest, index));
     }
 
-    function finalize(bool lying) external {
-        finalizeOverdue(lying ? liar : honest);
+    /// Whoever finalizes has waited for it, half of the time.
+    function finalize(bool lying, bool patient) external {
+        Grid grid = lying ? liar : honest;
+        Pool memory pool = settlement.poolOf(grid.poolId());
+        if (patient && pool.head > pool.finalized) {
+            uint256 readyAt = grid.openingAt(pool.finalized + 1).committedAt + WINDOW;
+            if (block.timestamp < readyAt) vm.warp(readyAt);
+        }
+        finalizeOverdue(grid);
     }
 
     function claim(uint32 worker, uint64 index) external {
