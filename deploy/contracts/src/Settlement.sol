@@ -271,7 +271,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         Pool storage pool = _pool(poolId);
         _checkFinal(pool, poolId, pool.finalized, anchor.stateRoot, anchor.rest);
         bool pending = _checkNoneOverdue(pool, poolId, next);
-        _checkProof(anchor.stateRoot, _workerLeaf(worker, account, true), workerIdx, proof);
+        _checkProof(anchor.stateRoot, _workerLeaf(msg.sender, account, true), workerIdx, proof);
         Seat storage seat = _seats[poolId][workerIdx];
         _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
 
@@ -458,7 +458,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         paid = uint128(Math.min(due, pool.owed));
         if (paid == 0) revert PoolDrained(poolId, due);
         pool.collected = collected + paid;
-        pool.owed -= paid;
+        pool.owed -= uint112(paid);
         _free[pool.operator] += paid;
         emit FeesCollected(poolId, pool.operator, paid, collected + paid);
     }
@@ -468,7 +468,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         Pool storage pool = _pool(poolId);
         uint256 newest =
             pool.state == LIVE ? uint256(pool.head) : uint256(pool.finalized) + MAX_PENDING;
-        if (index > newest || index < _oldest(pool)) revert UnknownBatch(poolId, index);
+        if (index > newest || index < _oldest(pool.finalized)) revert UnknownBatch(poolId, index);
         return _batches[poolId][index % RING];
     }
 
@@ -533,7 +533,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint128 toDataset = uint128(Math.min(dueDataset, owed - toApp));
         paid = toApp + toDataset;
         if (paid == 0) revert PoolDrained(terms.poolId, (dueApp + dueDataset).toUint128());
-        pool.owed = owed - paid;
+        pool.owed = uint112(owed - paid);
         (had.app, had.dataset) = (had.app + toApp, had.dataset + toDataset);
         if (toApp != 0) _free[terms.appOwner] += toApp;
         if (toDataset != 0) _free[terms.datasetOwner] += toDataset;
@@ -564,7 +564,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (amount == 0) revert PoolDrained(terms.poolId, due.toUint128());
         bool closed = last && amount == due;
         (deal.returned, deal.closed) = (returned + amount, closed);
-        pool.locked -= amount;
+        pool.locked -= uint112(amount);
         _free[terms.payer] += amount;
         emit Refunded(dealId, terms.payer, amount, returned + amount, closed);
     }
@@ -586,7 +586,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (vote.poolId != poolId) revert PoolMismatch(poolId, vote.poolId);
         _checkFrame(frameIndex, frameCount, path.length);
         bytes32 hash = Messages.hash(vote);
-        _force(poolId, 1, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
+        _force(poolId, 1, _posted(hash, path));
     }
 
     /// @inheritdoc ISettlement
@@ -607,7 +607,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (set.poolId != poolId) revert PoolMismatch(poolId, set.poolId);
         _checkFrame(frameIndex, frameCount, path.length);
         bytes32 hash = Messages.hash(set);
-        _force(poolId, 3, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
+        _force(poolId, 3, _posted(hash, path));
     }
 
     // -----------------------------------------------------------------------------------------
@@ -671,7 +671,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (sum != cost) revert SumMismatch(cost, sum);
         uint128 available = pool.locked - pool.pendingDraw;
         if (cost > available) revert LockedTooLow(available, cost);
-        pool.locked -= cost;
+        pool.locked -= uint112(cost);
         deal.returned += cost;
         emit ForcedPaid(dealId, cost);
     }
@@ -748,7 +748,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint128 free = _free[payer];
         if (cost > free) revert FreeTooLow(payer, free, cost);
         _free[payer] = free - uint128(cost);
-        pool.locked += uint128(cost);
+        pool.locked = (uint256(pool.locked) + cost).toUint112();
     }
 
     /// @dev What one task of a deal locks. Its parts are 128 bits, so nothing wraps.
@@ -798,8 +798,10 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
             pool.pendingValue -= uint96(out + slashed);
             pool.pendingDraw -= uint96(out.saturatingSub(slashed));
         }
-        pool.locked = (uint256(pool.locked) + slashed - out).toUint128();
-        pool.owed = (pool.owed + out).toUint128();
+        // The bond has bounded both. What a pool locks and what it owes are real money, and there is
+        // not 2^112 of it: neither addition can stop a batch from becoming final.
+        pool.locked = pool.locked + uint112(slashed) - uint112(out);
+        pool.owed += uint112(out);
         if (slashed == 0) return;
         pool.pendingSlashed = last ? 0 : pool.pendingSlashed - slashed;
         pool.unapplied += slashed;
@@ -820,7 +822,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         bytes32 stateRoot
     ) private returns (uint128 paid, uint128 due, bool slashed) {
         Worker storage worker = _worker(workerIdx);
-        _checkProof(stateRoot, _workerLeaf(worker, account, false), workerIdx, proof);
+        address owner = worker.owner;
+        bool staying = worker.restake && worker.exitAt == 0;
+        _checkProof(stateRoot, _workerLeaf(owner, account, false), workerIdx, proof);
         Seat storage seat = _seats[poolId][workerIdx];
         slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
         uint128 claimed = seat.claimed;
@@ -831,10 +835,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (paid == 0) return (0, due, slashed);
         claimed += paid;
         seat.claimed = claimed;
-        pool.owed = owed - paid;
-        address owner = worker.owner;
+        pool.owed = uint112(owed - paid);
         emit Claimed(poolId, workerIdx, owner, paid, claimed);
-        if (worker.restake && worker.exitAt == 0 && pool.exitAt == 0 && pool.state == LIVE) {
+        if (staying && pool.exitAt == 0 && pool.state == LIVE) {
             _addStake(pool, seat, poolId, workerIdx, paid);
         } else {
             _pay(owner, paid); // last: a re-entrant call already sees it paid
@@ -933,14 +936,14 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     }
 
     function _checkRemembered(Pool storage pool, uint32 poolId, uint64 index) private view {
-        (uint64 newest, uint64 oldest) = (pool.finalized, _oldest(pool));
+        uint64 newest = pool.finalized;
+        uint64 oldest = _oldest(newest);
         if (index > newest || index < oldest) revert NotFinal(poolId, index, oldest, newest);
     }
 
     /// @dev The oldest batch whose slot no other can have taken; 1 while there are few. Counted from
     /// the newest final one, not from the head, which the Court can take back.
-    function _oldest(Pool storage pool) private view returns (uint64) {
-        uint64 newest = pool.finalized;
+    function _oldest(uint64 newest) private pure returns (uint64) {
         return newest > RING - MAX_PENDING ? newest - (RING - MAX_PENDING) + 1 : 1;
     }
 
@@ -984,9 +987,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     /// @dev The leaf of an account that is this worker's, by its place and its owner; that its vote key
     /// is the worker's too is for the Court. `emptyToo` lets an account that the pool never touched
     /// pass, as the empty leaf.
-    function _workerLeaf(Worker storage worker, WorkerAccount calldata account, bool emptyToo)
+    function _workerLeaf(address owner, WorkerAccount calldata account, bool emptyToo)
         private
-        view
+        pure
         returns (bytes32)
     {
         if (emptyToo && account.owner == address(0)) {
@@ -995,8 +998,8 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
             if (any != 0) revert EmptyAccountNotZero();
             return 0;
         }
-        if (account.owner != worker.owner) {
-            revert AccountMismatch(_wordOf(worker.owner), _wordOf(account.owner));
+        if (account.owner != owner) {
+            revert AccountMismatch(_wordOf(owner), _wordOf(account.owner));
         }
         return Merkle.workerLeaf(account);
     }
@@ -1038,6 +1041,21 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         bytes32 inbox = Merkle.inboxAfter(before, at, kind, entryHash);
         pool.inbox = inbox;
         _emitForced(poolId, kind, entryHash, at, before, inbox);
+    }
+
+    /// @dev Messages.posted of this very call: forceVote and answerSet have their frame in the same
+    /// place, after the pool and six words of a message, and it is hashed as it lies there.
+    function _posted(bytes32 structHash, bytes32[] calldata path) private pure returns (bytes32 h) {
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            let size := shl(5, path.length)
+            mstore(p, structHash)
+            calldatacopy(add(p, 0x20), 0xe4, 0xa0) // index, count, where the path lies, r, vs
+            mstore(add(p, 0x60), 0xc0) // where it lies in what is hashed
+            mstore(add(p, 0xc0), path.length)
+            calldatacopy(add(p, 0xe0), path.offset, size)
+            h := keccak256(p, add(size, 0xe0))
+        }
     }
 
     function _checkFrame(uint32 index, uint32 count, uint256 length) private pure {

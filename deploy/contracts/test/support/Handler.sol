@@ -27,8 +27,8 @@ import {vm} from "./Vm.sol";
 abstract contract Handler is Ledger {
     uint64 private constant GRACE = 7 days;
     uint32 internal constant WORKERS = 5;
-    /// How long Escape has in a dead pool before refunds.
-    uint64 private constant ESCAPE_TIME = 7 days;
+    /// By then after a deal's deadline, or a pool's end, what was never settled can be had back.
+    uint64 private constant LATE = 14 days;
     uint256 private constant LIAR_KEY = 0x11A4;
     uint128 private constant HONEST_BOND = 1_000_000;
     uint128 private constant LIAR_BOND = 500_000;
@@ -186,7 +186,7 @@ abstract contract Handler is Ledger {
     /// the prover of its own fraud.
     function convict(uint256 index) external {
         Pool memory pool = settlement.poolOf(liar.poolId());
-        if (pool.head == pool.finalized || index % 4 != 0) return;
+        if (pool.head == pool.finalized || (pool.state == 0 && index % 4 != 0)) return;
         index = bound(index, pool.finalized + 1, pool.head);
         uint256 had = wealthOf(LIAR, pool);
         uint32 poolId = liar.poolId();
@@ -608,15 +608,14 @@ abstract contract Handler is Ledger {
         seeDeal(dealId);
     }
 
+    /// Whether what was never settled must be given back by now, whatever the contract's own times
+    /// are; that it is not given back too early shows when it is settled after all.
     function isLast(DealTerms memory terms, uint64 index) private view returns (bool) {
         Pool memory pool = settlement.poolOf(terms.poolId);
-        if (pool.state != 0) {
-            return pool.head == index && block.timestamp >= pool.deadAt + ESCAPE_TIME;
-        }
-        uint256 end = terms.deadline + GRACE;
+        if (pool.state != 0) return pool.head == index && block.timestamp >= pool.deadAt + LATE;
+        uint256 end = terms.deadline + LATE;
         if (block.timestamp < end) return false;
-        if (pool.head == index) return true;
-        return index != 0 && honest.openingAt(index).committedAt > end;
+        return pool.head == index || (index != 0 && honest.openingAt(index).committedAt > end);
     }
 
     function royaltiesInFull(bytes32 dealId, uint64 index) private {
