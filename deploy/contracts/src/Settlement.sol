@@ -6,7 +6,6 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Domain} from "./Domain.sol";
 import {ISettlement} from "./ISettlement.sol";
 import {Merkle} from "./Merkle.sol";
@@ -34,10 +33,9 @@ import {
 /// @dev Money moves in five purses per pool (locked, owed, bond, staked, unapplied) and one free
 /// balance per account. Every function changes state, emits, and touches the token last; only
 /// deposits must credit after the transfer, since they measure it, and they hold the guard.
-/// Narrowing casts are of numbers that a check or a minimum just above has bounded.
+/// Narrowing casts and unchecked sums are of numbers that a check or a minimum just above has bounded.
 contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-    using SafeCast for uint256;
     using Math for uint256;
 
     // -----------------------------------------------------------------------------------------
@@ -454,13 +452,16 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         _checkHeader(header, committedAt, inbox);
         uint128 collected = pool.collected;
         if (header.cumFees <= collected) revert NothingDue(collected);
-        uint128 due = header.cumFees - collected;
-        paid = uint128(Math.min(due, pool.owed));
-        if (paid == 0) revert PoolDrained(poolId, due);
-        pool.collected = collected + paid;
-        pool.owed -= uint112(paid);
+        unchecked {
+            uint128 due = header.cumFees - collected;
+            paid = uint128(Math.min(due, pool.owed));
+            if (paid == 0) revert PoolDrained(poolId, due);
+            collected += paid;
+            pool.collected = collected;
+            pool.owed -= uint112(paid);
+        }
         _free[pool.operator] += paid;
-        emit FeesCollected(poolId, pool.operator, paid, collected + paid);
+        emit FeesCollected(poolId, pool.operator, paid, collected);
     }
 
     /// @inheritdoc ISettlement
@@ -532,7 +533,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint128 toApp = uint128(Math.min(dueApp, owed));
         uint128 toDataset = uint128(Math.min(dueDataset, owed - toApp));
         paid = toApp + toDataset;
-        if (paid == 0) revert PoolDrained(terms.poolId, (dueApp + dueDataset).toUint128());
+        if (paid == 0) revert PoolDrained(terms.poolId, uint128(dueApp + dueDataset));
         pool.owed = uint112(owed - paid);
         (had.app, had.dataset) = (had.app + toApp, had.dataset + toDataset);
         if (toApp != 0) _free[terms.appOwner] += toApp;
@@ -561,7 +562,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (total <= returned) revert NothingDue(returned);
         uint256 due = total - returned;
         amount = uint128(Math.min(due, pool.locked - pool.pendingDraw));
-        if (amount == 0) revert PoolDrained(terms.poolId, due.toUint128());
+        if (amount == 0) revert PoolDrained(terms.poolId, uint128(Math.min(due, type(uint128).max)));
         bool closed = last && amount == due;
         (deal.returned, deal.closed) = (returned + amount, closed);
         pool.locked -= uint112(amount);
@@ -629,7 +630,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint128 bond = pool.bond;
         uint128 burnt = bond / 2;
         share = bond / 4;
-        pool.bond = bond - burnt - share;
+        unchecked {
+            pool.bond = bond - burnt - share;
+        }
         _free[court] += share;
         emit Convicted(poolId, burnt, share, pool.bond);
         if (burnt != 0) _pay(BURNT, burnt); // last, and kept there if the token refuses it
@@ -731,7 +734,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (amount == 0) revert ZeroAmount();
         uint128 free = _free[account];
         if (amount > free) revert FreeTooLow(account, free, amount);
-        _free[account] = free - amount;
+        unchecked {
+            _free[account] = free - amount;
+        }
     }
 
     function _addBond(Pool storage pool, uint32 poolId, uint128 amount) private {
@@ -746,9 +751,12 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     function _lock(Pool storage pool, address payer, uint256 cost) private {
         if (cost == 0) return;
         uint128 free = _free[payer];
-        if (cost > free) revert FreeTooLow(payer, free, cost);
-        _free[payer] = free - uint128(cost);
-        pool.locked = (uint256(pool.locked) + cost).toUint112();
+        // Nobody has 2^112 units of a real token: that alone can never be locked.
+        if (cost > free || cost > type(uint112).max) revert FreeTooLow(payer, free, cost);
+        unchecked {
+            _free[payer] = free - uint128(cost);
+        }
+        pool.locked += uint112(cost);
     }
 
     /// @dev What one task of a deal locks. Its parts are 128 bits, so nothing wraps.
@@ -829,13 +837,15 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
         uint128 claimed = seat.claimed;
         if (account.cumEarned <= claimed) return (0, 0, slashed);
-        due = account.cumEarned - claimed;
-        uint128 owed = pool.owed;
-        paid = uint128(Math.min(due, owed));
-        if (paid == 0) return (0, due, slashed);
-        claimed += paid;
-        seat.claimed = claimed;
-        pool.owed = uint112(owed - paid);
+        unchecked {
+            due = account.cumEarned - claimed;
+            uint128 owed = pool.owed;
+            paid = uint128(Math.min(due, owed));
+            if (paid == 0) return (0, due, slashed);
+            claimed += paid;
+            seat.claimed = claimed;
+            pool.owed = uint112(owed - paid);
+        }
         emit Claimed(poolId, workerIdx, owner, paid, claimed);
         if (staying && pool.exitAt == 0 && pool.state == LIVE) {
             _addStake(pool, seat, poolId, workerIdx, paid);
@@ -869,15 +879,19 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (cumSlashed == 0) return false; // most workers: their seat's first word is not even read
         uint128 before = seat.slashed;
         if (cumSlashed <= before) return false;
-        uint256 due = Math.min(cumSlashed - before, pool.unapplied);
-        uint128 fromStake = uint128(Math.min(due, seat.stake));
-        uint128 fromBond = uint128(Math.min(due - fromStake, pool.bond));
-        if (fromStake + fromBond == 0) return false;
-        seat.stake -= fromStake;
-        seat.slashed = before + fromStake + fromBond;
+        uint128 fromStake;
+        uint128 fromBond;
+        unchecked {
+            uint256 due = Math.min(cumSlashed - before, pool.unapplied);
+            fromStake = uint128(Math.min(due, seat.stake));
+            fromBond = uint128(Math.min(due - fromStake, pool.bond));
+            if (fromStake + fromBond == 0) return false;
+            seat.stake -= fromStake;
+            seat.slashed = before + fromStake + fromBond;
+            pool.bond -= fromBond;
+            pool.unapplied -= fromStake + fromBond;
+        }
         pool.staked -= fromStake;
-        pool.bond -= fromBond;
-        pool.unapplied -= fromStake + fromBond;
         emit Slashed(poolId, workerIdx, fromStake, fromBond);
         return true;
     }
