@@ -562,7 +562,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (total <= returned) revert NothingDue(returned);
         uint256 due = total - returned;
         amount = uint128(Math.min(due, pool.locked - pool.pendingDraw));
-        if (amount == 0) revert PoolDrained(terms.poolId, uint128(Math.min(due, type(uint128).max)));
+        if (amount == 0) {
+            revert PoolDrained(terms.poolId, uint128(Math.min(due, type(uint128).max)));
+        }
         bool closed = last && amount == due;
         (deal.returned, deal.closed) = (returned + amount, closed);
         pool.locked -= uint112(amount);
@@ -587,7 +589,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (vote.poolId != poolId) revert PoolMismatch(poolId, vote.poolId);
         _checkFrame(frameIndex, frameCount, path.length);
         bytes32 hash = Messages.hash(vote);
-        _force(poolId, 1, _posted(hash, path));
+        _force(poolId, 1, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
     }
 
     /// @inheritdoc ISettlement
@@ -608,7 +610,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (set.poolId != poolId) revert PoolMismatch(poolId, set.poolId);
         _checkFrame(frameIndex, frameCount, path.length);
         bytes32 hash = Messages.hash(set);
-        _force(poolId, 3, _posted(hash, path));
+        _force(poolId, 3, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
     }
 
     // -----------------------------------------------------------------------------------------
@@ -1055,21 +1057,6 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         bytes32 inbox = Merkle.inboxAfter(before, at, kind, entryHash);
         pool.inbox = inbox;
         _emitForced(poolId, kind, entryHash, at, before, inbox);
-    }
-
-    /// @dev Messages.posted of this very call: forceVote and answerSet have their frame in the same
-    /// place, after the pool and six words of a message, and it is hashed as it lies there.
-    function _posted(bytes32 structHash, bytes32[] calldata path) private pure returns (bytes32 h) {
-        assembly ("memory-safe") {
-            let p := mload(0x40)
-            let size := shl(5, path.length)
-            mstore(p, structHash)
-            calldatacopy(add(p, 0x20), 0xe4, 0xa0) // index, count, where the path lies, r, vs
-            mstore(add(p, 0x60), 0xc0) // where it lies in what is hashed
-            mstore(add(p, 0xc0), path.length)
-            calldatacopy(add(p, 0xe0), path.offset, size)
-            h := keccak256(p, add(size, 0xe0))
-        }
     }
 
     function _checkFrame(uint32 index, uint32 count, uint256 length) private pure {

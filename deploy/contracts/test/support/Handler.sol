@@ -262,8 +262,7 @@ abstract contract Handler is Ledger {
             settlement.answerSet(poolId, set, 0, 1, none, word, word);
             entry = keccak256(abi.encode(hashes.hashCommitSet(set), 0, 1, none, word, word));
         }
-        inboxModel[poolId] =
-            keccak256(abi.encode(inboxModel[poolId], block.timestamp, kind, entry));
+        inboxModel[poolId] = keccak256(abi.encode(inboxModel[poolId], block.timestamp, kind, entry));
     }
 
     /// A stranger tries what only owners, operators, signers, Court, Escape and Market may do, and
@@ -276,18 +275,31 @@ abstract contract Handler is Ledger {
         bool over = dead(poolId);
         vm.startPrank(stranger);
         what %= over ? 15 : 12;
-        if (what == 0) try settlement.requestExit(worker) {} catch {}
-        else if (what == 1) try settlement.cancelExit(worker) {} catch {}
-        else if (what == 2) try settlement.setRestake(worker, true) {} catch {}
-        else if (what == 3) try settlement.stake(poolId, worker, amount) {} catch {}
-        else if (what == 4) try settlement.addBond(poolId, amount) {} catch {}
-        else if (what == 5) try settlement.requestBondExit(poolId) {} catch {}
-        else if (what == 6) try settlement.withdrawBond(poolId) {} catch {}
-        else if (what == 7) try settlement.abandon(poolId) {} catch {}
-        else if (what == 8) try settlement.payFromBond(poolId, stranger, amount) {} catch {}
-        else if (what == 9) try settlement.reward(stranger, amount) {} catch {}
-        else if (what == 10) unstakeOfAnother(grid, worker);
-        else if (what == 11) operateAnother(worker, amount);
+        if (what == 0) {
+            try settlement.requestExit(worker) {} catch {}
+        } else if (what == 1) {
+            try settlement.cancelExit(worker) {} catch {}
+        } else if (what == 2) {
+            try settlement.setRestake(worker, true) {} catch {}
+        } else if (what == 3) {
+            try settlement.stake(poolId, worker, amount) {} catch {}
+        } else if (what == 4) {
+            try settlement.addBond(poolId, amount) {} catch {}
+        } else if (what == 5) {
+            try settlement.requestBondExit(poolId) {} catch {}
+        } else if (what == 6) {
+            try settlement.withdrawBond(poolId) {} catch {}
+        } else if (what == 7) {
+            try settlement.abandon(poolId) {} catch {}
+        } else if (what == 8) {
+            try settlement.payFromBond(poolId, stranger, amount) {} catch {}
+        } else if (what == 9) {
+            try settlement.reward(stranger, amount) {} catch {}
+        } else if (what == 10) {
+            unstakeOfAnother(grid, worker);
+        } else if (what == 11) {
+            operateAnother(worker, amount);
+        }
         vm.stopPrank();
         if (what == 12) tryCommit(grid);
         else if (what == 13) tryDeal(grid, lying);
@@ -492,9 +504,7 @@ abstract contract Handler is Ledger {
     }
 
     /// Who was paid, and from which purse a slash came.
-    function countClaim(uint32 poolId, uint32 worker, uint128 paid, uint128 slashedBefore)
-        private
-    {
+    function countClaim(uint32 poolId, uint32 worker, uint128 paid, uint128 slashedBefore) private {
         slashModel(poolId, worker, settlement.seatOf(poolId, worker).slashed - slashedBefore);
         seeSeat(poolId, worker);
         Pool memory pool = settlement.poolOf(poolId);

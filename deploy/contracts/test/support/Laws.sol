@@ -22,18 +22,29 @@ contract Laws is Handler {
     function broken() external view returns (string memory names) {
         Snapshot memory w = look();
         names = ask("", invariant_money_is_conserved(w), "money_is_conserved");
-        names = ask(names, invariant_pools_do_not_pay_for_each_other(w), "pools_do_not_pay_for_each_other");
-        names = ask(names, invariant_locked_is_what_deals_have_left(w), "locked_is_what_deals_have_left");
+        names = ask(
+            names, invariant_pools_do_not_pay_for_each_other(w), "pools_do_not_pay_for_each_other"
+        );
+        names = ask(
+            names, invariant_locked_is_what_deals_have_left(w), "locked_is_what_deals_have_left"
+        );
         names = ask(names, invariant_owed_is_what_is_unclaimed(w), "owed_is_what_is_unclaimed");
         names = ask(names, invariant_staked_is_the_sum_of_stakes(w), "staked_is_the_sum_of_stakes");
-        names = ask(names, invariant_unapplied_is_what_is_not_taken(w), "unapplied_is_what_is_not_taken");
+        names = ask(
+            names, invariant_unapplied_is_what_is_not_taken(w), "unapplied_is_what_is_not_taken"
+        );
         names = ask(names, invariant_nothing_is_claimed_twice(w), "nothing_is_claimed_twice");
         names = ask(names, invariant_a_task_is_settled_once(w), "a_task_is_settled_once");
         names = ask(names, invariant_reservations_fit(w), "reservations_fit");
         names = ask(names, invariant_only_its_owner_moves_a_timer(), "only_its_owner_moves_a_timer");
         names = ask(names, invariant_only_owners_move_money(w), "only_owners_move_money");
-        names = ask(names, invariant_no_conviction_makes_an_operator_richer(), "no_conviction_makes_an_operator_richer");
-        names = ask(names, invariant_cumulative_numbers_never_fall(w), "cumulative_numbers_never_fall");
+        names = ask(
+            names,
+            invariant_no_conviction_makes_an_operator_richer(),
+            "no_conviction_makes_an_operator_richer"
+        );
+        names =
+            ask(names, invariant_cumulative_numbers_never_fall(w), "cumulative_numbers_never_fall");
         names = ask(names, invariant_a_final_root_never_changes(w), "a_final_root_never_changes");
         names = ask(names, invariant_an_inbox_grows_by_rule(w), "an_inbox_grows_by_rule");
         names = ask(names, invariant_a_pool_ends_once(w), "a_pool_ends_once");
@@ -227,7 +238,8 @@ contract Laws is Handler {
         held = true;
         for (uint32 p = 1; p <= 2; p++) {
             (Pool memory pool, End storage end) = (w.pools[p], ends[p]);
-            bool same = pool.deadAt == end.deadAt && pool.head == end.head && pool.deals == end.deals;
+            bool same =
+                pool.deadAt == end.deadAt && pool.head == end.head && pool.deals == end.deals;
             held = held && pool.state == end.state && (pool.state == 0 || same);
         }
     }

@@ -128,9 +128,19 @@ contract OrderLaws is Fixture {
         for (uint256 i = 0; i < uses.length; i++) {
             uses[i] = market.useOf(_entries[i].account, _entries[i].id);
         }
-        names = ask("", invariant_order_volumes_are_never_exceeded(uses), "order_volumes_are_never_exceeded");
-        names = ask(names, invariant_a_sponsor_pays_no_more_than_it_signed(uses), "a_sponsor_pays_no_more_than_it_signed");
-        names = ask(names, invariant_cancelled_orders_stay_cancelled(uses), "cancelled_orders_stay_cancelled");
+        names = ask(
+            "", invariant_order_volumes_are_never_exceeded(uses), "order_volumes_are_never_exceeded"
+        );
+        names = ask(
+            names,
+            invariant_a_sponsor_pays_no_more_than_it_signed(uses),
+            "a_sponsor_pays_no_more_than_it_signed"
+        );
+        names = ask(
+            names,
+            invariant_cancelled_orders_stay_cancelled(uses),
+            "cancelled_orders_stay_cancelled"
+        );
         names = ask(names, invariant_deals_cost_their_payer_alone(), "deals_cost_their_payer_alone");
         names = ask(names, invariant_deals_lock_their_price(), "deals_lock_their_price");
         names = ask(names, invariant_what_fits_is_opened(), "what_fits_is_opened");
