@@ -36,6 +36,7 @@ contract InvariantsTest is Campaign {
             Handler.convict.selector,
             Handler.die.selector,
             Handler.collectFees.selector,
+            Handler.collectFees.selector,
             Handler.claimRoyalties.selector,
             Handler.rewrite.selector,
             Handler.force.selector,
