@@ -5,7 +5,6 @@ import {IMarket} from "../src/IMarket.sol";
 import {ISettlement} from "../src/ISettlement.sol";
 import {DealTerms, ReqOrder} from "../src/Types.sol";
 import {Fixture} from "./support/Fixture.sol";
-import {Wallet} from "./support/Wallet.sol";
 import {vm} from "./support/Vm.sol";
 
 /// @notice What the reference's suite covers and no other test here is about (README.md, "Conformance").
@@ -61,25 +60,6 @@ contract ConformanceTest is Fixture {
         fund(requester, PRICE);
         bytes32 dealId = open(req, poolOrder(poolId), 1);
         vm.assertEq(book.get(dealId).trust, uint256(0), "trust");
-    }
-
-    /// A wallet that says no, and one that breaks, have not signed; nor has one that another pays for.
-    function test_a_wallet_that_refuses_or_fails_has_not_signed() public {
-        Wallet wallet = new Wallet(token, settlement);
-        IMarket.Match memory m = matchOf(reqOrder(), poolOrder(poolId), 1);
-        m.req.requester = address(wallet);
-        m.reqSig = hex"01";
-        vm.expectPartialRevert(ISettlement.BadSignature.selector);
-        market.openDeal(m);
-        wallet.accept(digestOf(hashes.hashReqOrder(m.req)), m.reqSig);
-        wallet.fail(true);
-        vm.expectPartialRevert(ISettlement.BadSignature.selector);
-        market.openDeal(m);
-        wallet.fail(false);
-        token.transfer(address(wallet), PRICE);
-        wallet.deposit(settlement, PRICE);
-        market.openDeal(m);
-        vm.assertEq(settlement.freeOf(address(wallet)), 0, "and then it has");
     }
 
     /// What a deal paid for cannot be had by naming other terms.
