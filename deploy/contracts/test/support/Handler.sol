@@ -125,7 +125,7 @@ abstract contract Handler is Ledger {
         Grid grid = lying ? liar : honest;
         if (dead(grid.poolId())) return;
         IMarket.Match memory m = someMatch(lying, n, price, stakeRatio);
-        m.req.deadline = uint64(block.timestamp + bound(lasts, 1 hours, 20 days));
+        m.req.deadline = uint64(block.timestamp + bound(lasts, 1 hours, 5 days));
         signFor(m, lying);
         uint128 cost = m.n * (m.offer.unitPrice + 100);
         fund(requester, cost);
@@ -384,8 +384,12 @@ abstract contract Handler is Ledger {
 
     // ---- at the end of every world ----
 
-    /// Everybody leaves the honest pool with everything; nothing of it is left.
     function windDown() external {
+        invariant_everybody_gets_what_is_due();
+    }
+
+    /// Everybody leaves the honest pool with everything; nothing of it is left.
+    function invariant_everybody_gets_what_is_due() internal {
         vm.warp(block.timestamp + WINDOW);
         finalizeOverdue(honest);
         uint64 newest = settlement.poolOf(honest.poolId()).finalized;
@@ -650,6 +654,7 @@ abstract contract Handler is Ledger {
         Opening memory batch = honest.openingAt(index);
         uint128 paid = settlement.collectFees(header, batch.committedAt, batch.inbox);
         vm.assertEq(paid, header.cumFees - collected, DUE);
+        feesPaidModel += paid;
     }
 
     function takeStake(Grid grid, uint32 worker) private {

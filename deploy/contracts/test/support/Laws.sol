@@ -189,12 +189,13 @@ contract Laws is Handler {
 
     // ---- history ----
 
+    /// What an operator has collected is the sum of what it was paid.
     function invariant_cumulative_numbers_never_fall(Snapshot memory w)
         internal
         view
         returns (bool held)
     {
-        held = true;
+        held = w.pools[1].collected == feesPaidModel;
         for (uint32 p = 1; p <= 2; p++) {
             Heights storage seen = heights[p];
             Pool memory pool = w.pools[p];
