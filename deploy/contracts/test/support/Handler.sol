@@ -221,8 +221,9 @@ abstract contract Handler is Ledger {
         uint32 slot = settlement.dealOf(dealId).slot;
         uint32 done = honest.dealAt(honest.rootAt(pool.finalized), slot).settledCount;
         if (settlement.dealOf(dealId).closed || done + _forced[dealId] >= terms.tasks) return;
-        _forced[dealId]++;
         uint128 cost = terms.unitPrice + 100;
+        if (pool.locked < cost) return; // a law that is broken says so itself
+        _forced[dealId]++;
         (address[] memory to, uint128[] memory amounts) = (new address[](2), new uint128[](2));
         (to[0], to[1], amounts[0]) = (owner, OTHER_OWNER, cost / 3);
         amounts[1] = cost - amounts[0];
