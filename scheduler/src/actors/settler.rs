@@ -6,6 +6,7 @@ use crate::{
         grid::{Arrived, GridActor},
         journal::die,
     },
+    asks,
     finals::Finals,
     orders,
     sealed::Batches,
@@ -117,6 +118,7 @@ impl Actor for SettlerActor {
         for task in [
             Box::pin(follow) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
             Box::pin(listen),
+            Box::pin(asks::answer(self.parts.clone())),
             Box::pin(commit),
             Box::pin(finalize),
         ] {
@@ -158,7 +160,7 @@ impl Parts {
         self.grid.do_send(Arrived(input));
     }
 
-    fn count(&self, kind: &str, gas: Result<u64, ()>) {
+    pub(crate) fn count(&self, kind: &str, gas: Result<u64, ()>) {
         let metrics = &self.shared.metrics;
         let outcome = if gas.is_ok() { "ok" } else { "failed" };
         metrics.transactions.with_label_values(&[kind, outcome]).inc();
@@ -182,7 +184,7 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
             sponsor: None,
         };
         let call = parts.settlement.open_deal(&orders, req.tasks);
-        match send_and_tell(&parts, call).await {
+        match send_and_tell(&parts, order, call).await {
             Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
             Err(error @ SettleError::Reverted { .. }) => {
                 parts.count("open_deal", Err(()));
@@ -204,9 +206,10 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
     }
 }
 
-/// Sends a transaction whose events somebody waits for: they are read as soon as it is mined.
-async fn send_and_tell(parts: &Parts, call: Call) -> Result<Receipt, SettleError> {
-    let (prepared, mined) = parts.outbox.mine(call).await?;
+/// Sends a transaction whose events somebody waits for: they are read as soon as it is mined. After a
+/// crash, or if it takes long, the same key asks for the same transaction.
+async fn send_and_tell(parts: &Parts, key: B256, call: Call) -> Result<Receipt, SettleError> {
+    let (prepared, mined) = parts.outbox.mine_once(key, call).await?;
     parts.news.notify_one();
     parts.outbox.finish(&prepared, mined).await
 }
@@ -461,7 +464,7 @@ fn check_and_seal(parts: &Parts, seal: SealBatch) -> Signature {
 async fn send_batch(parts: &Parts, header: &Header, signature: &Signature) {
     loop {
         let call = parts.settlement.commit_batch(header, signature);
-        match parts.outbox.send(call).await {
+        match parts.outbox.send_once(header.struct_hash(), call).await {
             Ok(receipt) => return parts.count("commit", Ok(receipt.gas_used)),
             Err(error) => {
                 parts.count("commit", Err(()));
@@ -535,7 +538,7 @@ async fn collect(parts: &Parts, pool: &PoolView) -> Result<bool, SettleError> {
         return Ok(false);
     }
     let call = parts.settlement.collect_fees(&sealed.header, &opening);
-    let receipt = parts.outbox.send(call).await;
+    let receipt = parts.outbox.send_once(call.content_key(), call).await;
     parts.count("collect", receipt.as_ref().map(|receipt| receipt.gas_used).map_err(|_| ()));
     receipt.map(|_| true)
 }
@@ -563,7 +566,8 @@ async fn finalize_next(parts: &Parts) -> Result<bool, SettleError> {
     if now.max(parts.shared.now().unix_s()) < due {
         return Ok(false);
     }
-    let receipt = parts.outbox.send(parts.settlement.finalize(&sealed.header, &opening)).await;
+    let call = parts.settlement.finalize(&sealed.header, &opening);
+    let receipt = parts.outbox.send_once(call.content_key(), call).await;
     parts.count("finalize", receipt.as_ref().map(|receipt| receipt.gas_used).map_err(|_| ()));
     receipt.map(|_| true)
 }
