@@ -138,6 +138,15 @@ async fn an_honest_pool_is_never_accused() {
         assert_eq!(watcher.count(event), 0, "{}", watcher.out());
     }
     assert!(stage.is_live().await);
+    let batch = stage.operator.get("/v1/batches/2").await;
+    assert_eq!(
+        (&batch["schema"], &batch["header"]["index"]),
+        (&"quorate.batch/v1".into(), &2.into())
+    );
+    assert!(batch["opening"].is_object() && batch["seal"]["sets"].is_array(), "{batch}");
+    assert_eq!(stage.operator.get("/v1/batches/3").await["error"]["code"], "not_found");
+    let described = stage.operator.get("/openapi.json").await;
+    assert!(described["paths"]["/v1/batches/{index}"].is_object(), "{described}");
     // Everything is in the mirror by now: nobody is asked for it again.
     let said = watcher.once(&["--evidence", "http://127.0.0.1:1"]).await.expect(0);
     assert_eq!(said.out, "", "{said}");

@@ -206,8 +206,24 @@ impl PoolWatch {
         self.books.as_ref().map_or(self.saved.0, |books| books.head().0)
     }
 
+    /// Batches that were forgotten, because they were repeated once, cannot be repeated again.
+    fn check_gap(&self) -> Result<(), Failure> {
+        let first = self.of_pool(|pool| pool.batches.keys().next().copied()).flatten();
+        match first {
+            Some(first) if first > self.head() + 1 => {
+                let text = format!("{}: batches before {first} are forgotten", self.id);
+                let folder = self.shared.data.display();
+                Err(Failure::new(Code::Conflict, text).hint(format!(
+                    "its progress was lost: delete {folder}/chain to read all again"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Every batch that has come since. What is missing is looked for only `again`.
     async fn advance(&mut self, again: bool) -> Result<(), Failure> {
+        self.check_gap()?;
         while self.wrong.is_none() {
             let Some(next) = self.next() else { break };
             let index = next.batch.header.index;
