@@ -16,8 +16,8 @@ use quorate_common::{
 use quorate_grid::audit::SealedSets;
 use std::time::Duration;
 
-/// Pause between two looks at the Court: a minute is nothing against a day.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Pause between two looks at the Court: two questions to the node, and nothing against a day.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Blocks read at once, as the follower does.
 const SPAN_BLOCKS: u64 = 2_000;
 /// How far back a scheduler looks when it starts: an ask stands for 24 hours; two more for clocks.
@@ -26,8 +26,9 @@ const LOOK_BACK_S: u64 = 26 * 3_600;
 /// Answers every ask, for ever.
 pub(crate) async fn answer(parts: Parts) {
     let mut next = None;
+    let mut court = None;
     loop {
-        match answer_new(&parts, &mut next).await {
+        match answer_new(&parts, &mut court, &mut next).await {
             Ok(()) => {}
             Err(error) => tracing::warn!(error = %Report(&error), "the court is not read"),
         }
@@ -36,8 +37,15 @@ pub(crate) async fn answer(parts: Parts) {
 }
 
 /// Answers what was asked since the last look. A block is passed when its asks are answered.
-async fn answer_new(parts: &Parts, next: &mut Option<u64>) -> Result<(), SettleError> {
-    let court = Court::connect(&parts.settlement).await?;
+async fn answer_new(
+    parts: &Parts,
+    court: &mut Option<Court>,
+    next: &mut Option<u64>,
+) -> Result<(), SettleError> {
+    let court = match court {
+        Some(court) => court,
+        None => court.insert(Court::connect(&parts.settlement).await?),
+    };
     let chain = parts.settlement.chain();
     let head = chain.head().await?;
     let from = match *next {
@@ -51,7 +59,7 @@ async fn answer_new(parts: &Parts, next: &mut Option<u64>) -> Result<(), SettleE
             if let CourtEvent::Asked { pool, index, place, .. } = log.event
                 && pool == parts.shared.pool
             {
-                answer_one(parts, &court, index, place).await?;
+                answer_one(parts, court, index, place).await?;
             }
         }
         from = *next.insert(to + 1);

@@ -1,12 +1,11 @@
 //! What the scheduler signed, kept for whoever may have to prove it: `words/HOUR.jsonl`, a word a line.
 //! `quorate watch --words` reads the folder. Who lies is not looked at here.
 
-use quorate_common::{report::Chain, word::Word};
+use quorate_common::{clock::SystemClock, report::Chain, word::Word};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Hours a word is kept: the longest window a contract may have (ten days), and two days for a batch to
@@ -61,8 +60,7 @@ impl Words {
 }
 
 fn hour() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() / 3600)
+    SystemClock::start().now().unix_s() / 3600
 }
 
 /// Deletes hours that are too old, and the oldest while there are too many bytes.

@@ -11,6 +11,7 @@ use super::{
 };
 use quorate_chain::{
     ChainEvent, Settlement,
+    court::{Court, Filing},
     settlement::{PoolState, PoolView},
 };
 use quorate_common::{
@@ -99,6 +100,35 @@ impl Stage {
         assert_eq!(pool.head, pool.finalized, "what was wrong is dropped");
         assert_eq!(pool.bond, self.bond - self.bond / 2 - self.bond / 4);
         PoolView { bond: self.bond, ..pool }
+    }
+
+    /// Asks on chain for a task of a pending batch, and waits for the answer there.
+    pub(crate) async fn shows_when_asked(&self, anvil: &Anvil, index: u64, place: u32) {
+        let pool = self.operator.api().pool().await.unwrap().pool;
+        let court = Court::connect(&self.settlement).await.unwrap();
+        let committed = self.settlement.committed(pool, index).await.unwrap();
+        let (header, opening) = committed.unwrap();
+        let filing = Filing { header: &header, opening: &opening };
+        chain::rich(anvil).await.send(court.ask(&filing, place)).await.unwrap();
+        let index = u32::try_from(index).unwrap();
+        until("the answer", PATIENCE, async || {
+            let ask = court.ask_of(pool, index, place).await.unwrap().unwrap();
+            ask.answered.then_some(())
+        })
+        .await;
+    }
+
+    /// Every worker, started anew, fetches its account of the newest final batch.
+    pub(crate) async fn workers_keep_tickets(&mut self) {
+        for volunteer in &mut self.volunteers {
+            volunteer.kill().await;
+            volunteer.start();
+        }
+        for volunteer in &self.volunteers {
+            let file = volunteer.home.path().join("worker/ticket.json");
+            until("a claim ticket", PATIENCE, async || file.exists().then_some(())).await;
+        }
+        self.operator.has_workers(WORKERS).await;
     }
 
     /// No worker's stake is touched.

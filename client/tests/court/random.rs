@@ -21,7 +21,6 @@ use quorate_common::{
 use quorate_grid::{
     deal::Opened,
     ledger::{DealBook, place},
-    poco::Terms,
 };
 use quorate_scheduler::dev;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +112,7 @@ pub(crate) fn deals(arena: &Arena, pool: &Operator, kind: Kind, dice: &mut Dice)
         draft.name_owners();
         if n == 5 {
             // Of no task ever: its money makes room for totals that are lies.
-            draft.offer.unit_price = 1 << 100;
+            draft.offer.unit_price = 1 << 92;
         }
         draft.open(arena, pool, &requester);
         let opened = Opened { slot: DealSlot(n.into()), terms: draft.terms() };
@@ -130,7 +129,7 @@ impl Draft {
         let price = if wide { far } else { price };
         let (over, bits) = (dice.chance(50), dice.below(16));
         let expiry = NOW + if over { 600 } else { 3_600 };
-        // As many far prices as 128 bits have room for.
+        // As many far prices as a pool has room for.
         let tasks = if wide { 7 } else { (300 + dice.small(1 << bits)).min(TASKS_MAX) };
         let replicas = dice.pick(&[15, 15, 15, 1, 2, 3, 4, 5, 6, 7]);
         let brink = kind == Kind::Full && n == 0;
@@ -235,10 +234,10 @@ fn price(dice: &mut Dice) -> u128 {
     }
 }
 
-/// Beyond what can be bonded, up to all that a price can be.
+/// Beyond what can be bonded, up to what seven tasks of three such prices may lock: a pool locks 112 bits.
 fn far(dice: &mut Dice) -> u128 {
-    let max = Terms::UNIT_PRICE_MAX;
-    if dice.chance(50) { max - dice.wide(60) } else { max >> 1 | dice.wide(119) }
+    let max = 1 << 107;
+    if dice.chance(50) { max - dice.wide(60) } else { max >> 1 | dice.wide(106) }
 }
 
 fn percent(dice: &mut Dice) -> u8 {
