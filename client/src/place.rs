@@ -112,7 +112,7 @@ impl Terms {
 /// Signs an order for its chain and contract.
 pub fn sign(req: ReqOrder, domain: &Domain, signer: &Signer) -> PlaceOrder {
     let signature = signer.sign(domain.separator().digest(req.struct_hash()));
-    PlaceOrder { req, signature: encode_signature(&signature) }
+    PlaceOrder::alone(req, encode_signature(&signature))
 }
 
 /// 128 hex digits.

@@ -7,7 +7,7 @@ use crate::{
     transfer::{self, Line, TransferError},
 };
 use quorate_common::{
-    bag::{BAG_BYTES_MAX, Bag, InputFile},
+    bag::{BAG_BYTES_MAX, Bag, InputFile, Task},
     digest::Digest,
     report::Chain,
     wire::{DealInfo, GiveUpReason},
@@ -78,7 +78,7 @@ impl Deals {
         self.blobs.hold(holder, &[deal.bag, deal.app]);
         let cell = self.cell(deal);
         let prepared = cell.get_or_try_init(|| self.prepare(deal)).await?.clone()?;
-        let task = prepared.bag.tasks.get(idx as usize).ok_or_else(|| {
+        let task = task_of(&prepared.bag, deal.first, idx).ok_or_else(|| {
             tracing::warn!(deal = %deal.slot, idx, "the bag has no such task");
             GiveUpReason::Input
         })?;
@@ -169,6 +169,11 @@ impl Deals {
         }
         Ok(())
     }
+}
+
+/// The bag's task that a deal's is: a request may be several deals, one after the other.
+pub fn task_of(bag: &Bag, first: u32, idx: u32) -> Option<&Task> {
+    bag.tasks.get(first.checked_add(idx)? as usize)
 }
 
 fn prepare_blocking(
