@@ -9,6 +9,7 @@
 //! ends its session and nothing else; our own mistake ends the process, and the journal replays.
 
 pub mod actors;
+mod asks;
 pub mod blobs;
 #[cfg(feature = "byzantine")]
 pub mod byzantine;

@@ -3,6 +3,7 @@
 
 use crate::blobs::{BlobError, Blobs};
 use quorate_common::{
+    B256,
     anchor::Opening,
     digest::Digest,
     frame,
@@ -58,6 +59,19 @@ pub enum SealedError {
         #[source]
         source: BlobError,
     },
+    /// Another header was signed at this place: a second one would be a second history.
+    #[error(
+        "batch {index} was signed as {known} before and is {found} now; do not start this scheduler \
+         again, its journal is not the one that it signed from"
+    )]
+    SecondHeader {
+        /// Which batch.
+        index: u64,
+        /// What was signed.
+        known: B256,
+        /// What was to be signed.
+        found: B256,
+    },
     /// The bytes do not decode.
     #[error("batch {index} is damaged on disk: {reason}; restore it from a mirror")]
     Damaged {
@@ -75,7 +89,8 @@ impl Batches {
         Ok(Self { dir: dir.into(), blobs })
     }
 
-    /// Signs a closed batch and makes its evidence and signatures durable.
+    /// Signs a closed batch and makes its evidence and signatures durable. One that was signed before is
+    /// given as it was; nothing else is ever signed in its place, whatever the contract said to it.
     pub fn seal(
         &self,
         key: &VoteKey,
@@ -83,6 +98,9 @@ impl Batches {
         header: &Header,
         file: &BatchFile,
     ) -> Result<Sealed, SealedError> {
+        if let Some(known) = self.read(header.index)? {
+            return same_header(known, header);
+        }
         let digest = Digest::from(header.evidence);
         let stored = self.blobs.put_bytes(&file.to_bytes());
         stored.map_err(|source| SealedError::Evidence { digest, source })?;
@@ -145,6 +163,14 @@ impl Batches {
     }
 }
 
+fn same_header(known: Sealed, header: &Header) -> Result<Sealed, SealedError> {
+    if known.header == *header {
+        return Ok(known);
+    }
+    let (known, found) = (known.header.struct_hash(), header.struct_hash());
+    Err(SealedError::SecondHeader { index: header.index, known, found })
+}
+
 fn read_if_there<T: DeserializeOwned>(index: u64, path: PathBuf) -> Result<Option<T>, SealedError> {
     match fs::read(&path) {
         Ok(bytes) => decode(&bytes)
@@ -152,5 +178,41 @@ fn read_if_there<T: DeserializeOwned>(index: u64, path: PathBuf) -> Result<Optio
             .map_err(|error| SealedError::Damaged { index, reason: error.to_string() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SealedError::Io { path, source }),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use quorate_common::{Address, ids::PoolId, messages::Domain};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_second_header_is_never_signed_in_a_batchs_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&dir.path().join("blobs"), 1 << 20, 1 << 24).unwrap().blobs;
+        let batches = Batches::open(&dir.path().join("batches"), Arc::new(blobs)).unwrap();
+        let key = VoteKey::from_bytes(&[7; 32]).unwrap();
+        let separator = Domain { chain_id: 5, contract: Address::repeat_byte(1) }.separator();
+        let file = BatchFile {
+            pool: PoolId(1),
+            index: 1,
+            parent: None,
+            pre_state_root: B256::ZERO,
+            terms: Vec::new(),
+            workers: Vec::new(),
+            deals: Vec::new(),
+            tasks: Vec::new(),
+        };
+        let evidence = file.digest().word();
+        let header = Header { pool: PoolId(1), index: 1, evidence, ..Header::default() };
+        let first = batches.seal(&key, &separator, &header, &file).unwrap();
+        let again = batches.seal(&key, &separator, &header, &file).unwrap();
+        assert_eq!(first.seal, again.seal);
+        let other = Header { payout: 1, ..header.clone() };
+        let error = batches.seal(&key, &separator, &other, &file).unwrap_err();
+        assert!(matches!(error, SealedError::SecondHeader { index: 1, .. }), "{error}");
+        assert_eq!(batches.read(1).unwrap().unwrap().header, header);
     }
 }

@@ -395,10 +395,11 @@ impl Chain {
 
     /// The data a transaction carried; nothing if the node does not know it.
     pub async fn input(&self, tx: B256) -> Result<Option<Bytes>, SettleError> {
-        let ask = self
-            .provider
-            .raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,));
-        let found = self.ask("eth_getTransactionByHash", ask).await?;
+        let ask = |p: RootProvider| async move {
+            p.raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,))
+                .await
+        };
+        let found = self.any(Question::of("eth_getTransactionByHash"), ask).await?;
         Ok(found.and_then(|found| found.get("input")?.as_str()?.parse().ok()))
     }
 

@@ -6,6 +6,7 @@ use crate::{
         grid::{Arrived, GridActor},
         journal::die,
     },
+    asks,
     finals::Finals,
     orders,
     sealed::Batches,
@@ -115,6 +116,7 @@ impl Actor for SettlerActor {
         for task in [
             Box::pin(follow) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
             Box::pin(listen),
+            Box::pin(asks::answer(self.parts.clone())),
             Box::pin(commit),
             Box::pin(finalize),
         ] {
@@ -156,7 +158,7 @@ impl Parts {
         self.grid.do_send(Arrived(input));
     }
 
-    fn count(&self, kind: &str, gas: Result<u64, ()>) {
+    pub(crate) fn count(&self, kind: &str, gas: Result<u64, ()>) {
         let metrics = &self.shared.metrics;
         let outcome = if gas.is_ok() { "ok" } else { "failed" };
         metrics.transactions.with_label_values(&[kind, outcome]).inc();

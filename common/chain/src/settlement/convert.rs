@@ -280,19 +280,14 @@ to_abi! {
         r r,
         vs vs,
     }
-}
-
-impl From<&RevealAck> for WordBench::RevealAck {
-    /// `stored` is the contract's, too, as soon as its interface has it.
-    fn from(ack: &RevealAck) -> Self {
-        Self {
-            poolId: ack.pool.0,
-            taskId: ack.task_id,
-            attempt: ack.attempt,
-            workerIdx: ack.worker.0,
-            voteHash: ack.vote_hash,
-            seq: ack.seq,
-        }
+    RevealAck => WordBench::RevealAck {
+        pool poolId.0,
+        task_id taskId,
+        attempt attempt,
+        worker workerIdx.0,
+        vote_hash voteHash,
+        stored stored,
+        seq seq,
     }
 }
 
