@@ -166,6 +166,15 @@ pub struct OrderView {
     pub req: ReqOrder,
 }
 
+/// `GET /v1/orders`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrderList {
+    /// `quorate.orders/v1`.
+    pub schema: String,
+    /// Every order that was placed here.
+    pub orders: Vec<OrderView>,
+}
+
 /// One deal of an order: tasks `first` to `first + tasks` of its bag. An order's task is named by its place in
 /// the bag everywhere but in receipts and on chain, where it is named by its place in the deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

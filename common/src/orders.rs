@@ -99,7 +99,10 @@ mod tests {
         let most = "00".repeat(SIGNATURE_BYTES_MAX);
         assert_eq!(decode_signature(&most).map(|bytes| bytes.len()), Ok(SIGNATURE_BYTES_MAX));
         let error = decode_signature(&format!("{most}00")).expect_err("too long");
-        assert_eq!(error.to_string(), "has 4097 bytes; expected at most 4096: its carrier pays for each");
+        assert_eq!(
+            error.to_string(),
+            "has 4097 bytes; expected at most 4096: its carrier pays for each"
+        );
         for text in ["0", "0xzz", "not hex"] {
             let error = decode_signature(text).expect_err(text).to_string();
             assert!(error.starts_with(&format!("is {text}; expected hex digits")), "{error}");

@@ -294,7 +294,8 @@ impl Tasks {
                 Err(refuse("tasks", tasks, format!("the bag's {there} tasks")))
             }
             Self::Part { first, tasks } if first as usize + tasks as usize > there => {
-                let text = format!("the bag has {there} tasks, the deal is of {tasks} from {first}");
+                let text =
+                    format!("the bag has {there} tasks, the deal is of {tasks} from {first}");
                 Err(Failure::new(Code::Usage, text))
             }
             Self::All(_) | Self::Part { .. } => Ok(()),
@@ -349,12 +350,7 @@ fn refuse(field: &str, value: impl ToString, expected: impl ToString) -> Failure
     refuse_in("order", field, value, expected)
 }
 
-fn refuse_in(
-    order: &str,
-    field: &str,
-    value: impl ToString,
-    expected: impl ToString,
-) -> Failure {
+fn refuse_in(order: &str, field: &str, value: impl ToString, expected: impl ToString) -> Failure {
     let (value, expected) = (value.to_string(), expected.to_string());
     Failure::new(Code::Usage, format!("{order} field `{field}` is {value}; expected {expected}"))
 }

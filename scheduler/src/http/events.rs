@@ -32,14 +32,8 @@ pub(crate) async fn watch(
     // Listening before reading: what happens in between is told twice rather than never.
     let events = state.shared.events.subscribe();
     let order = read(&state, hash).await?;
-    let mut watch = Watch {
-        state,
-        hash,
-        events,
-        phase: order.phase,
-        deals: Vec::new(),
-        out: VecDeque::new(),
-    };
+    let mut watch =
+        Watch { state, hash, events, phase: order.phase, deals: Vec::new(), out: VecDeque::new() };
     watch.tell(&order);
     let body = unfold(watch, |mut watch| async move {
         let next = watch.next().await?;

@@ -64,7 +64,9 @@ fn check_sold(req: &ReqOrder, sold: &Sold) -> Result<(), Failure> {
     let (limit, price, most) = sold.price;
     if price > most {
         let name = sold.name;
-        let text = format!("{name} field `price` is {price}; expected at most the order's `{limit}` {most}");
+        let text = format!(
+            "{name} field `price` is {price}; expected at most the order's `{limit}` {most}"
+        );
         return Err(Failure::new(Code::Funds, text));
     }
     if sold.tasks < req.tasks {
