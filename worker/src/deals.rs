@@ -215,3 +215,25 @@ impl fmt::Debug for Deals {
         f.debug_struct("Deals").field("blobs", &self.blobs).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_common::bag::{Limits, SCHEMA};
+
+    #[test]
+    fn a_later_deals_tasks_are_the_bags_later_ones() {
+        let task = |n: u32| Task { args: vec![n.to_string()], ..Task::default() };
+        let bag = Bag {
+            schema: SCHEMA.into(),
+            app: Digest::ZERO,
+            limits: Limits::default(),
+            files: Vec::new(),
+            tasks: (0..5).map(task).collect(),
+        };
+        let args = |first, idx| task_of(&bag, first, idx).map(|task| task.args.join(""));
+        assert_eq!(args(0, 0).as_deref(), Some("0"));
+        assert_eq!(args(3, 1).as_deref(), Some("4"));
+        assert_eq!((args(3, 2), args(u32::MAX, 1)), (None, None));
+    }
+}
