@@ -69,9 +69,9 @@ pub async fn would_open(
     match left {
         Some(left) if (1..req.tasks).contains(&left) => {
             let rest = settlement.would_open(&orders, left).await;
-            rest.map_err(|error| refused(shared, left, &error))
+            rest.map_err(|error| refused(shared, &orders, left, &error))
         }
-        _ => Err(refused(shared, req.tasks, &error)),
+        _ => Err(refused(shared, &orders, req.tasks, &error)),
     }
 }
 
@@ -310,7 +310,7 @@ fn missing(name: &str, digest: &Digest) -> Failure {
 
 /// The contract's refusal as the API's.
 #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a chain says is its fault")]
-fn refused(shared: &Shared, tasks: u32, error: &SettleError) -> Failure {
+fn refused(shared: &Shared, orders: &Orders<'_>, tasks: u32, error: &SettleError) -> Failure {
     match error {
         SettleError::InsufficientToken { account, have, want } => {
             let message = format!(
@@ -322,12 +322,12 @@ fn refused(shared: &Shared, tasks: u32, error: &SettleError) -> Failure {
                 .hint(format!("deposit {more} more: quorate wallet deposit"))
         }
         SettleError::Reverted(revert) => {
-            let failure = Failure::new(code_of(&revert.name), Report(error));
             if revert.name != "BadSignature" {
-                return failure;
+                return Failure::new(code_of(&revert.name), Report(error));
             }
             let domain = shared.domain;
-            failure.hint(format!(
+            let text = format!("{} signature: {}", whose(orders, &revert.text), Report(error));
+            Failure::new(Code::Denied, text).hint(format!(
                 "sign for chain {} and contract {}: another chain or contract gives another signer",
                 domain.chain_id, domain.contract
             ))
@@ -336,9 +336,22 @@ fn refused(shared: &Shared, tasks: u32, error: &SettleError) -> Failure {
     }
 }
 
+/// Which of the orders a refused signature belongs to, by the account the contract expected.
+fn whose(orders: &Orders<'_>, text: &str) -> &'static str {
+    let accounts = [
+        ("order", Some(orders.req.order.requester)),
+        ("app order", orders.app.map(|app| app.order.owner)),
+        ("dataset order", orders.dataset.map(|dataset| dataset.order.owner)),
+        ("sponsor order", orders.sponsor.map(|sponsor| sponsor.order.sponsor)),
+    ];
+    let expected = |account: Address| text.contains(&format!("expected = {account}"));
+    let found = accounts.into_iter().find(|(_, account)| account.is_some_and(expected));
+    found.map_or("pool order", |(name, _)| name)
+}
+
 fn code_of(revert: &str) -> Code {
     match revert {
-        "BadSignature" | "Restricted" => Code::Denied,
+        "Restricted" => Code::Denied,
         "PriceTooHigh" | "SponsorSpent" => Code::Funds,
         "OrderFilled" | "OrderExpired" | "PoolClosed" => Code::Conflict,
         "" => Code::Chain,

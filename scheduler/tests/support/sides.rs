@@ -192,12 +192,12 @@ const ON_CHAIN: [Case; 3] = [
     (
         |o| o.app().requester_restrict = Address::repeat_byte(9).into_word(),
         403,
-        &["Restricted(order = app, field = requester", "0909"],
+        &["Restricted(order = \"app\", field = \"requester\"", "0909"],
     ),
     (
         |o| o.dataset().pool_restrict = Address::repeat_byte(9).into_word(),
         403,
-        &["Restricted(order = dataset, field = pool"],
+        &["Restricted(order = \"dataset\", field = \"pool\""],
     ),
     (|o| o.req.callback = Address::ZERO, 402, &["free balance of 0x", "is 0 token units"]),
 ];
@@ -243,7 +243,7 @@ async fn signatures_are_refused(pool: &Pool, good: &Orders) {
     let no_hex = change(|p| p.sponsor_order.as_mut().unwrap().signature = "xyz".into());
     refused(pool, "no hex", &no_hex, 400, &["sponsor order field `signature` is xyz"]).await;
     let other = change(|p| p.dataset_order.as_mut().unwrap().signature = p.signature.clone());
-    let words = ["BadSignature(expected = ", "sign for chain "];
+    let words = ["BadSignature(expected = ", "sign for chain ", "order signature: "];
     refused(pool, "another's", &other, 403, &words).await;
     let none = change(|p| p.app_order.as_mut().unwrap().signature.clear());
     refused(pool, "not presigned", &none, 403, &words).await;
