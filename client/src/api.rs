@@ -10,8 +10,8 @@ pub use events::{Events, ServerEvent};
 use quorate_common::{
     B256,
     api::{
-        BatchList, DealProof, ErrorBody, OrderView, PlaceOrder, PoolInfo, TaskPage, WorkerList,
-        WorkerProof, WorkerRow,
+        BatchList, DealProof, ErrorBody, OrderList, OrderView, PlaceOrder, PoolInfo, TaskPage,
+        WorkerList, WorkerProof, WorkerRow,
     },
     backoff::Backoff,
     digest::Digest,
@@ -127,6 +127,11 @@ impl Api {
     /// `GET /v1/orders/{order}`.
     pub async fn order(&self, order: B256) -> Result<OrderView, Failure> {
         self.get_json(&format!("/v1/orders/{order}")).await
+    }
+
+    /// `GET /v1/orders`: every order placed at the scheduler.
+    pub async fn orders(&self) -> Result<Vec<OrderView>, Failure> {
+        Ok(self.get_json::<OrderList>("/v1/orders").await?.orders)
     }
 
     /// `GET /v1/orders/{order}/tasks`, one page from `offset`.

@@ -3,7 +3,7 @@
 use crate::{amount, rows, units};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use quorate_chain::{Address, B256};
-use quorate_common::telemetry::LogFormat;
+use quorate_common::{digest::Digest, ids::PoolId, telemetry::LogFormat};
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 const ABOUT: &str = "Run bags of tasks on strangers' machines, and prove the results.";
@@ -32,6 +32,10 @@ Examples:
   quorate run dock.wasm --each-json ligands.jsonl -i receptor.pdb -o out -- --name {name}
   quorate run app.wasm --each-line names.txt -i data/{line}.csv:in.csv -o out
   quorate run app.wasm --each-line in.txt --dry-run      what it would cost
+  quorate run app.wasm --each-line in.txt -o out --app-order app.json --dataset-order data.json
+                                                         pay the owners of both, too
+  quorate run app.wasm --each-line in.txt --save-order order.json
+                                                         sign, for a sponsor to pay; then: order place
 
 Placeholders: {task.index} (the number of --array, else counted from 0), {line}, {FIELD} of a JSON
 row, {a.b} for nested fields; {{ and }} are braces. Without ARGS, a line or number is the argument
@@ -130,6 +134,9 @@ pub enum Command {
     /// Look at orders and fetch their results
     #[command(subcommand)]
     Order(OrderCommand),
+    /// Sell an application or a dataset, pay for somebody's order, and be paid
+    #[command(subcommand, after_help = OFFER_EXAMPLES)]
+    Offer(OfferCommand),
     /// Check a folder of results and receipts; needs no network
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
@@ -203,6 +210,18 @@ pub struct RunArgs {
     /// Bytes a task may write, standard output included [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub max_output: Option<u64>,
+    /// The order of who sells the module (`quorate offer app`)
+    #[arg(long, value_name = "FILE")]
+    pub app_order: Option<PathBuf>,
+    /// The order of who sells a dataset (`quorate offer dataset`); tasks find it below /in
+    #[arg(long, value_name = "FILE")]
+    pub dataset_order: Option<PathBuf>,
+    /// Where below /in, unless -i brings the dataset under a name of its own
+    #[arg(long, value_name = "PATH", default_value = "dataset", requires = "dataset_order")]
+    pub dataset_path: String,
+    /// Upload and sign, but do not place: write the order to FILE, for a sponsor and `order place`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "detach", "dry_run"])]
+    pub save_order: Option<PathBuf>,
     /// Place the order, print its id and leave
     #[arg(long, conflicts_with = "output")]
     pub detach: bool,
@@ -242,6 +261,30 @@ pub enum OrderCommand {
         /// Its tasks too
         #[arg(long)]
         tasks: bool,
+    },
+    /// Place an order that was signed before (`quorate run --save-order`), print its id and leave
+    #[command(after_help = "\
+The scheduler asks the contract whether all orders fit, so a contract wallet's signature or none at all
+(after `quorate offer presign`) is as good as a key's.
+
+Examples:
+  quorate order place order.json --sponsor-order sponsor.json
+  quorate order place order.json --app-order app.json --name primes")]
+    Place {
+        /// The signed order
+        file: PathBuf,
+        /// The order of who sells the module
+        #[arg(long, value_name = "FILE")]
+        app_order: Option<PathBuf>,
+        /// The order of who sells the dataset
+        #[arg(long, value_name = "FILE")]
+        dataset_order: Option<PathBuf>,
+        /// The order of who pays
+        #[arg(long, value_name = "FILE")]
+        sponsor_order: Option<PathBuf>,
+        /// A name for `order ls`
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
     },
     /// Follow an order until it is done; exit code 10 if tasks failed
     Watch {
@@ -290,6 +333,135 @@ Example:
         #[arg(default_value_t = 0)]
         task: u32,
     },
+}
+
+const OFFER_EXAMPLES: &str = "\
+Examples:
+  quorate offer app model.wasm --price 0.001 --tasks 10000 -o app.json
+                                                sell each run of a module
+  quorate offer dataset genome.fa --price 500 --tasks 10000 --only-pool 1 --upload -o data.json
+                                                sell a dataset, to tasks of one pool
+  quorate offer sponsor order.json --most 5QTT -o sponsor.json
+                                                pay for an order somebody saved
+  quorate offer cancel app.json                 no further deals; those made stand
+  quorate offer royalties                       be paid for the tasks that succeeded
+
+An offer is a signed file: give it to whoever should use it. Nothing is published, and nothing costs gas
+but presign, cancel and royalties. Prices are per task and paid only for tasks that succeed.";
+
+/// `offer`.
+#[derive(Debug, Subcommand)]
+pub enum OfferCommand {
+    /// Sign an order that sells runs of a WASM module
+    App {
+        /// The WASM module
+        #[arg(value_name = "APP.wasm")]
+        module: PathBuf,
+        /// Only with this dataset: its sha256, or a group contract's address
+        #[arg(long, value_name = "SHA256|GROUP", value_parser = digest_or_group)]
+        only_dataset: Option<B256>,
+        /// Price and conditions
+        #[command(flatten)]
+        terms: OfferTerms,
+    },
+    /// Sign an order that sells the use of a file
+    Dataset {
+        /// The file
+        file: PathBuf,
+        /// Only with this application: its sha256, or a group contract's address
+        #[arg(long, value_name = "SHA256|GROUP", value_parser = digest_or_group)]
+        only_app: Option<B256>,
+        /// Price and conditions
+        #[command(flatten)]
+        terms: OfferTerms,
+    },
+    /// Sign that this wallet pays for an order somebody saved
+    Sponsor {
+        /// The order, as `quorate run --save-order` wrote it
+        #[arg(value_name = "ORDER.json")]
+        order: PathBuf,
+        /// The most to pay, for all deals of the order: units, or a decimal as 1.5 or 2QTT
+        #[arg(long, value_name = "M", value_parser = amount::parse)]
+        most: u128,
+        /// No deal is paid later; default: as long as the order holds
+        #[arg(long, value_name = "TIME", value_parser = units::duration)]
+        expires: Option<Duration>,
+        /// File to write; else it is printed
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Sign this wallet's orders in a file on chain: then they need no signature
+    Presign {
+        /// A file of signed or unsigned orders
+        file: PathBuf,
+    },
+    /// End this wallet's orders in a file for good; deals made of them stand
+    Cancel {
+        /// A file of orders
+        file: PathBuf,
+    },
+    /// Have the owners of applications and datasets paid, as far as batches are final
+    Royalties {
+        /// The deal's number in the pool; without it every deal of this wallet's
+        deal: Option<u32>,
+    },
+}
+
+/// What every seller says.
+#[derive(Clone, Debug, Args)]
+pub struct OfferTerms {
+    /// Price of one task: units, or a decimal as 0.002 or 2QTT
+    #[arg(long, value_name = "P", value_parser = amount::parse)]
+    pub price: u128,
+    /// How many tasks, over all deals
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tasks: u32,
+    /// Only on this pool: its number, or a group contract's address
+    #[arg(long, value_name = "N|GROUP", value_parser = pool_or_group)]
+    pub only_pool: Option<B256>,
+    /// Only for this requester's address, or a group contract's members
+    #[arg(long, value_name = "0x…", value_parser = account_or_group)]
+    pub only_requester: Option<B256>,
+    /// What it needs of a pool, a bit each: 32 bytes of hex
+    #[arg(long, value_name = "0x…")]
+    pub tag: Option<B256>,
+    /// No deal is made later
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = units::duration)]
+    pub expires: Duration,
+    /// Bring the bytes to the scheduler, too
+    #[arg(long)]
+    pub upload: bool,
+    /// Leave the signature empty: the account presigns on chain, or signs elsewhere
+    #[arg(long)]
+    pub unsigned: bool,
+    /// The seller, if it is not this wallet
+    #[arg(long, value_name = "0x…", requires = "unsigned")]
+    pub owner: Option<Address>,
+    /// File to write; else it is printed
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+fn digest_or_group(text: &str) -> Result<B256, String> {
+    let digest = text.parse::<Digest>().map(|digest| digest.word()).ok();
+    digest.or_else(|| group(text)).ok_or_else(|| {
+        format!("`{text}` is neither: expected 64 hex digits, or a contract's 0x and 40")
+    })
+}
+
+fn pool_or_group(text: &str) -> Result<B256, String> {
+    let pool = text.parse().ok().map(|pool| PoolId(pool).restrict());
+    pool.or_else(|| group(text)).ok_or_else(|| {
+        format!("`{text}` is neither: expected a pool's number, or a contract's 0x and 40 digits")
+    })
+}
+
+fn account_or_group(text: &str) -> Result<B256, String> {
+    group(text).ok_or_else(|| format!("`{text}` is no address: expected 0x and 40 hex digits"))
+}
+
+fn group(text: &str) -> Option<B256> {
+    text.parse::<Address>().ok().map(|address| address.into_word())
 }
 
 const VERIFY_EXAMPLES: &str = "\

@@ -56,7 +56,7 @@ impl From<&PlaceOrder> for Placed {
 
 impl From<&Placed> for PlaceOrder {
     fn from(placed: &Placed) -> Self {
-        Self { req: placed.req.clone(), signature: placed.signature.clone() }
+        Self::alone(placed.req.clone(), placed.signature.clone())
     }
 }
 

@@ -2,7 +2,8 @@
 //! reuses the parts.
 //!
 //! Read in this order: [`cli`] (what can be said), [`config`] and [`context`] (with what), [`plan`],
-//! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`api`] and [`follow`] (the
+//! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`offer`] and [`signed`] (who sells to it
+//! or pays for it), [`api`] and [`follow`] (the
 //! scheduler), [`directory`], [`results`] and [`verify`] (what comes back, and whether it holds),
 //! [`wallet`] and [`chain`] (money), [`watch`] (holding pools to it), [`poco`] (the arithmetic of trust).
 //!
@@ -22,6 +23,7 @@ pub mod failure;
 pub mod follow;
 mod help;
 pub mod history;
+pub mod offer;
 pub mod order;
 pub mod output;
 pub mod place;
@@ -32,6 +34,7 @@ pub mod results;
 pub mod rows;
 pub mod run;
 pub mod secret;
+pub mod signed;
 pub mod template;
 pub mod units;
 pub mod upload;
@@ -91,6 +94,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         }
         Command::Order(command) => with_context(&global, output, async |context| {
             order::run(context, &command).await.map(|()| 0)
+        }),
+        Command::Offer(command) => with_context(&global, output, async |context| {
+            offer::run(context, &command).await.map(|()| 0)
         }),
         Command::Watch(args) => {
             let context = Context::new(Config::load(&global)?, output, &global);

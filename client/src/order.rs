@@ -1,6 +1,7 @@
 //! `quorate order`: what was ordered, where it stands, and what came out of it.
 
 mod explain;
+mod place;
 mod refund;
 
 use crate::{
@@ -13,12 +14,15 @@ use crate::{
     output::{facts, table},
     progress::Progress,
     results::{self, Want},
+    run::royalty,
     units,
 };
+pub(crate) use refund::check as check_proof;
+
 use futures_util::{StreamExt as _, stream};
 use quorate_common::{
-    B256,
-    api::{OrderPhase, OrderView, TaskPhase, TaskView},
+    Address, B256,
+    api::{DealPart, OrderPhase, OrderView, TaskPhase, TaskView},
     clock::SystemClock,
     exit::{Code, Failure},
 };
@@ -40,6 +44,10 @@ pub async fn run(context: &Context, command: &OrderCommand) -> Result<(), Failur
     match command {
         OrderCommand::Ls { all, offline } => list(context, *all, *offline).await,
         OrderCommand::Show { order, tasks } => show(context, order, *tasks).await,
+        OrderCommand::Place { file, app_order, dataset_order, sponsor_order, name } => {
+            let beside = place::Beside { app_order, dataset_order, sponsor_order };
+            place::run(context, file, &beside, name.clone()).await
+        }
         OrderCommand::Watch { order } => within(context, watch(context, order)).await,
         OrderCommand::Results { order, output, no_receipts } => {
             within(context, fetch(context, order, output, !no_receipts)).await
@@ -224,7 +232,20 @@ async fn show(context: &Context, text: &str, tasks: bool) -> Result<(), Failure>
         rows.extend(figures(&order));
         rows.push(("trust", order.trust.to_string()));
         rows.push(("price", format!("{} per task", amount::show(order.unit_price.0))));
+        let prices = [
+            ("app owner", order.req.app_owner, order.app_price),
+            ("dataset owner", order.req.dataset_owner, order.dataset_price),
+        ];
+        for (who, owner, price) in prices {
+            if !owner.is_zero() {
+                rows.push((who, paid(owner, price.0, order.accepted)));
+            }
+        }
         rows.push(("requester", order.requester.to_string()));
+        rows.extend(order.payer.map(|payer| ("paid by", payer.to_string())));
+        if order.deals.len() > 1 {
+            rows.push(("deals", deals(&order.deals)));
+        }
         rows.push(("app", order.app.to_string()));
         rows.push(("bag", order.bag.to_string()));
         let text = facts(&rows);
@@ -233,6 +254,19 @@ async fn show(context: &Context, text: &str, tasks: bool) -> Result<(), Failure>
             None => text,
         }
     })
+}
+
+fn paid(owner: Address, price: u128, accepted: u32) -> String {
+    let sum = amount::tokens(price.saturating_mul(accepted.into()));
+    format!("{}: {sum} so far", royalty(owner, price))
+}
+
+fn deals(deals: &[DealPart]) -> String {
+    let one = |part: &DealPart| {
+        let last = part.first + part.tasks.saturating_sub(1);
+        format!("{} (tasks {} to {last}, {} over)", part.deal, part.first, part.settled)
+    };
+    deals.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn task_table(tasks: &[TaskView]) -> String {

@@ -2,15 +2,23 @@
 //! struct, its signature, and the checks that save a refused upload. The scheduler and the contract
 //! check everything again.
 
-use crate::{amount, cli::RunArgs, config::Config, plan::Plan};
+use crate::{
+    amount,
+    cli::RunArgs,
+    config::Config,
+    plan::Plan,
+    signed::{OrdersFile, wanted},
+};
 use quorate_chain::Signer;
 use quorate_common::{
     Address, B256,
     api::{PlaceOrder, PoolInfo},
     exit::{Code, Failure},
     keys::{self, Signature},
-    messages::{Domain, Message as _, ReqOrder},
+    messages::{AppOrder, DatasetOrder, Domain, Message as _, ReqOrder},
+    orders::SignedOrder,
 };
+use std::path::Path;
 use std::time::Duration;
 
 /// Farthest deadline the contract takes.
@@ -31,6 +39,45 @@ pub struct Terms {
     pub max_task_time: u64,
     /// Unix seconds: the work ends.
     pub deadline: u64,
+    /// Who sells the module, and its price per task.
+    pub app: Option<(Address, u128)>,
+    /// Who sells the dataset, what it is, and its price per task.
+    pub dataset: Option<(Address, B256, u128)>,
+}
+
+/// The sellers' orders a request is made for.
+#[derive(Clone, Debug, Default)]
+pub struct Sellers {
+    /// Of the module.
+    pub app: Option<SignedOrder<AppOrder>>,
+    /// Of the dataset.
+    pub dataset: Option<SignedOrder<DatasetOrder>>,
+}
+
+impl Sellers {
+    /// Reads what the command line names.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for an order that is for something else than this plan, [`Code::Conflict`] for
+    /// one of another contract.
+    pub fn read(args: &RunArgs, plan: &Plan, domain: &Domain) -> Result<Self, Failure> {
+        let read = |path: &Path| OrdersFile::read(path)?.for_domain(domain, path);
+        let mut sellers = Self::default();
+        if let Some(path) = &args.app_order {
+            let app = wanted(read(path)?.app, "app order", path)?;
+            if app.order.app != plan.app.digest.word() {
+                let (sold, ours) = (hex::encode(app.order.app), plan.app.digest);
+                let module = plan.app.path.display();
+                let text = format!("{} sells app {sold}; {module} is {ours}", path.display());
+                return Err(Failure::new(Code::Usage, text));
+            }
+            sellers.app = Some(app);
+        }
+        if let Some(path) = &args.dataset_order {
+            sellers.dataset = Some(wanted(read(path)?.dataset, "dataset order", path)?);
+        }
+        Ok(sellers)
+    }
 }
 
 impl Terms {
@@ -72,13 +119,31 @@ impl Terms {
             replicas,
             max_task_time: task_time(args, config, pool)?,
             deadline: pool.unix_s.saturating_add(deadline.as_secs()),
+            app: None,
+            dataset: None,
         })
+    }
+
+    /// The same, with who sells to it.
+    pub fn sold_by(self, sellers: &Sellers) -> Self {
+        let (app, dataset) = (sellers.app.as_ref(), sellers.dataset.as_ref());
+        Self {
+            app: app.map(|s| (s.order.owner, s.order.price)),
+            dataset: dataset.map(|s| (s.order.owner, s.order.dataset, s.order.price)),
+            ..self
+        }
+    }
+
+    /// Token units of one task, owners' prices included; too much is more than anybody has.
+    pub fn price(&self) -> u128 {
+        let (app, dataset) = (self.app.unwrap_or_default(), self.dataset.unwrap_or_default());
+        self.unit_price.saturating_add(app.1).saturating_add(dataset.2)
     }
 
     /// Token units the order locks, if it is taken at the pool's price.
     pub fn cost(&self, tasks: u32) -> Result<u128, Failure> {
-        self.unit_price.checked_mul(u128::from(tasks)).ok_or_else(|| {
-            let text = format!("{tasks} tasks at {} cost more than there can be", self.unit_price);
+        self.price().checked_mul(u128::from(tasks)).ok_or_else(|| {
+            let text = format!("{tasks} tasks at {} cost more than there can be", self.price());
             Failure::new(Code::Funds, text)
         })
     }
@@ -91,9 +156,16 @@ impl Terms {
         requester: Address,
     ) -> Result<ReqOrder, Failure> {
         let salt = keys::random32().map_err(|error| Failure::new(Code::Internal, error))?;
+        let (app_owner, app_max_price) = self.app.unwrap_or_default();
+        let (dataset_owner, dataset, dataset_max_price) = self.dataset.unwrap_or_default();
         Ok(ReqOrder {
             requester,
             app: plan.app.digest.word(),
+            app_owner,
+            app_max_price,
+            dataset,
+            dataset_owner,
+            dataset_max_price,
             params: plan.bag_digest.word(),
             pool_restrict: pool.pool.restrict(),
             max_unit_price: self.max_unit_price,
@@ -112,7 +184,7 @@ impl Terms {
 /// Signs an order for its chain and contract.
 pub fn sign(req: ReqOrder, domain: &Domain, signer: &Signer) -> PlaceOrder {
     let signature = signer.sign(domain.separator().digest(req.struct_hash()));
-    PlaceOrder { req, signature: encode_signature(&signature) }
+    PlaceOrder::alone(req, encode_signature(&signature))
 }
 
 /// 128 hex digits.

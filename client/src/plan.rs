@@ -5,6 +5,7 @@ use crate::{
     cli::RunArgs,
     failure,
     rows::{Row, Source},
+    signed::{OrdersFile, wanted},
     template::{self, TemplateError},
 };
 use quorate_common::{
@@ -74,7 +75,8 @@ impl Plan {
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
             .partition(|spec| !spec.is_template());
-        let shared = files.shared(&shared)?;
+        let mut shared = files.shared(&shared)?;
+        shared.extend(dataset(args, &shared)?);
         let mut tasks = Vec::with_capacity(rows.len());
         for (idx, row) in rows.iter().enumerate() {
             tasks.push(Task {
@@ -136,7 +138,7 @@ impl FileBlob {
 }
 
 /// Every worker would refuse what is no program for its sandbox, and the order would wait in vain.
-fn module(path: &Path) -> Result<FileBlob, Failure> {
+pub(crate) fn module(path: &Path) -> Result<FileBlob, Failure> {
     let blob = FileBlob::at(path)?;
     let bytes = if blob.len > MODULE_BYTES_MAX as u64 {
         Err(PrepareError::TooLarge { len: blob.len as usize, max: MODULE_BYTES_MAX })
@@ -149,6 +151,20 @@ fn module(path: &Path) -> Result<FileBlob, Failure> {
             .hint("compile a program for wasm32-wasip1, as with `clang --target=wasm32-wasi`")
     })?;
     Ok(blob)
+}
+
+/// The file that a dataset's buyer gets, unless it is one of `shared` already. Its bytes are its seller's
+/// to bring to the scheduler.
+fn dataset(args: &RunArgs, shared: &[InputFile]) -> Result<Option<InputFile>, Failure> {
+    let Some(path) = &args.dataset_order else { return Ok(None) };
+    let sold = wanted(OrdersFile::read(path)?.dataset, "dataset order", path)?;
+    let digest = Digest::from(sold.order.dataset);
+    if shared.iter().any(|file| file.digest == digest) {
+        return Ok(None);
+    }
+    let file = InputFile { path: args.dataset_path.clone(), digest };
+    distinct(std::slice::from_ref(&file), shared)?;
+    Ok(Some(file))
 }
 
 fn source(args: &RunArgs) -> Source<'_> {

@@ -11,19 +11,22 @@ use crate::{
     history::{Entry, History, short},
     order,
     output::facts,
-    place::{self, Terms},
+    place::{self, Sellers, Terms},
     plan::Plan,
     progress::Progress,
     results::{self, Fetched, Want},
+    signed::OrdersFile,
     units, upload, verify, wallet,
 };
 use quorate_chain::Signer;
 use quorate_common::{
+    Address,
     api::{OrderView, PlaceOrder, PoolInfo},
     clock::SystemClock,
     exit::{Code, Failure},
     manifest::Ended,
     messages::Message as _,
+    orders::SignedOrder,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -60,6 +63,9 @@ pub async fn run(context: &Context, args: &RunArgs) -> Result<u8, Failure> {
         return dry_run(context, args, &plan, &api).await.map(|()| 0);
     }
     let pool = api.pool().await?;
+    if let Some(path) = &args.save_order {
+        return save_order(context, args, &plan, &api, &pool, path).await.map(|()| 0);
+    }
     let (order, placed) = place_order(context, args, &plan, &api, &pool).await?;
     if args.detach {
         let document =
@@ -81,38 +87,92 @@ async fn place_order(
 ) -> Result<(OrderView, PlaceOrder), Failure> {
     let (config, output) = (&context.config, context.output);
     place::pinned(config, &pool.domain)?;
-    let terms = Terms::settle(args, config, pool)?;
+    let sellers = Sellers::read(args, plan, &pool.domain)?;
+    let terms = Terms::settle(args, config, pool)?.sold_by(&sellers);
     let cost = terms.cost(plan.tasks())?;
     let signer = wallet::open(config)?;
     check_funds(context, pool, &signer, cost, plan.tasks()).await?;
-    let uploaded = upload::plan(api, plan).await?;
+    bring(context, api, plan).await?;
+    let req = terms.order(plan, pool, signer.address())?;
+    let placed = PlaceOrder {
+        app_order: sellers.app,
+        dataset_order: sellers.dataset,
+        ..place::sign(req, &pool.domain, &signer)
+    };
+    let order = send(context, api, pool, &placed, args.name.clone()).await?;
+    let (tasks, trust) = (order.tasks, order.trust);
+    output.note(format!("order {}", order.order));
     output.note(format!(
+        "{tasks} tasks, trust {trust}, at most {} each",
+        amount::tokens(terms.max_unit_price.max(terms.price()))
+    ));
+    Ok((order, placed))
+}
+
+async fn bring(context: &Context, api: &Api, plan: &Plan) -> Result<(), Failure> {
+    let uploaded = upload::plan(api, plan).await?;
+    context.output.note(format!(
         "uploaded {} in {} blobs ({} were there)",
         units::show_bytes(uploaded.bytes),
         uploaded.blobs,
         uploaded.known
     ));
-    let placed = place::sign(terms.order(plan, pool, signer.address())?, &pool.domain, &signer);
+    Ok(())
+}
+
+/// Writes an order down, then sends it to the scheduler.
+pub(crate) async fn send(
+    context: &Context,
+    api: &Api,
+    pool: &PoolInfo,
+    placed: &PlaceOrder,
+    name: Option<String>,
+) -> Result<OrderView, Failure> {
     let id = placed.req.struct_hash();
     let entry = Entry {
         order: id,
         api: api.base().to_owned(),
         domain: pool.domain,
-        name: args.name.clone(),
+        name,
         placed_unix_ms: SystemClock::start().now().unix_ms,
-        placed: (&placed).into(),
+        placed: placed.into(),
     };
     // Written down first: an answer that is lost must not lose the order.
     History::of_user()?.add(&entry)?;
     context.is_about(id);
-    let order = api.place(&placed).await?;
-    let (tasks, trust) = (order.tasks, order.trust);
-    output.note(format!("order {id}"));
+    api.place(placed).await
+}
+
+/// Checks, uploads and signs; what is signed is kept in a file, for others to add their orders to.
+async fn save_order(
+    context: &Context,
+    args: &RunArgs,
+    plan: &Plan,
+    api: &Api,
+    pool: &PoolInfo,
+    path: &Path,
+) -> Result<(), Failure> {
+    let (config, output) = (&context.config, context.output);
+    place::pinned(config, &pool.domain)?;
+    let sellers = Sellers::read(args, plan, &pool.domain)?;
+    let terms = Terms::settle(args, config, pool)?.sold_by(&sellers);
+    let cost = terms.cost(plan.tasks())?;
+    let signer = wallet::open(config)?;
+    bring(context, api, plan).await?;
+    let signed = place::sign(terms.order(plan, pool, signer.address())?, &pool.domain, &signer);
+    let id = signed.req.struct_hash();
+    let request = Some(SignedOrder { order: signed.req, signature: signed.signature });
+    let Sellers { app, dataset } = sellers;
+    OrdersFile { request, app, dataset, ..OrdersFile::empty(pool.domain) }
+        .write(Some(path), output)?;
+    let (cost, file) = (amount::tokens(cost).replace(' ', ""), path.display());
+    output.note(format!("order {id} is signed and not placed; {} tasks cost {cost}", plan.tasks()));
     output.note(format!(
-        "{tasks} tasks, trust {trust}, at most {} each",
-        amount::tokens(terms.max_unit_price)
+        "a sponsor signs: quorate offer sponsor {file} --most {cost} -o sponsor.json"
     ));
-    Ok((order, placed))
+    output
+        .note(format!("then place it:   quorate order place {file} --sponsor-order sponsor.json"));
+    Ok(())
 }
 
 async fn check_funds(
@@ -273,7 +333,13 @@ async fn dry_run(context: &Context, args: &RunArgs, plan: &Plan, api: &Api) -> R
             None
         }
     };
-    let terms = pool.as_ref().map(|pool| Terms::settle(args, &context.config, pool)).transpose()?;
+    let settle = |pool: &PoolInfo| {
+        let sellers = Sellers::read(args, plan, &pool.domain)?;
+        Ok(Terms::settle(args, &context.config, pool)?.sold_by(&sellers))
+    };
+    let terms = pool.as_ref().map(settle).transpose()?;
+    // Without a wallet a plan can be shown as well.
+    let payer = wallet::address_of(&context.config).ok();
     let cost = terms.map(|terms| terms.cost(plan.tasks())).transpose()?;
     let tasks: Vec<_> = plan.bag.tasks.iter().take(SHOWN_TASKS).collect();
     let document = json!({
@@ -285,6 +351,9 @@ async fn dry_run(context: &Context, args: &RunArgs, plan: &Plan, api: &Api) -> R
         "upload_bytes": plan.bytes(),
         "first_tasks": tasks,
         "unit_price": terms.map(|terms| terms.unit_price.to_string()),
+        "app_price": terms.map(|terms| terms.app.unwrap_or_default().1.to_string()),
+        "dataset_price": terms.map(|terms| terms.dataset.unwrap_or_default().2.to_string()),
+        "payer": payer,
         "cost": cost.map(|cost| cost.to_string()),
         "trust": terms.map(|terms| terms.trust),
     });
@@ -307,8 +376,21 @@ async fn dry_run(context: &Context, args: &RunArgs, plan: &Plan, api: &Api) -> R
         if let (Some(terms), Some(cost)) = (terms, cost) {
             rows.push(("trust", terms.trust.to_string()));
             rows.push(("price", format!("{} per task", amount::show(terms.unit_price))));
+            if let Some((owner, price)) = terms.app {
+                rows.push(("app owner", royalty(owner, price)));
+            }
+            if let Some((owner, _, price)) = terms.dataset {
+                rows.push(("dataset owner", royalty(owner, price)));
+            }
             rows.push(("cost", amount::show(cost)));
+            let payer = payer.map_or_else(|| "this wallet".to_owned(), |payer| payer.to_string());
+            rows.push(("paid by", format!("{payer}, or a sponsor of the saved order")));
         }
         facts(&rows)
     })
+}
+
+/// Who is paid for what is not theirs who work.
+pub(crate) fn royalty(owner: Address, price: u128) -> String {
+    format!("{owner} gets {} per task", amount::show(price))
 }

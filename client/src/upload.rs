@@ -48,7 +48,11 @@ pub async fn bytes(api: &Api, digest: Digest, bytes: &[u8]) -> Result<Uploaded, 
     Ok(Uploaded { blobs: 1, bytes: len, known: 0 })
 }
 
-async fn file(api: &Api, blob: &FileBlob) -> Result<Uploaded, Failure> {
+/// Uploads a file.
+///
+/// # Errors
+/// The scheduler's, or an unreadable file.
+pub async fn file(api: &Api, blob: &FileBlob) -> Result<Uploaded, Failure> {
     if api.has_blob(blob.digest).await? {
         return Ok(Uploaded { known: 1, ..Uploaded::default() });
     }

@@ -190,7 +190,7 @@ fn export(context: &Context, yes: bool) -> Result<(), Failure> {
 }
 
 /// Sends calls one after the other and prints what they did.
-async fn transact(
+pub(crate) async fn transact(
     context: &Context,
     contract: &Settlement,
     signer: Signer,
@@ -237,7 +237,7 @@ fn keystore(config: &Config) -> Result<Keystore, Failure> {
 }
 
 /// The account's address, from its file where that says it, else by opening it.
-fn address_of(config: &Config) -> Result<Address, Failure> {
+pub(crate) fn address_of(config: &Config) -> Result<Address, Failure> {
     let name = config.wallet()?;
     match known(&keystore(config)?, &name)? {
         Some(address) => Ok(address),

@@ -26,6 +26,8 @@ mod paying;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/requester.rs"]
 mod requester;
+#[path = "market/selling.rs"]
+mod selling;
 #[path = "market/site.rs"]
 mod site;
 #[expect(dead_code, reason = "the other test uses the rest")]
@@ -77,10 +79,12 @@ async fn a_market_of_separate_programs() {
     ordering::orders_are_shown(&requester, &order).await;
     ordering::folders_are_verified(&requester, &operator, &anvil).await;
     ordering::one_task_is_printed(&requester).await;
+    let market = selling::goods_are_sold(&site, &operator, &anvil, &requester).await;
     let failed = ordering::too_much_is_asked_for(&requester).await;
 
     ending::programs_end_and_go_on(&mut operator, &mut volunteers, &requester).await;
     paying::money_is_paid_out(&operator, &anvil, &volunteers, &requester, &failed).await;
+    selling::owners_are_paid(&market).await;
     for volunteer in &mut volunteers {
         assert_eq!(volunteer.end("TERM").await, 0);
     }

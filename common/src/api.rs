@@ -6,7 +6,8 @@ use crate::{
     anchor::Opening,
     digest::Digest,
     ids::{DealSlot, PoolId, WorkerIdx},
-    messages::{Domain, Header, ReqOrder},
+    messages::{AppOrder, DatasetOrder, Domain, Header, ReqOrder, SponsorOrder},
+    orders::SignedOrder,
     terms::DealTerms,
 };
 use alloy_primitives::{Address, B256};
@@ -64,14 +65,31 @@ pub struct PoolInfo {
     pub version: String,
 }
 
-/// `POST /v1/orders`: a signed order. Answer: [`OrderView`].
+/// `POST /v1/orders`: a signed order, and the orders of those who sell to it or pay for it. Answer:
+/// [`OrderView`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// The order.
     pub req: ReqOrder,
-    /// Hex of 64 bytes (EIP-2098).
+    /// Hex, as in [`SignedOrder::signature`].
     pub signature: String,
+    /// Where `req.app_owner` names who sells the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_order: Option<SignedOrder<AppOrder>>,
+    /// Where `req.dataset_owner` names who sells the dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_order: Option<SignedOrder<DatasetOrder>>,
+    /// Where somebody else pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor_order: Option<SignedOrder<SponsorOrder>>,
+}
+
+impl PlaceOrder {
+    /// An order that comes alone.
+    pub fn alone(req: ReqOrder, signature: String) -> Self {
+        Self { req, signature, app_order: None, dataset_order: None, sponsor_order: None }
+    }
 }
 
 /// Where an order stands.
@@ -103,8 +121,11 @@ pub struct OrderView {
     /// Its deal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deal: Option<DealSlot>,
-    /// Who pays.
+    /// Who ordered, and pays unless `payer` says otherwise.
     pub requester: Address,
+    /// Who pays; absent from schedulers before 0.2, where it is the requester.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payer: Option<Address>,
     /// sha256 of the module.
     pub app: Digest,
     /// sha256 of the bag.
@@ -123,16 +144,49 @@ pub struct OrderView {
     pub trust: u32,
     /// Token units per task.
     pub unit_price: Amount,
+    /// Token units per task to the application's owner (`req.app_owner`), on top.
+    #[serde(default)]
+    pub app_price: Amount,
+    /// Token units per task to the dataset's owner (`req.dataset_owner`), on top.
+    #[serde(default)]
+    pub dataset_price: Amount,
     /// Token units spent.
     pub spent: Amount,
     /// Token units owed back.
     pub refunded: Amount,
+    /// The deals that were made of it in this pool, by first task: more than one where several matched a
+    /// part. `deal` is the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deals: Vec<DealPart>,
     /// Unix seconds: the work ends here.
     pub deadline: u64,
     /// Unix milliseconds.
     pub placed_unix_ms: u64,
     /// The order itself.
     pub req: ReqOrder,
+}
+
+/// `GET /v1/orders`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrderList {
+    /// `quorate.orders/v1`.
+    pub schema: String,
+    /// Every order that was placed here.
+    pub orders: Vec<OrderView>,
+}
+
+/// One deal of an order: tasks `first` to `first + tasks` of its bag. An order's task is named by its place in
+/// the bag everywhere but in receipts and on chain, where it is named by its place in the deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DealPart {
+    /// Which.
+    pub deal: DealSlot,
+    /// Tasks of the order that earlier deals took.
+    pub first: u32,
+    /// Tasks of this one.
+    pub tasks: u32,
+    /// Tasks over.
+    pub settled: u32,
 }
 
 /// Where a task stands.
@@ -154,7 +208,7 @@ pub enum TaskPhase {
 /// One row of `GET /v1/orders/{order}/tasks?offset=0&limit=1000` (`{"schema","tasks":[…],"next":offset|null}`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskView {
-    /// Its index.
+    /// Its place in the bag.
     pub idx: u32,
     /// Where it stands.
     pub phase: TaskPhase,
@@ -184,7 +238,7 @@ pub struct TaskPage {
 /// or `refused`. `event: lagged` says that events were dropped: read the order again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskEvent {
-    /// Its index.
+    /// Its place in the bag.
     pub idx: u32,
     /// How it ended.
     pub phase: TaskPhase,

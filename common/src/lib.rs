@@ -20,6 +20,7 @@ pub mod keys;
 pub mod manifest;
 pub mod merkle;
 pub mod messages;
+pub mod orders;
 pub mod quic;
 pub mod report;
 pub mod telemetry;

@@ -112,7 +112,7 @@ impl DealTerms {
     pub fn keep(&self, req: &ReqOrder) -> bool {
         let who = (self.requester, self.beneficiary, self.callback);
         let what = (self.app, self.app_owner, self.dataset, self.dataset_owner, self.params);
-        let how = (self.category, self.tag, self.trust, self.replicas, self.max_task_time);
+        let how = (self.category, self.trust, self.replicas, self.max_task_time);
         let prices = [
             (self.app_price, req.app_max_price),
             (self.dataset_price, req.dataset_max_price),
@@ -121,7 +121,9 @@ impl DealTerms {
         self.req_hash == req.struct_hash()
             && who == (req.requester, req.beneficiary, req.callback)
             && what == (req.app, req.app_owner, req.dataset, req.dataset_owner, req.params)
-            && how == (req.category, req.tag, req.trust, req.replicas, req.max_task_time)
+            && how == (req.category, req.trust, req.replicas, req.max_task_time)
+            // Application and dataset may need more of a pool.
+            && (self.tag & req.tag) == req.tag
             && self.deadline == req.deadline
             && prices.iter().all(|(price, most)| price <= most)
     }

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use utoipa::OpenApi;
 
-/// Largest JSON body: an order is under a kilobyte.
-pub const JSON_BYTES_MAX: usize = 16 << 10;
+/// Largest JSON body: four orders of a kilobyte, each with 8 KiB of hex for the longest signature.
+pub const JSON_BYTES_MAX: usize = 48 << 10;
 /// Connections at once: browsers, clients, Prometheus; beyond it new ones wait.
 pub const CONNECTIONS_MAX: usize = 4096;
 

@@ -1,77 +1,155 @@
 //! The door for orders: everything that can be wrong with one, named by field, value and expectation,
-//! before the grid hears of it. The contract checks again; this saves gas and answers in words.
+//! before the grid hears of it; then the contract is asked whether it would match ([`would_open`]). What
+//! is refused here costs nobody gas.
+
+mod sides;
 
 use crate::{blobs::Blobs, shared::Shared};
+use quorate_chain::{
+    error::SettleError,
+    settlement::{Orders, Settlement, Signed},
+};
 use quorate_common::{
-    B256,
+    Address, B256,
     api::PlaceOrder,
     bag::{BAG_BYTES_MAX, Bag},
     digest::Digest,
     exit::{Code, Failure},
     ids::{REPLICAS_MAX, TASKS_MAX},
-    keys::{Signature, recover},
     messages::{Message as _, ReqOrder},
+    orders::{Sides, SignatureError, SignedOrder, decode_signature},
+    report::Chain as Report,
+    terms::DealTerms,
 };
+use quorate_grid::deal::Order;
 
-/// Checks everything about an order that needs no chain. Returns its signature's bytes.
+/// What came with an order that may be placed.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The requester's signature.
+    pub signature: Vec<u8>,
+    /// Who sells to it, and who pays.
+    pub sides: Sides,
+}
+
+/// Checks everything about an order that needs no chain.
 ///
 /// # Errors
 /// The first thing wrong, as the API says it.
-pub fn check(shared: &Shared, place: &PlaceOrder) -> Result<Vec<u8>, Failure> {
+pub fn check(shared: &Shared, place: &PlaceOrder) -> Result<Checked, Failure> {
     let req = &place.req;
-    let signature = signature(shared, place)?;
+    let signature = decode_signature(&place.signature).map_err(|e| bad_signature("order", &e))?;
+    let sides = decode_sides(place)?;
     check_terms(shared, req)?;
     check_times(shared, req)?;
-    bag_fits(&shared.blobs, &req.app, &req.params, req.tasks)?;
-    Ok(signature.to_bytes().to_vec())
+    sides::check(shared, req, &sides)?;
+    let (app, params, dataset) = (&req.app, &req.params, &req.dataset);
+    Work { app, params, dataset, tasks: Tasks::All(req.tasks) }.fits(&shared.blobs)?;
+    Ok(Checked { signature, sides })
 }
 
-fn signature(shared: &Shared, place: &PlaceOrder) -> Result<Signature, Failure> {
-    let mut bytes = [0; 64];
-    let text = place.signature.strip_prefix("0x").unwrap_or(&place.signature);
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| {
-        let shown: String = place.signature.chars().take(24).collect();
-        refuse("signature", shown, "128 hex digits (64 bytes, EIP-2098)")
-    })?;
-    let signature = Signature::from_bytes(&bytes);
-    let signer = recover(shared.separator.digest(place.req.struct_hash()), &signature);
-    if signer == Some(place.req.requester) {
-        return Ok(signature);
+/// Asks the contract whether it would match an order now: signatures of contract accounts and presigned
+/// ones, groups, what is used of each order already, and money.
+///
+/// # Errors
+/// The contract's own words.
+pub async fn would_open(
+    settlement: &Settlement,
+    shared: &Shared,
+    req: &ReqOrder,
+    checked: &Checked,
+) -> Result<(), Failure> {
+    let orders = matched(shared, req, &checked.signature, &checked.sides);
+    let Err(error) = settlement.would_open(&orders, req.tasks).await else { return Ok(()) };
+    // A part may be matched already; then the rest is asked for.
+    let left = match error.revert_name() {
+        Some("OrderFilled") => left(settlement, req).await,
+        _ => None,
+    };
+    match left {
+        Some(left) if (1..req.tasks).contains(&left) => {
+            let rest = settlement.would_open(&orders, left).await;
+            rest.map_err(|error| refused(shared, &orders, left, &error))
+        }
+        _ => Err(refused(shared, &orders, req.tasks, &error)),
     }
-    let found = signer.map_or("nobody".to_owned(), |signer| signer.to_string());
-    let domain = shared.domain;
-    Err(Failure::new(
-        Code::Denied,
-        format!("order signature is by {found}; expected the requester {}", place.req.requester),
-    )
-    .hint(format!(
-        "sign for chain {} and contract {}: another chain or contract gives another signer",
-        domain.chain_id, domain.contract
-    )))
+}
+
+/// The orders as the contract is given them, with this pool's offer.
+pub fn matched<'a>(
+    shared: &'a Shared,
+    req: &'a ReqOrder,
+    signature: &'a [u8],
+    sides: &'a Sides,
+) -> Orders<'a> {
+    let offer = &shared.offer;
+    let (req, offer_signature) = (Signed { order: req, signature }, &shared.offer_signature);
+    Orders::with_sides(req, Signed { order: &offer.order, signature: offer_signature }, sides)
+}
+
+/// Tasks of a request that no deal took yet; nothing if the chain does not say.
+pub async fn left(settlement: &Settlement, req: &ReqOrder) -> Option<u32> {
+    let used = settlement.use_of(req.requester, req.struct_hash()).await.ok()?;
+    Some(req.tasks.saturating_sub(used.filled))
+}
+
+/// The account that opens deals need not sign to sponsor them, so anybody could name it: it sponsors
+/// nothing.
+///
+/// # Errors
+/// If an order does name it.
+pub fn not_ours_to_pay(shared: &Shared, order: &Order, ours: Address) -> Result<(), Failure> {
+    match &order.sides.sponsor {
+        Some(sponsor) if sponsor.order.sponsor == ours => {
+            let pool = shared.pool;
+            let expected = format!("another account than the one that opens the deals of {pool}");
+            Err(refuse_in("sponsor order", "sponsor", ours, expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a deal that was opened can be worked on here.
+///
+/// # Errors
+/// What is missing or does not fit.
+pub fn deal_fits(blobs: &Blobs, terms: &DealTerms) -> Result<(), Failure> {
+    own_results(terms.beneficiary, terms.requester)?;
+    let tasks = Tasks::Part { first: terms.filled_before, tasks: terms.tasks };
+    let (app, params, dataset) = (&terms.app, &terms.params, &terms.dataset);
+    Work { app, params, dataset, tasks }.fits(blobs)
+}
+
+fn decode_sides(place: &PlaceOrder) -> Result<Sides, Failure> {
+    fn side<T: Clone>(
+        name: &str,
+        order: Option<&SignedOrder<T>>,
+    ) -> Result<Option<quorate_common::orders::Signed<T>>, Failure> {
+        let decoded = order.map(SignedOrder::decode).transpose();
+        decoded.map_err(|error| bad_signature(name, &error))
+    }
+    Ok(Sides {
+        app: side("app order", place.app_order.as_ref())?,
+        dataset: side("dataset order", place.dataset_order.as_ref())?,
+        sponsor: side("sponsor order", place.sponsor_order.as_ref())?,
+    })
+}
+
+fn bad_signature(order: &str, error: &SignatureError) -> Failure {
+    Failure::new(Code::Usage, format!("{order} field `signature` {error}"))
 }
 
 fn check_terms(shared: &Shared, req: &ReqOrder) -> Result<(), Failure> {
     let offer = &shared.offer.order;
-    if !req.pool_restrict.is_zero() && req.pool_restrict != shared.pool.restrict() {
+    if may_not(req.pool_restrict, shared.pool.restrict(), Id::Pool) {
         let expected = format!("zero (any pool) or {} ({})", shared.pool.restrict(), shared.pool);
         return Err(refuse("poolRestrict", req.pool_restrict, expected));
     }
     if req.category != offer.category {
         return Err(refuse("category", req.category, offer.category));
     }
-    let missing = req.tag & !offer.tag;
-    if !missing.is_zero() {
-        return Err(refuse("tag", req.tag, format!("only bits of this pool's {}", offer.tag)));
-    }
-    for (field, owner) in [("appOwner", req.app_owner), ("datasetOwner", req.dataset_owner)] {
-        if !owner.is_zero() {
-            return Err(refuse(
-                field,
-                owner,
-                "zero: this pool takes free applications and datasets",
-            ));
-        }
-    }
+    check_tag(shared, "order", req.tag)?;
+    own_results(req.beneficiary, req.requester)?;
     if req.max_unit_price < offer.unit_price {
         let message = format!(
             "order field `maxUnitPrice` is {}; expected at least this pool's price {}",
@@ -99,45 +177,193 @@ fn check_terms(shared: &Shared, req: &ReqOrder) -> Result<(), Failure> {
 }
 
 fn check_times(shared: &Shared, req: &ReqOrder) -> Result<(), Failure> {
+    check_expiry(shared, "order", req.expiry)?;
     let now = shared.now().unix_s();
-    if req.expiry <= now {
-        return Err(refuse("expiry", req.expiry, format!("later than now, {now}")));
-    }
     if req.deadline <= now {
         return Err(refuse("deadline", req.deadline, format!("later than now, {now}")));
     }
     Ok(())
 }
 
-/// Whether module and bag are here and fit each other and the number of tasks.
-///
-/// # Errors
-/// What is missing or does not fit.
-pub fn bag_fits(blobs: &Blobs, app: &B256, params: &B256, tasks: u32) -> Result<(), Failure> {
-    let (app, params) = (Digest::from(*app), Digest::from(*params));
-    let missing = |name: &str, digest: &Digest| {
-        Failure::new(Code::NotFound, format!("{name} {digest} is not here"))
-            .hint(format!("upload it first: PUT /v1/blobs/{digest}"))
+fn check_expiry(shared: &Shared, order: &str, expiry: u64) -> Result<(), Failure> {
+    let now = shared.now().unix_s();
+    if expiry > now {
+        return Ok(());
+    }
+    Err(refuse_in(order, "expiry", expiry, format!("later than now, {now}")))
+}
+
+fn check_tag(shared: &Shared, order: &str, tag: B256) -> Result<(), Failure> {
+    let ours = shared.offer.order.tag;
+    if (tag & !ours).is_zero() {
+        return Ok(());
+    }
+    Err(refuse_in(order, "tag", tag, format!("only bits of this pool's {ours}")))
+}
+
+/// Results are not encrypted: nobody but who ordered can be promised that they are theirs alone.
+fn own_results(beneficiary: Address, requester: Address) -> Result<(), Failure> {
+    if beneficiary.is_zero() || beneficiary == requester {
+        return Ok(());
+    }
+    let expected =
+        format!("zero or the requester {requester}: results are not encrypted for somebody else");
+    Err(refuse("beneficiary", beneficiary, expected))
+}
+
+/// What a restriction names where it is no group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Id {
+    /// A digest: anything longer than an address is one.
+    Digest,
+    /// A number: no contract is at so low an address.
+    Pool,
+    /// An address, which may be a group's as well.
+    Account,
+}
+
+/// Whether a restriction certainly excludes an id. A group's members only the contract can ask for.
+fn may_not(allowed: B256, id: B256, kind: Id) -> bool {
+    let no_group = match kind {
+        Id::Digest => allowed[..12] != [0; 12],
+        Id::Pool => allowed[..12] != [0; 12] || allowed[..28] == [0; 28],
+        Id::Account => allowed[..12] != [0; 12],
     };
-    if !blobs.has(&app) {
-        return Err(missing("app", &app));
+    !allowed.is_zero() && allowed != id && no_group
+}
+
+/// What is to be worked on, by digest.
+struct Work<'a> {
+    app: &'a B256,
+    params: &'a B256,
+    dataset: &'a B256,
+    tasks: Tasks,
+}
+
+/// Which of a bag's tasks.
+enum Tasks {
+    /// Exactly so many.
+    All(u32),
+    /// A deal's.
+    Part { first: u32, tasks: u32 },
+}
+
+impl Work<'_> {
+    /// Whether module, bag and dataset are here and fit each other and the tasks.
+    fn fits(&self, blobs: &Blobs) -> Result<(), Failure> {
+        let app = Digest::from(*self.app);
+        if !blobs.has(&app) {
+            return Err(missing("app", &app));
+        }
+        let bag = self.bag(blobs)?;
+        if bag.app != app {
+            return Err(refuse("app", app, format!("the bag's app {}", bag.app)));
+        }
+        self.tasks.are_in(&bag)?;
+        self.dataset_is_shared(&bag)?;
+        let files = bag.files.iter().chain(bag.tasks.iter().flat_map(|task| &task.files));
+        match files.map(|file| &file.digest).find(|digest| !blobs.has(digest)) {
+            Some(digest) => Err(missing("input file", digest)),
+            None => Ok(()),
+        }
     }
-    let bytes = blobs.read(&params, BAG_BYTES_MAX as u64).map_err(|_| missing("bag", &params))?;
-    let bag = Bag::parse(&bytes).map_err(|error| Failure::new(Code::Usage, error))?;
-    if bag.app != app {
-        return Err(refuse("app", app, format!("the bag's app {}", bag.app)));
+
+    fn bag(&self, blobs: &Blobs) -> Result<Bag, Failure> {
+        let params = Digest::from(*self.params);
+        let bytes = blobs.read(&params, BAG_BYTES_MAX as u64);
+        let bytes = bytes.map_err(|_| missing("bag", &params))?;
+        Bag::parse(&bytes).map_err(|error| Failure::new(Code::Usage, error))
     }
-    if bag.tasks.len() != tasks as usize {
-        return Err(refuse("tasks", tasks, format!("the bag's {} tasks", bag.tasks.len())));
+
+    /// A dataset is a file that every task finds.
+    fn dataset_is_shared(&self, bag: &Bag) -> Result<(), Failure> {
+        let dataset = Digest::from(*self.dataset);
+        if dataset == Digest::ZERO || bag.files.iter().any(|file| file.digest == dataset) {
+            return Ok(());
+        }
+        let expected = "a file that all tasks of the bag share: add it to the bag's `files`";
+        Err(refuse("dataset", dataset, expected))
     }
-    let files = bag.files.iter().chain(bag.tasks.iter().flat_map(|task| &task.files));
-    match files.map(|file| &file.digest).find(|digest| !blobs.has(digest)) {
-        Some(digest) => Err(missing("input file", digest)),
-        None => Ok(()),
+}
+
+impl Tasks {
+    fn are_in(&self, bag: &Bag) -> Result<(), Failure> {
+        let there = bag.tasks.len();
+        match *self {
+            Self::All(tasks) if tasks as usize != there => {
+                Err(refuse("tasks", tasks, format!("the bag's {there} tasks")))
+            }
+            Self::Part { first, tasks } if first as usize + tasks as usize > there => {
+                let text =
+                    format!("the bag has {there} tasks, the deal is of {tasks} from {first}");
+                Err(Failure::new(Code::Usage, text))
+            }
+            Self::All(_) | Self::Part { .. } => Ok(()),
+        }
+    }
+}
+
+fn missing(name: &str, digest: &Digest) -> Failure {
+    Failure::new(Code::NotFound, format!("{name} {digest} is not here"))
+        .hint(format!("upload it first: PUT /v1/blobs/{digest}"))
+}
+
+/// The contract's refusal as the API's.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a chain says is its fault")]
+fn refused(shared: &Shared, orders: &Orders<'_>, tasks: u32, error: &SettleError) -> Failure {
+    match error {
+        SettleError::InsufficientToken { account, have, want } => {
+            let message = format!(
+                "free balance of {account} is {have} token units; expected at least {want} for \
+                 {tasks} tasks"
+            );
+            let more = want.saturating_sub(*have);
+            Failure::new(Code::Funds, message)
+                .hint(format!("deposit {more} more: quorate wallet deposit"))
+        }
+        SettleError::Reverted(revert) => {
+            if revert.name != "BadSignature" {
+                return Failure::new(code_of(&revert.name), Report(error));
+            }
+            let domain = shared.domain;
+            let text = format!("{} signature: {}", whose(orders, &revert.text), Report(error));
+            Failure::new(Code::Denied, text).hint(format!(
+                "sign for chain {} and contract {}: another chain or contract gives another signer",
+                domain.chain_id, domain.contract
+            ))
+        }
+        _ => Failure::new(Code::Chain, Report(error)),
+    }
+}
+
+/// Which of the orders a refused signature belongs to, by the account the contract expected.
+fn whose(orders: &Orders<'_>, text: &str) -> &'static str {
+    let accounts = [
+        ("order", Some(orders.req.order.requester)),
+        ("app order", orders.app.map(|app| app.order.owner)),
+        ("dataset order", orders.dataset.map(|dataset| dataset.order.owner)),
+        ("sponsor order", orders.sponsor.map(|sponsor| sponsor.order.sponsor)),
+    ];
+    let expected = |account: Address| text.contains(&format!("expected = {account}"));
+    let found = accounts.into_iter().find(|(_, account)| account.is_some_and(expected));
+    found.map_or("pool order", |(name, _)| name)
+}
+
+fn code_of(revert: &str) -> Code {
+    match revert {
+        "Restricted" => Code::Denied,
+        "PriceTooHigh" | "SponsorSpent" => Code::Funds,
+        "OrderFilled" | "OrderExpired" | "PoolClosed" => Code::Conflict,
+        "" => Code::Chain,
+        _ => Code::Usage,
     }
 }
 
 fn refuse(field: &str, value: impl ToString, expected: impl ToString) -> Failure {
+    refuse_in("order", field, value, expected)
+}
+
+fn refuse_in(order: &str, field: &str, value: impl ToString, expected: impl ToString) -> Failure {
     let (value, expected) = (value.to_string(), expected.to_string());
-    Failure::new(Code::Usage, format!("order field `{field}` is {value}; expected {expected}"))
+    Failure::new(Code::Usage, format!("{order} field `{field}` is {value}; expected {expected}"))
 }

@@ -55,6 +55,8 @@ pub struct Shared {
     pub node_key: NodeKey,
     /// The offer deals are opened with.
     pub offer: SignedPoolOrder,
+    /// Its signature's bytes.
+    pub offer_signature: [u8; 64],
     /// Bytes by digest.
     pub blobs: Arc<Blobs>,
     /// Counters for Prometheus.
@@ -97,6 +99,7 @@ impl Shared {
             separator: domain.separator(),
             signer,
             node_key,
+            offer_signature: offer.signature.to_bytes(),
             offer,
             blobs,
             metrics: SchedulerMetrics::new(),

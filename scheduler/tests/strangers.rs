@@ -4,6 +4,8 @@
 
 #[path = "support/pool.rs"]
 mod pool;
+#[path = "support/sides.rs"]
+mod sides;
 
 use pool::{Line, MODULE, PURSE, Pool, Worker, on_system};
 use quorate_common::{
@@ -60,7 +62,19 @@ fn field_cases(pool: &Pool, req: &ReqOrder, unix_s: u64) -> Vec<Case> {
             "an application that is sold",
             changed(pool, req, |r| r.app_owner = Address::repeat_byte(3)),
             400,
-            words(&["`appOwner` is 0x03", "free applications"]),
+            words(&["`appOwner` is 0x03", "its owner's app order"]),
+        ),
+        (
+            "somebody else's results",
+            changed(pool, req, |r| r.beneficiary = Address::repeat_byte(3)),
+            400,
+            words(&["`beneficiary` is 0x03", "not encrypted"]),
+        ),
+        (
+            "a dataset that no task finds",
+            changed(pool, req, |r| r.dataset = B256::repeat_byte(3)),
+            400,
+            words(&["`dataset` is 0303", "a file that all tasks of the bag share"]),
         ),
         (
             "too cheap",
@@ -171,7 +185,7 @@ async fn other_cases(pool: &Pool, req: &ReqOrder) -> Vec<Case> {
             400,
             vec!["`signature`".into(), "0xnot hex".into(), "128 hex digits".into()],
         ),
-        ("half a signature", short, 400, vec!["`signature`".into(), "128 hex digits".into()]),
+        ("half a signature", short, 403, vec!["BadSignature".into(), req.requester.to_string()]),
         (
             "no app",
             changed(pool, req, |r| r.app = missing),

@@ -7,7 +7,7 @@ use crate::{
     transfer::{self, Line, TransferError},
 };
 use quorate_common::{
-    bag::{BAG_BYTES_MAX, Bag, InputFile},
+    bag::{BAG_BYTES_MAX, Bag, InputFile, Task},
     digest::Digest,
     report::Chain,
     wire::{DealInfo, GiveUpReason},
@@ -78,7 +78,7 @@ impl Deals {
         self.blobs.hold(holder, &[deal.bag, deal.app]);
         let cell = self.cell(deal);
         let prepared = cell.get_or_try_init(|| self.prepare(deal)).await?.clone()?;
-        let task = prepared.bag.tasks.get(idx as usize).ok_or_else(|| {
+        let task = task_of(&prepared.bag, deal.first, idx).ok_or_else(|| {
             tracing::warn!(deal = %deal.slot, idx, "the bag has no such task");
             GiveUpReason::Input
         })?;
@@ -171,6 +171,11 @@ impl Deals {
     }
 }
 
+/// The bag's task that a deal's is: a request may be several deals, one after the other.
+pub fn task_of(bag: &Bag, first: u32, idx: u32) -> Option<&Task> {
+    bag.tasks.get(first.checked_add(idx)? as usize)
+}
+
 fn prepare_blocking(
     blobs: &Blobs,
     runner: &dyn Runner,
@@ -208,5 +213,27 @@ fn prepare_blocking(
 impl fmt::Debug for Deals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deals").field("blobs", &self.blobs).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_common::bag::{Limits, SCHEMA};
+
+    #[test]
+    fn a_later_deals_tasks_are_the_bags_later_ones() {
+        let task = |n: u32| Task { args: vec![n.to_string()], ..Task::default() };
+        let bag = Bag {
+            schema: SCHEMA.into(),
+            app: Digest::ZERO,
+            limits: Limits::default(),
+            files: Vec::new(),
+            tasks: (0..5).map(task).collect(),
+        };
+        let args = |first, idx| task_of(&bag, first, idx).map(|task| task.args.join(""));
+        assert_eq!(args(0, 0).as_deref(), Some("0"));
+        assert_eq!(args(3, 1).as_deref(), Some("4"));
+        assert_eq!((args(3, 2), args(u32::MAX, 1)), (None, None));
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     actors::agent::{AgentActor, Fetched, Finished},
     blobs::{BlobError, Blobs, Holder},
-    deals::{Deals, PreparedDeal},
+    deals::{Deals, PreparedDeal, task_of},
     engine::{self, Cancel, Job, Run},
     runner::{JobSpec, Runner, give_up_reason},
     transfer::{self, Line},
@@ -202,7 +202,7 @@ fn spec(
     deal: &PreparedDeal,
     cancel: Cancel,
 ) -> Result<JobSpec, BlobError> {
-    let task = &deal.bag.tasks[start.task.idx as usize];
+    let task = task_of(&deal.bag, start.deal.first, start.task.idx).expect("it was fetched");
     let mut inputs = Vec::new();
     for InputFile { path, digest } in deal.bag.files.iter().chain(&task.files) {
         inputs.push((path.clone(), blobs.read(*digest)?));

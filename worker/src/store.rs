@@ -230,6 +230,7 @@ mod tests {
             id: DealId::default(),
             app: digest,
             bag: digest,
+            first: 0,
             unit_price: 1,
             stake: 1,
             max_task_time: 1,

@@ -79,7 +79,11 @@ async fn proof(api: &Api, order: B256) -> Result<DealProof, Failure> {
 }
 
 /// Whether the proof leads to what the contract holds for final.
-async fn check(contract: &Settlement, pool: PoolId, proof: &DealProof) -> Result<(), Failure> {
+pub(crate) async fn check(
+    contract: &Settlement,
+    pool: PoolId,
+    proof: &DealProof,
+) -> Result<(), Failure> {
     let word = contract.batch(pool, proof.index).await.map_err(|e| failure::chain(&e))?;
     let there = contract.pool(pool).await.map_err(|e| failure::chain(&e))?;
     let anchor = proof.opening.anchor();

@@ -84,9 +84,10 @@ async fn one(
 /// The receipt must at least be of this task; the rest is `verify`'s.
 fn read(bytes: &[u8], order: B256, idx: u32) -> Result<Header, String> {
     let receipt = Receipt::parse_canonical(bytes).map_err(|error| error.to_string())?;
-    let hash = receipt.deal.terms.req_hash;
-    if (hash, receipt.rec.task_idx) != (order, idx) {
-        return Err(format!("it is of task {} of order {hash}", receipt.rec.task_idx));
+    let (hash, first) = (receipt.deal.terms.req_hash, receipt.deal.terms.filled_before);
+    let task = first.saturating_add(receipt.rec.task_idx);
+    if (hash, task) != (order, idx) {
+        return Err(format!("it is of task {task} of order {hash}"));
     }
     Ok(receipt.header)
 }

@@ -118,13 +118,18 @@ impl TaskCheck {
             return Err(("deal terms", text));
         }
         let (before, tasks) = (terms.filled_before, terms.tasks);
-        if (before, tasks) != (0, order.req.tasks) {
-            let text =
-                format!("is of a deal of {tasks} tasks after {before}; expected the whole order");
+        let after = before.checked_add(tasks).filter(|after| *after <= order.req.tasks);
+        if after.is_none() {
+            let most = order.req.tasks;
+            let text = format!(
+                "is of a deal of {tasks} tasks after {before}; expected a part of the order's {most}"
+            );
             return Err(("deal", text));
         }
-        if verified.task_idx != self.idx {
-            let text = format!("is of task {}; expected {}", verified.task_idx, self.idx);
+        // The deal's tasks are the bag's from there on.
+        let found = before.saturating_add(verified.task_idx);
+        if found != self.idx || verified.task_idx >= tasks {
+            let text = format!("is of task {found}; expected {}", self.idx);
             return Err(("task index", text));
         }
         Ok(())

@@ -66,6 +66,8 @@ pub struct DealInfo {
     pub app: Digest,
     /// The bag.
     pub bag: Digest,
+    /// The deal's task 0 is this one of the bag: tasks before it are earlier deals'.
+    pub first: u32,
     /// Token units per task.
     pub unit_price: u128,
     /// Token units a replica puts at stake.

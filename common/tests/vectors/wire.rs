@@ -129,6 +129,7 @@ fn to_worker() -> Vec<ToWorker> {
         id: DealId(word("deal")),
         app: digest("app"),
         bag: digest("bag"),
+        first: 65,
         unit_price: u128::MAX,
         stake: 300,
         max_task_time: 600,

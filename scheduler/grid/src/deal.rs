@@ -6,6 +6,7 @@ use quorate_common::{
     ids::{DealId, DealSlot, REPLICAS_MAX},
     keys::Signature,
     messages::{PoolOrder, ReqOrder},
+    orders::Sides,
     terms::DealTerms,
     wire::DealInfo,
 };
@@ -44,8 +45,11 @@ pub fn money(terms: &DealTerms) -> Terms {
 pub struct Order {
     /// The order.
     pub req: ReqOrder,
-    /// The requester's signature: 64 bytes, or what its contract wallet takes.
+    /// The requester's signature: 64 or 65 bytes, what its contract wallet takes, or nothing where it
+    /// presigned on chain.
     pub signature: Vec<u8>,
+    /// Who sells to it, and who pays.
+    pub sides: Sides,
     /// Unix milliseconds of its arrival.
     pub at_unix_ms: u64,
     /// Where it stands.
@@ -127,6 +131,7 @@ impl Deal {
             id: self.id,
             app: Digest::from(self.terms.app),
             bag: Digest::from(self.terms.params),
+            first: self.terms.filled_before,
             unit_price: self.terms.unit_price,
             stake: self.stake,
             max_task_time: self.terms.max_task_time,

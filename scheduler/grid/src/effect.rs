@@ -2,7 +2,7 @@
 //! drain's records are on disk, in the order given.
 
 use crate::{
-    deal::Opened,
+    deal::{Opened, Order},
     evidence::BatchFile,
     input::{SessionId, Ticket},
     poco::Outcome,
@@ -12,7 +12,7 @@ use alloy_primitives::B256;
 use quorate_common::{
     digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
-    messages::{CommitSet, Header, ReqOrder},
+    messages::{CommitSet, Header},
     wire::{
         AssignItem, CommitAckItem, CommitSetItem, DealInfo, Goodbye, RevealAckItem, SettledItem,
     },
@@ -38,10 +38,8 @@ pub enum Effect {
     OpenDeal {
         /// Struct hash of the order.
         order: B256,
-        /// The order.
-        req: ReqOrder,
-        /// The requester's signature.
-        signature: Vec<u8>,
+        /// The order and what came with it.
+        signed: Box<Order>,
     },
     /// A deal is known: frames may name it from now on.
     DealKnown(Opened),

@@ -15,7 +15,7 @@ use alloy_primitives::B256;
 use quorate_common::{
     clock::Now,
     ids::{DealSlot, TaskKey},
-    messages::{Message as _, ReqOrder, Separator},
+    messages::{Message as _, Separator},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,8 +98,8 @@ impl Grid {
         }
         for (hash, order) in &self.durable.orders {
             if order.state == OrderState::Opening {
-                let (req, signature) = (order.req.clone(), order.signature.clone());
-                self.ready.effects.push(Effect::OpenDeal { order: *hash, req, signature });
+                let signed = Box::new(order.clone());
+                self.ready.effects.push(Effect::OpenDeal { order: *hash, signed });
             }
         }
         for deal in self.durable.deals.values() {
@@ -122,7 +122,11 @@ impl Grid {
     pub fn handle(&mut self, now: Now, input: Input) {
         match input {
             Input::Tick => self.on_tick(now),
-            Input::Order { ticket, req, signature } => self.on_order(now, ticket, *req, signature),
+            Input::Order { ticket, req, signature, sides } => {
+                let (at_unix_ms, state) = (now.unix_ms, OrderState::Opening);
+                let (req, sides) = (*req, *sides);
+                self.on_order(ticket, Order { req, signature, sides, at_unix_ms, state });
+            }
             Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),
             Input::Chain(input) => self.on_chain(now, input),
             Input::Connected { session, node_key, vote_key, slots, net, engine, holding } => {
@@ -175,16 +179,13 @@ impl Grid {
         }
     }
 
-    fn on_order(&mut self, now: Now, ticket: Ticket, req: ReqOrder, signature: Vec<u8>) {
-        let hash = req.struct_hash();
+    fn on_order(&mut self, ticket: Ticket, order: Order) {
+        let hash = order.req.struct_hash();
         let known = self.durable.orders.get(&hash).map(|order| order.state.clone());
         if !matches!(known, Some(OrderState::Opening | OrderState::Deal(_))) {
-            let state = OrderState::Opening;
-            let (at_unix_ms, again) = (now.unix_ms, (req.clone(), signature.clone()));
-            let order = Order { req, signature, at_unix_ms, state };
+            let signed = Box::new(order.clone());
             self.record(Record::Order { hash, order });
-            let (req, signature) = again;
-            self.effect(Effect::OpenDeal { order: hash, req, signature });
+            self.effect(Effect::OpenDeal { order: hash, signed });
         }
         let deal = match known {
             Some(OrderState::Deal(deal)) => Some(deal),

@@ -7,6 +7,7 @@ use quorate_common::{
     frame::FrameProof,
     ids::{TaskKey, WorkerIdx},
     messages::{ReqOrder, Reveal},
+    orders::Sides,
     wire::{GaveUp, Inline},
 };
 
@@ -23,7 +24,7 @@ pub struct SessionId(pub u64);
 pub enum Input {
     /// Time passed; see [`crate::Grid::next_deadline`].
     Tick,
-    /// A requester's order, its signature checked, its bag read.
+    /// A requester's order, which the contract would take now, its bag read.
     Order {
         /// Who waits.
         ticket: Ticket,
@@ -31,6 +32,8 @@ pub enum Input {
         req: Box<ReqOrder>,
         /// As it came in.
         signature: Vec<u8>,
+        /// Who sells to it, and who pays.
+        sides: Box<Sides>,
     },
     /// The order's deal could not be opened.
     OpenFailed {

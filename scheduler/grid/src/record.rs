@@ -14,7 +14,7 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Something that happened and must not be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,6 +42,8 @@ pub struct Place {
     pub order: quorate_common::messages::ReqOrder,
     /// As it came in.
     pub signature: Vec<u8>,
+    /// Who sells to it, and who pays.
+    pub sides: quorate_common::orders::Sides,
     /// Gets the answer once the order is on disk.
     pub reply: oneshot::Sender<Reply>,
 }
@@ -193,9 +195,9 @@ impl GridActor {
                     drop(waiting.send(reply));
                 }
             }
-            Effect::OpenDeal { order, req, signature } => {
+            Effect::OpenDeal { order, signed } => {
                 if let Some(settler) = &self.settler {
-                    settler.do_send(OpenDeal { order, req, signature });
+                    settler.do_send(OpenDeal { order, signed });
                 }
             }
             Effect::DealKnown(deal) => self.shared.know_deal(&deal),
@@ -273,9 +275,9 @@ impl Handler<Place> for GridActor {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, place.reply);
-        let Place { order: req, signature, .. } = place;
-        let req = Box::new(req);
-        self.arrived(Input::Order { ticket, req, signature }, ctx);
+        let Place { order: req, signature, sides, .. } = place;
+        let (req, sides) = (Box::new(req), Box::new(sides));
+        self.arrived(Input::Order { ticket, req, signature, sides }, ctx);
     }
 }
 

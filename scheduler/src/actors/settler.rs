@@ -17,7 +17,7 @@ use quorate_chain::{
     error::SettleError,
     events::{ChainEvent, DealOpened, Demand, Follower, Forced},
     outbox::{Call, Outbox, Receipt},
-    settlement::{Orders, PoolView, Settlement, Signed},
+    settlement::{PoolView, Settlement},
 };
 use quorate_common::{
     B256,
@@ -25,12 +25,12 @@ use quorate_common::{
     frame::{self, FrameTree},
     ids::WorkerIdx,
     keys::Signature,
-    messages::{CommitSet, Header, Message as _, ReqOrder},
+    messages::{CommitSet, Header, Message as _},
     report::Chain as Report,
 };
 use quorate_grid::{
     Input,
-    deal::Opened,
+    deal::{Opened, Order},
     evidence::BatchFile,
     input::{ChainInput, ForcedVote},
 };
@@ -50,10 +50,8 @@ const SEALS_MAX: usize = 1024;
 pub struct OpenDeal {
     /// Struct hash of the order.
     pub order: B256,
-    /// The order.
-    pub req: ReqOrder,
-    /// The requester's signature.
-    pub signature: Vec<u8>,
+    /// The order and what came with it.
+    pub signed: Box<Order>,
 }
 
 /// Sign a set again and show it on chain.
@@ -171,31 +169,28 @@ impl Parts {
 /// Opens one deal. The contract's event, not this call, tells the grid: so a crash in between loses
 /// nothing, and a deal that somebody else opened is welcome too.
 async fn open_deal(parts: Parts, open: OpenDeal) {
-    let OpenDeal { order, req, signature } = open;
-    let offer = parts.shared.offer.clone();
+    let OpenDeal { order, signed } = open;
+    let mut tasks = signed.req.tasks;
+    if let Err(failure) = orders::not_ours_to_pay(&parts.shared, &signed, parts.outbox.account()) {
+        return refuse(&parts, order, failure.message);
+    }
     loop {
         // After a restart it may be open already: the contract refuses it then, at no cost.
-        let offer_signature = offer.signature.to_bytes();
-        let orders = Orders {
-            req: Signed { order: &req, signature: &signature },
-            offer: Signed { order: &offer.order, signature: &offer_signature },
-            app: None,
-            dataset: None,
-            sponsor: None,
-        };
-        let call = parts.settlement.open_deal(&orders, req.tasks);
-        match send_and_tell(&parts, order, call).await {
+        let matched = orders::matched(&parts.shared, &signed.req, &signed.signature, &signed.sides);
+        let call = parts.settlement.open_deal(&matched, tasks);
+        match send_and_tell(&parts, call).await {
             Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
             Err(error @ SettleError::Reverted { .. }) => {
                 parts.count("open_deal", Err(()));
-                if already_open(&parts, order, &req).await {
-                    return;
+                match orders::left(&parts.settlement, &signed.req).await {
+                    Some(0) => return,
+                    // Somebody else matched a part of it meanwhile: the rest is another deal.
+                    Some(left) if left < tasks => tasks = left,
+                    _ => {
+                        let reason = format!("the contract refused: {}", Report(&error));
+                        return refuse(&parts, order, reason);
+                    }
                 }
-                let reason = format!("the contract refused: {}", Report(&error));
-                parts.tell(Input::OpenFailed { order, reason });
-                // Whoever watches the order looks again. Nobody watching is no error.
-                drop(parts.shared.events.send(Event::Order));
-                return;
             }
             Err(error) => {
                 parts.count("open_deal", Err(()));
@@ -206,17 +201,18 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
     }
 }
 
-/// Sends a transaction whose events somebody waits for: they are read as soon as it is mined. After a
-/// crash, or if it takes long, the same key asks for the same transaction.
-async fn send_and_tell(parts: &Parts, key: B256, call: Call) -> Result<Receipt, SettleError> {
-    let (prepared, mined) = parts.outbox.mine_once(key, call).await?;
-    parts.news.notify_one();
-    parts.outbox.finish(&prepared, mined).await
+fn refuse(parts: &Parts, order: B256, reason: String) {
+    parts.tell(Input::OpenFailed { order, reason });
+    // Whoever watches the order looks again. Nobody watching is no error.
+    drop(parts.shared.events.send(Event::Order));
 }
 
-async fn already_open(parts: &Parts, order: B256, req: &ReqOrder) -> bool {
-    let used = parts.settlement.use_of(req.requester, order).await;
-    used.is_ok_and(|used| used.filled >= req.tasks)
+/// Sends a transaction whose events somebody waits for: they are read as soon as it is mined. After a
+/// crash, or if it takes long, the same call asks for the same transaction.
+async fn send_and_tell(parts: &Parts, call: Call) -> Result<Receipt, SettleError> {
+    let (prepared, mined) = parts.outbox.mine_once(call.content_key(), call).await?;
+    parts.news.notify_one();
+    parts.outbox.finish(&prepared, mined).await
 }
 
 /// Shows a set on chain to a worker that says it was never shown it.
@@ -358,15 +354,15 @@ fn force(parts: &Parts, forced: &Forced) {
     parts.tell(Input::Chain(ChainInput::Forced(Box::new(vote))));
 }
 
-/// Work for this pool, whoever brought the orders together. Tasks of a later deal of a request are
-/// others than the bag's first ones, and are not done yet: such a deal stands until it is refunded.
+/// Work for this pool, whoever brought the orders together. What the door would refuse is not done: such a
+/// deal stands until it is refunded.
 fn deal_opened(parts: &Parts, opened: DealOpened) {
     let DealOpened { slot, terms, .. } = opened;
-    let whole = terms.filled_before == 0;
-    let blobs = &parts.shared.blobs;
-    let fits = orders::bag_fits(blobs, &terms.app, &terms.params, terms.tasks);
-    let ready = whole && fits.is_ok();
-    let opened = Box::new(Opened { slot, terms });
+    let fits = orders::deal_fits(&parts.shared.blobs, &terms);
+    if let Err(failure) = &fits {
+        tracing::warn!(%slot, %failure, "a deal that cannot be worked on");
+    }
+    let (ready, opened) = (fits.is_ok(), Box::new(Opened { slot, terms }));
     parts.tell(Input::Chain(ChainInput::Deal { opened, ready }));
 }
 

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, get, web};
 use futures_util::stream::unfold;
 use quorate_common::{
     B256,
-    api::{OrderPhase, OrderView, TaskEvent},
+    api::{DealPart, OrderPhase, OrderView, TaskEvent},
     digest::Digest,
     exit::{Code, Failure},
 };
@@ -32,15 +32,8 @@ pub(crate) async fn watch(
     // Listening before reading: what happens in between is told twice rather than never.
     let events = state.shared.events.subscribe();
     let order = read(&state, hash).await?;
-    let mut watch = Watch {
-        state,
-        hash,
-        events,
-        phase: order.phase,
-        deal: None,
-        tasks: 0,
-        out: VecDeque::new(),
-    };
+    let mut watch =
+        Watch { state, hash, events, phase: order.phase, deals: Vec::new(), out: VecDeque::new() };
     watch.tell(&order);
     let body = unfold(watch, |mut watch| async move {
         let next = watch.next().await?;
@@ -62,16 +55,14 @@ struct Watch {
     hash: B256,
     events: Receiver<Event>,
     phase: OrderPhase,
-    deal: Option<quorate_common::ids::DealSlot>,
-    tasks: u32,
+    deals: Vec<DealPart>,
     out: VecDeque<String>,
 }
 
 impl Watch {
     fn tell(&mut self, order: &OrderView) {
         self.phase = order.phase;
-        self.deal = order.deal;
-        self.tasks = order.tasks;
+        self.deals.clone_from(&order.deals);
         self.out.push_back(event("order", order));
     }
 
@@ -106,13 +97,13 @@ impl Watch {
 
     async fn hear(&mut self, heard: Event) -> Option<()> {
         match heard {
-            Event::Task(settled) if Some(settled.task.deal) == self.deal => {
-                self.out.push_back(event("task", &task_event(&settled)));
-                if settled.deal_settled == self.tasks {
+            Event::Task(settled) => {
+                let Some(task) = self.task_event(&settled) else { return Some(()) };
+                self.out.push_back(event("task", &task));
+                if self.deals.iter().all(|deal| deal.settled == deal.tasks) {
                     self.look().await?;
                 }
             }
-            Event::Task(_) => {}
             Event::Order => self.look().await?,
             Event::Stopping => return None,
         }
@@ -125,19 +116,24 @@ impl Watch {
         if order.phase != self.phase {
             self.tell(&order);
         }
+        self.deals = order.deals;
         Some(())
     }
-}
 
-fn task_event(settled: &TaskSettled) -> TaskEvent {
-    TaskEvent {
-        idx: settled.task.idx,
-        phase: orders::phase(settled.outcome),
-        result: (settled.digest != Digest::ZERO).then_some(settled.digest),
-        replicas: settled.replicas,
-        dissents: settled.dissents,
-        settled: settled.deal_settled,
-        age_ms: settled.age_ms,
+    /// What a settled task is to the order; nothing if it is another order's.
+    fn task_event(&mut self, settled: &TaskSettled) -> Option<TaskEvent> {
+        let deal = self.deals.iter_mut().find(|deal| deal.deal == settled.task.deal)?;
+        deal.settled = deal.settled.max(settled.deal_settled);
+        let idx = deal.first + settled.task.idx;
+        Some(TaskEvent {
+            idx,
+            phase: orders::phase(settled.outcome),
+            result: (settled.digest != Digest::ZERO).then_some(settled.digest),
+            replicas: settled.replicas,
+            dissents: settled.dissents,
+            settled: self.deals.iter().map(|deal| deal.settled).sum(),
+            age_ms: settled.age_ms,
+        })
     }
 }
 

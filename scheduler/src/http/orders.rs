@@ -5,13 +5,19 @@ use crate::{actors::grid::Place, orders};
 use actix_web::{HttpResponse, get, post, web};
 use quorate_common::{
     B256,
-    api::{Amount, OrderPhase, OrderView, PlaceOrder, TaskPage, TaskPhase, TaskView},
+    accounts::DealAccount,
+    api::{Amount, DealPart, OrderPhase, OrderView, PlaceOrder, TaskPage, TaskPhase, TaskView},
     digest::Digest,
     exit::{Code, Failure},
     ids::TaskKey,
     messages::Message as _,
 };
-use quorate_grid::{Explanation, Grid, audit, deal::OrderState, poco::Outcome, task::Task};
+use quorate_grid::{
+    Explanation, Grid, audit,
+    deal::{Deal, Order, OrderState},
+    poco::Outcome,
+    task::Task,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -23,10 +29,11 @@ const PAGE_MAX: u32 = 1_000;
 type Body = web::Json<PlaceOrder>;
 
 /// Takes a signed order.
-#[utoipa::path(post, path = "/v1/orders", request_body(content = String, content_type = "application/json", description = "PlaceOrder: the order's fields and its signature"), responses(
+#[utoipa::path(post, path = "/v1/orders", request_body(content = String, content_type = "application/json", description = "PlaceOrder: the order's fields and its signature; app, dataset and sponsor orders"), responses(
     (status = 202, description = "quorate.order/v1: on disk, its deal is being opened"),
     (status = 400, description = "a field is out of range"), (status = 402, description = "price or funds"),
-    (status = 403, description = "bad signature"), (status = 404, description = "app, bag or input is not here")))]
+    (status = 403, description = "bad signature, or restricted to others"), (status = 404, description = "app, bag or input is not here"),
+    (status = 409, description = "used up, expired, or the pool is closed")))]
 #[post("/v1/orders")]
 pub(crate) async fn place_order(
     state: web::Data<State>,
@@ -34,39 +41,28 @@ pub(crate) async fn place_order(
 ) -> Result<HttpResponse, ApiError> {
     let place = body.into_inner();
     let hash = place.req.struct_hash();
-    let known = state.read(move |grid| grid.orders().contains_key(&hash)).await?;
+    let taken = state.read(move |grid| is_taken(grid, hash)).await?;
     let checked = {
         let (shared, place) = (std::sync::Arc::clone(&state.shared), place.clone());
         let checked = web::block(move || orders::check(&shared, &place)).await;
         checked.map_err(|_| ApiError(super::stopping()))??
     };
-    if !known {
-        funds(&state, &place).await?;
+    if !taken {
+        orders::would_open(&state.settlement, &state.shared, &place.req, &checked).await?;
     }
     let (reply, hear) = oneshot::channel();
-    state.grid.do_send(Place { order: place.req, signature: checked, reply });
+    let orders::Checked { signature, sides } = checked;
+    state.grid.do_send(Place { order: place.req, signature, sides, reply });
     hear.await.map_err(|_| ApiError(super::stopping()))?;
     let order = find(&state, hash).await?;
     Ok(HttpResponse::Accepted().json(order))
 }
 
-async fn funds(state: &State, place: &PlaceOrder) -> Result<(), ApiError> {
-    let req = &place.req;
-    let cost = state.shared.offer.order.unit_price.saturating_mul(u128::from(req.tasks));
-    let free = state
-        .settlement
-        .free_of(req.requester)
-        .await
-        .map_err(|error| Failure::new(Code::Chain, quorate_common::report::Chain(&error)))?;
-    if free >= cost {
-        return Ok(());
-    }
-    let message = format!(
-        "free balance of {} is {free} token units; expected at least {cost} for {} tasks",
-        req.requester, req.tasks
-    );
-    let hint = format!("deposit {} more: quorate wallet deposit", cost - free);
-    Err(Failure::new(Code::Funds, message).hint(hint).into())
+/// Whether an order is placed and not refused: it is answered again without asking the contract, which
+/// refuses what was matched.
+fn is_taken(grid: &Grid, hash: B256) -> bool {
+    let state = grid.orders().get(&hash).map(|order| &order.state);
+    matches!(state, Some(OrderState::Opening | OrderState::Deal(_)))
 }
 
 /// Every order.
@@ -118,16 +114,13 @@ pub(crate) async fn task_list(
 }
 
 fn task_page(grid: &Grid, hash: B256, offset: u32, limit: u32) -> Option<TaskPage> {
-    let order = grid.orders().get(&hash)?;
-    let tasks: &[Task] = match &order.state {
-        OrderState::Deal(slot) => &grid.deals().get(slot)?.tasks,
-        OrderState::Opening | OrderState::Refused(_) => &[],
-    };
-    let rows = tasks.iter().zip(0_u32..).skip(offset as usize).take(limit as usize);
-    let rows: Vec<TaskView> = rows.map(|(task, idx)| task_view(task, idx)).collect();
-    let end = offset + u32::try_from(rows.len()).ok()?;
-    let next = ((end as usize) < tasks.len()).then_some(end);
-    Some(TaskPage { schema: "quorate.tasks/v1".into(), tasks: rows, next })
+    let deals = deals_of(grid, grid.orders().get(&hash)?);
+    let rows = deals.iter().flat_map(|deal| (deal.terms.filled_before..).zip(&deal.tasks));
+    let mut rows = rows.skip(offset as usize).map(|(idx, task)| task_view(task, idx));
+    let tasks: Vec<TaskView> = rows.by_ref().take(limit as usize).collect();
+    let end = offset.saturating_add(u32::try_from(tasks.len()).ok()?);
+    let next = rows.next().map(|_| end);
+    Some(TaskPage { schema: "quorate.tasks/v1".into(), tasks, next })
 }
 
 fn task_view(task: &Task, idx: u32) -> TaskView {
@@ -221,11 +214,26 @@ fn not_yet(message: &str) -> ApiError {
     failure.into()
 }
 
-fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
-    match grid.orders().get(&hash)?.state {
-        OrderState::Deal(deal) => Some(TaskKey { deal, idx }),
-        OrderState::Opening | OrderState::Refused(_) => None,
+/// The deals of an order that are known here, by first task. Nearly always it is one, the whole order.
+fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
+    let OrderState::Deal(slot) = order.state else { return Vec::new() };
+    let Some(known) = grid.deals().get(&slot) else { return Vec::new() };
+    if known.terms.tasks == order.req.tasks {
+        return vec![known];
     }
+    let hash = known.terms.req_hash;
+    let mut deals: Vec<&Deal> =
+        grid.deals().values().filter(|deal| deal.terms.req_hash == hash).collect();
+    deals.sort_by_key(|deal| deal.terms.filled_before);
+    deals
+}
+
+/// The task at a place of the order's bag.
+fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
+    deals_of(grid, grid.orders().get(&hash)?).into_iter().find_map(|deal| {
+        let idx = idx.checked_sub(deal.terms.filled_before)?;
+        (idx < deal.terms.tasks).then_some(TaskKey { deal: deal.slot, idx })
+    })
 }
 
 async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
@@ -236,43 +244,63 @@ async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
 /// An order as the API shows it.
 pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
     let order = grid.orders().get(&hash)?;
-    let deal = match order.state {
-        OrderState::Deal(slot) => grid.deals().get(&slot),
-        OrderState::Opening | OrderState::Refused(_) => None,
-    };
-    let phase = match (&order.state, deal) {
-        (OrderState::Refused(_), _) => OrderPhase::Refused,
-        (_, Some(deal)) if deal.finished() => OrderPhase::Done,
-        (_, Some(_)) => OrderPhase::Running,
-        _ => OrderPhase::Opening,
-    };
+    let deals = deals_of(grid, order);
+    let first = deals.first();
     let reason = match &order.state {
         OrderState::Refused(reason) => Some(reason.clone()),
         OrderState::Opening | OrderState::Deal(_) => None,
     };
-    let book = deal.and_then(|deal| grid.ledger().deal(deal.slot));
+    let book = |of: fn(&DealAccount) -> u128| {
+        let books = deals.iter().filter_map(|deal| grid.ledger().deal(deal.slot));
+        Amount(books.map(|book| of(&book.account)).sum())
+    };
+    let (app, dataset) = (&order.sides.app, &order.sides.dataset);
+    let (app, dataset) =
+        (app.as_ref().map_or(0, |a| a.order.price), dataset.as_ref().map_or(0, |d| d.order.price));
+    let sponsor = order.sides.sponsor.as_ref().map(|sponsor| sponsor.order.sponsor);
+    let payer = first.map(|d| d.terms.payer).or(sponsor).unwrap_or(order.req.requester);
     Some(OrderView {
         schema: "quorate.order/v1".into(),
         order: hash,
-        phase,
+        phase: phase_of(order, &deals),
         reason,
-        deal: deal.map(|deal| deal.slot),
+        deal: first.map(|deal| deal.slot),
         requester: order.req.requester,
+        payer: Some(payer),
         app: Digest::from(order.req.app),
         bag: Digest::from(order.req.params),
         tasks: order.req.tasks,
-        settled: deal.map_or(0, |deal| deal.settled),
-        accepted: deal.map_or(0, |deal| deal.accepted),
-        replicas: deal.map_or(0, |deal| deal.replicas),
-        dissents: deal.map_or(0, |deal| deal.dissents),
+        settled: deals.iter().map(|deal| deal.settled).sum(),
+        accepted: deals.iter().map(|deal| deal.accepted).sum(),
+        replicas: deals.iter().map(|deal| deal.replicas).sum(),
+        dissents: deals.iter().map(|deal| deal.dissents).sum(),
         trust: order.req.trust,
-        unit_price: Amount(deal.map_or(order.req.max_unit_price, |d| d.terms.unit_price)),
-        spent: Amount(book.map_or(0, |book| book.account.spent)),
-        refunded: Amount(book.map_or(0, |book| book.account.refunded)),
+        unit_price: Amount(first.map_or(order.req.max_unit_price, |d| d.terms.unit_price)),
+        app_price: Amount(first.map_or(app, |d| d.terms.app_price)),
+        dataset_price: Amount(first.map_or(dataset, |d| d.terms.dataset_price)),
+        spent: book(|account| account.spent),
+        refunded: book(|account| account.refunded),
+        deals: deals.iter().map(|deal| part(deal)).collect(),
         deadline: order.req.deadline,
         placed_unix_ms: order.at_unix_ms,
         req: order.req.clone(),
     })
+}
+
+fn part(deal: &Deal) -> DealPart {
+    let (first, tasks) = (deal.terms.filled_before, deal.terms.tasks);
+    DealPart { deal: deal.slot, first, tasks, settled: deal.settled }
+}
+
+/// An order is done when all of its tasks are, not only those of the deals so far.
+fn phase_of(order: &Order, deals: &[&Deal]) -> OrderPhase {
+    let settled: u32 = deals.iter().map(|deal| deal.settled).sum();
+    match order.state {
+        OrderState::Refused(_) => OrderPhase::Refused,
+        OrderState::Deal(_) if settled >= order.req.tasks => OrderPhase::Done,
+        OrderState::Deal(_) if !deals.is_empty() => OrderPhase::Running,
+        OrderState::Deal(_) | OrderState::Opening => OrderPhase::Opening,
+    }
 }
 
 /// An order's struct hash in a path.

@@ -132,7 +132,7 @@ impl Pool {
     pub(crate) fn sign_for(&self, req: ReqOrder, domain: Domain) -> PlaceOrder {
         let digest = domain.separator().digest(req.struct_hash());
         let signature = self.requester.sign(digest);
-        PlaceOrder { req, signature: format!("0x{}", hex::encode(signature.to_bytes())) }
+        PlaceOrder::alone(req, format!("0x{}", hex::encode(signature.to_bytes())))
     }
 
     /// A registered worker that the scheduler knows of.

@@ -8,7 +8,7 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// Version of the stored form. A store of another version is not read.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// One durable step of a job. Applied in the order they were made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

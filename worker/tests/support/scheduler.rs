@@ -133,6 +133,7 @@ impl Scheduler {
             id: deal_id(slot),
             app,
             bag: self.shelve(bag.to_bytes()),
+            first: 0,
             unit_price: 100,
             stake: 30,
             max_task_time: 60,

@@ -2,6 +2,7 @@
 //! stands in `deploy/contracts/src/ISettlement.sol`.
 
 use crate::abi::{Market, Settlement as Abi, TestToken};
+use crate::error::SettleError;
 use crate::outbox::Call;
 use crate::settlement::Settlement;
 use alloy::primitives::{Address, B256, U256};
@@ -14,6 +15,7 @@ use quorate_common::merkle::zero;
 use quorate_common::messages::{
     AppOrder, BindWorker, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder,
 };
+use quorate_common::orders::{self, Sides};
 use quorate_common::terms::DealTerms;
 
 /// A token owner's ERC-2612 permission, signed for the token's own domain.
@@ -63,7 +65,28 @@ pub struct Orders<'a> {
     pub sponsor: Option<Signed<'a, SponsorOrder>>,
 }
 
-impl Orders<'_> {
+impl<'a, Order> From<&'a orders::Signed<Order>> for Signed<'a, Order> {
+    fn from(signed: &'a orders::Signed<Order>) -> Self {
+        Self { order: &signed.order, signature: &signed.signature }
+    }
+}
+
+impl<'a> Orders<'a> {
+    /// A request and an offer, with what came with the request.
+    pub fn with_sides(
+        req: Signed<'a, ReqOrder>,
+        offer: Signed<'a, PoolOrder>,
+        sides: &'a Sides,
+    ) -> Self {
+        Self {
+            req,
+            offer,
+            app: sides.app.as_ref().map(Into::into),
+            dataset: sides.dataset.as_ref().map(Into::into),
+            sponsor: sides.sponsor.as_ref().map(Into::into),
+        }
+    }
+
     fn to_match(self, tasks: u32) -> Market::Match {
         let (app, app_sig) = or_none(self.app);
         let (dataset, dataset_sig) = or_none(self.dataset);
@@ -205,6 +228,23 @@ impl Settlement {
         let call = Market::openDealCall { m: orders.to_match(tasks) };
         let what = format!("open a deal of {tasks} tasks in {}", orders.offer.order.pool);
         to(self.market(), what, &call)
+    }
+
+    /// Whether the contract would match `tasks` tasks of these orders now. Nobody in particular asks, so
+    /// a sponsor must have signed.
+    ///
+    /// # Errors
+    /// [`SettleError::Reverted`] with the rule that refuses, [`SettleError::InsufficientToken`] with who
+    /// lacks money, and the node's.
+    pub async fn would_open(&self, orders: &Orders<'_>, tasks: u32) -> Result<(), SettleError> {
+        let call = Market::openDealCall { m: orders.to_match(tasks) };
+        self.read_from(self.market(), call).await.map(drop)
+    }
+
+    /// Signs an order of the sender's on chain, by its struct hash.
+    pub fn presign_order(&self, order: B256) -> Call {
+        let call = Market::presignCall { orderHash: order };
+        to(self.market(), format!("presign order {order}"), &call)
     }
 
     /// Ends an order of the sender's, by its struct hash; deals made of it stand.

@@ -687,7 +687,7 @@ fn an_order_is_opened_once_and_answered_always() {
     let opened = world.terms(Asks::default());
     let order = |ticket| {
         let (req, signature) = (Box::new(req.clone()), vec![1; 64]);
-        Input::Order { ticket: Ticket(ticket), req, signature }
+        Input::Order { ticket: Ticket(ticket), req, signature, sides: Box::default() }
     };
     world.input(order(1));
     world.input(order(2));

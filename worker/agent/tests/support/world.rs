@@ -48,6 +48,7 @@ pub(crate) fn deal(slot: u32) -> DealInfo {
         id: DealId(keccak256(slot.to_be_bytes())),
         app: Digest::of(b"app"),
         bag: Digest::of(b"bag"),
+        first: 0,
         unit_price: 100,
         stake: 30,
         max_task_time: 60,
