@@ -2,7 +2,7 @@
 //! It decides nothing; whatever is in a record was decided before it was written.
 
 use crate::{
-    deal::{Deal, OrderState},
+    deal::{Deal, Order, OrderState},
     grid::Grid,
     ledger::{BatchState, Identity, Settling},
     poco::{Judgement, Outcome},
@@ -43,7 +43,7 @@ impl Grid {
             }
             Record::Stake { worker, stake, exiting } => self.apply_stake(*worker, *stake, *exiting),
             Record::Order { hash, order } => {
-                self.durable.orders.insert(*hash, order.clone());
+                self.durable.orders.insert(*hash, Order::clone(order));
             }
             Record::Refused { hash, reason } => {
                 let order =

@@ -184,7 +184,7 @@ impl Grid {
         let known = self.durable.orders.get(&hash).map(|order| order.state.clone());
         if !matches!(known, Some(OrderState::Opening | OrderState::Deal(_))) {
             let signed = Box::new(order.clone());
-            self.record(Record::Order { hash, order });
+            self.record(Record::Order { hash, order: Box::new(order) });
             self.effect(Effect::OpenDeal { order: hash, signed });
         }
         let deal = match known {

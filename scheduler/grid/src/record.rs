@@ -44,7 +44,7 @@ pub enum Record {
         /// Struct hash.
         hash: B256,
         /// The order.
-        order: Order,
+        order: Box<Order>,
     },
     /// Its deal could not be opened.
     Refused {
