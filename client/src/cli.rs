@@ -502,14 +502,17 @@ Examples:
   quorate watch --api https://pool.example              watch every pool of the contract
   quorate watch --pool 1 --evidence 1=https://pool.example --evidence https://mirror.example
                                                         one pool, evidence from either URL
-  quorate watch --words ~/.local/share/quorate-worker/words
-                                                        hold the scheduler to its word, too
+  quorate watch --words worker/words                    and hold schedulers to what they signed;
+                                                        `words` is in a worker's data folder
   quorate watch --once --dry-run --json                 check what there is, send nothing
 
-Every batch is fetched, repeated task by task and compared with the chain. What is wrong is asked of the
-contract's court first, for free; only what convinces it is announced and proven, with the wallet's
-account paying the gas (about 350,000 for a proof), and the wallet is paid a share of the pool's bond six
-hours later. Evidence nobody has is asked for on chain after --patience.
+Every batch is fetched, repeated task by task and compared with the chain. What is wrong is asked
+of the contract's court first, for free. Only what convinces it is announced and then proven: the
+wallet's account pays the gas, about 350,000 for a proof, and has a share of a quarter of the pool's
+bond six hours later. Evidence that nobody has is asked for on chain after --patience.
+
+A pool is repeated from its first batch on. --data keeps a copy of the evidence, how far each pool
+was repeated, and challenges with their salts; the command can be ended and started at any time.
 
 Exit codes with --once: 0 nothing is wrong; 10 a fraud was found; 4 something could not be checked.
 All of them: quorate help exit-codes";

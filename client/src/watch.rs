@@ -15,6 +15,8 @@ mod pool;
 mod say;
 mod silence;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use crate::{chain, cli::WatchArgs, config, context::Context, failure, wallet};

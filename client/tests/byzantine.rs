@@ -8,6 +8,7 @@
 mod anvil;
 #[path = "byzantine/chain.rs"]
 mod chain;
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/home.rs"]
 mod home;
 #[expect(dead_code, reason = "the other test uses the rest")]
@@ -41,7 +42,7 @@ async fn a_pool_is_convicted(misdeed: &str, proof: &str) {
     let mut watcher = Watcher::start(&site, &stage, &anvil).await;
     stage.order("bag").await;
     watcher.hears("fraud", proof).await;
-    watcher.hears("proven", proof).await;
+    watcher.proves(&anvil, proof).await;
     let money = stage.is_convicted().await;
     stage.nobody_else_loses().await;
     watcher.is_paid(&stage, &anvil, money.bond / 4).await;
@@ -82,7 +83,7 @@ async fn a_task_is_settled_twice() {
 async fn what_was_final_before_stays_final() {
     let site = Site::new();
     let Some(anvil) = Anvil::start(&site).await else { return };
-    let mut stage = Stage::set(&site, &anvil, "settle-twice@2").await;
+    let stage = Stage::set(&site, &anvil, "settle-twice@2").await;
     let mut watcher = Watcher::start(&site, &stage, &anvil).await;
     stage.order("first").await;
     watcher.hears("checked", "20 tasks, ok").await;
@@ -97,7 +98,7 @@ async fn what_was_final_before_stays_final() {
     assert!(stage.is_live().await, "a dry run sends nothing");
     watcher.kill_after_announcing().await;
     watcher.go_on();
-    watcher.hears("proven", "a step").await;
+    watcher.proves(&anvil, "a step").await;
     stage.is_convicted().await;
     stage.nobody_else_loses().await;
     stage.workers_are_paid().await;
@@ -108,8 +109,7 @@ async fn what_was_final_before_stays_final() {
 async fn evidence_is_withheld() {
     let site = Site::new();
     let Some(anvil) = Anvil::start(&site).await else { return };
-    let contract = chain::deploy(&site, &anvil).await;
-    let stage = Stage::set_at(&site, &anvil, "withhold", &contract).await;
+    let stage = Stage::set(&site, &anvil, "withhold").await;
     let mut watcher = Watcher::start(&site, &stage, &anvil).await;
     stage.order("bag").await;
     watcher.hears("missing", "evidence").await;
@@ -138,6 +138,15 @@ async fn an_honest_pool_is_never_accused() {
         assert_eq!(watcher.count(event), 0, "{}", watcher.out());
     }
     assert!(stage.is_live().await);
+    let batch = stage.operator.get("/v1/batches/2").await;
+    assert_eq!(
+        (&batch["schema"], &batch["header"]["index"]),
+        (&"quorate.batch/v1".into(), &2.into())
+    );
+    assert!(batch["opening"].is_object() && batch["seal"]["sets"].is_array(), "{batch}");
+    assert_eq!(stage.operator.get("/v1/batches/3").await["error"]["code"], "not_found");
+    let described = stage.operator.get("/openapi.json").await;
+    assert!(described["paths"]["/v1/batches/{index}"].is_object(), "{described}");
     // Everything is in the mirror by now: nobody is asked for it again.
     let said = watcher.once(&["--evidence", "http://127.0.0.1:1"]).await.expect(0);
     assert_eq!(said.out, "", "{said}");

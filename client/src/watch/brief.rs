@@ -47,24 +47,36 @@ impl Brief<'_> {
     }
 
     fn step(&self, court: &Court, proof: &StepProof) -> Vec<Proof> {
-        let filing = self.batch.filing();
-        let anchor = self.before.map(|before| before.opening.anchor());
-        let halves: Vec<B256> =
-            anchor.map(|anchor| vec![anchor.state_root, anchor.rest]).unwrap_or_default();
-        let step = Step {
-            filing,
-            leaf: leaf_of(&proof.leaf),
-            terms: &proof.terms,
-            deal: proof.deal.as_ref(),
-            deal_path: &proof.deal_path,
-            word: proof.word,
-            word_path: &proof.word_path,
-            before: proof.before.as_ref(),
-            link: if proof.leaf.place == 0 { &halves } else { &proof.link },
-            voters: &proof.voters,
-            votes: &proof.votes,
-        };
-        vec![court.step(&step), court.expired_early(&filing, &step.leaf, &proof.terms)]
+        let halves = halves(self.before);
+        let step = step_of(self.batch, &halves, proof);
+        vec![court.step(&step), court.expired_early(&step.filing, &step.leaf, &proof.terms)]
+    }
+}
+
+/// The two halves of the word of the batch before, from which a batch's first task starts.
+pub(super) fn halves(before: Option<&Committed>) -> Vec<B256> {
+    let anchor = before.map(|before| before.opening.anchor());
+    anchor.map(|anchor| vec![anchor.state_root, anchor.rest]).unwrap_or_default()
+}
+
+/// A step as the Court takes it.
+pub(super) fn step_of<'a>(
+    batch: &'a Committed,
+    halves: &'a [B256],
+    proof: &'a StepProof,
+) -> Step<'a> {
+    Step {
+        filing: batch.filing(),
+        leaf: leaf_of(&proof.leaf),
+        terms: &proof.terms,
+        deal: proof.deal.as_ref(),
+        deal_path: &proof.deal_path,
+        word: proof.word,
+        word_path: &proof.word_path,
+        before: proof.before.as_ref(),
+        link: if proof.leaf.place == 0 { halves } else { &proof.link },
+        voters: &proof.voters,
+        votes: &proof.votes,
     }
 }
 

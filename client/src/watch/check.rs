@@ -2,7 +2,11 @@
 //! (deadlines, and votes that were said on chain). Nothing here decides that a pool is guilty: it says
 //! what to ask the Court.
 
-use super::{brief::Committed, known::PoolKnown, words::Words};
+use super::{
+    brief::{Committed, halves, step_of},
+    known::PoolKnown,
+    words::Words,
+};
 use quorate_chain::{
     B256,
     court::{Court, Entry, Leaf, Proof, SignedSet, Silent},
@@ -17,7 +21,7 @@ use quorate_common::{
     messages::{CommitSet, Message as _, Reveal, Separator},
 };
 use quorate_grid::{
-    audit::{Accusation, Books, Registry, SealedSets},
+    audit::{Accusation, Books, Registry, SealedSets, StepProof},
     evidence::{BatchFile, Seal, TaskEvidence},
     ledger::Identity,
     poco::Outcome,
@@ -101,6 +105,10 @@ fn words(accusation: &Accusation, first: String) -> String {
 pub(super) struct Known<'a> {
     /// The batch.
     pub(super) batch: &'a Committed,
+    /// The batch before it.
+    pub(super) before: Option<&'a Committed>,
+    /// Its tasks that were given up although their votes decide.
+    pub(super) given_up: &'a [StepProof],
     /// Its evidence.
     pub(super) file: &'a BatchFile,
     /// Its signatures, checked; without them some things cannot be shown.
@@ -163,6 +171,7 @@ impl About<'_> {
         proofs.extend(self.expired_early(leaf));
         proofs.extend(self.all.words.against(court, batch, leaf, self.task));
         proofs.extend(self.leavers(leaf));
+        proofs.extend(self.stored());
         for vote in self.task.votes.iter().filter(|vote| vote.digest.is_zero()) {
             self.silent(leaf, vote, proofs);
         }
@@ -175,6 +184,19 @@ impl About<'_> {
         let early = committed_at + SLACK_S < opened.terms.deadline;
         let filing = self.all.batch.filing();
         (expired && early).then(|| self.court.expired_early(&filing, leaf, &opened.terms))
+    }
+
+    /// The task was given up, its votes decide, and the bytes were acknowledged.
+    fn stored(&self) -> Vec<Proof> {
+        let mut given_up = self.all.given_up.iter();
+        let Some(step) = given_up.find(|step| step.leaf.place == self.place) else {
+            return Vec::new();
+        };
+        let halves = halves(self.all.before);
+        let step = step_of(self.all.batch, &halves, step);
+        let acks = self.all.words.reveals(self.task_id()).into_iter();
+        let stored = acks.filter(|(ack, _)| ack.stored);
+        stored.map(|ack| self.court.expired_stored(&step, ack)).collect()
     }
 
     /// Voters that were given the task after they had asked to leave.
@@ -197,9 +219,10 @@ impl About<'_> {
         late.map(proof).collect()
     }
 
-    /// A vote shown as never revealed: was its time over, and was it not said on chain? Here belongs
-    /// `demandIgnored`, too: its worker may never have been shown the set.
+    /// A vote shown as never revealed: was its worker shown the set, was its time over, and was it not
+    /// said on chain?
     fn silent(&self, leaf: &Leaf<'_>, vote: &Vote, proofs: &mut Vec<Proof>) {
+        proofs.extend(self.ignored_demands(leaf, vote));
         let Some(signed) = self.latest_set(vote.attempt) else { return };
         let (filing, votes) = (self.all.batch.filing(), self.votes());
         let worker = WorkerIdx(vote.worker);
@@ -221,6 +244,37 @@ impl About<'_> {
                 ));
             }
         }
+    }
+
+    /// Demands of the vote's worker that came in time, as its assignment has it. Whether one of the sets
+    /// shown since is an answer is the Court's to say.
+    fn ignored_demands(&self, leaf: &Leaf<'_>, vote: &Vote) -> Vec<Proof> {
+        let (task_id, inbox) = (self.task_id(), &self.all.pool.inbox);
+        let (filing, votes) = (self.all.batch.filing(), self.votes());
+        let until = self.all.batch.opening.inbox;
+        let is_its = |forced: &Forced| {
+            forced.demand().is_some_and(|demand| {
+                let about = demand.task_id == task_id && demand.attempt == vote.attempt;
+                about && demand.worker.0 == vote.worker
+            })
+        };
+        let demands = inbox.iter().enumerate().filter(|(_, forced)| is_its(forced));
+        let assigns = self.all.words.assigns(task_id).into_iter();
+        let assigns: Vec<_> = assigns
+            .filter(|(assign, _)| assign.worker.0 == vote.worker && assign.attempt == vote.attempt)
+            .collect();
+        let mut proofs = Vec::new();
+        for (at, forced) in demands {
+            let entries = entries(self.all.pool, at, until);
+            let Some(answers) = answers(self.all.pool, at, entries.len()) else { continue };
+            for assign in &assigns {
+                let shown = (entries.as_slice(), answers.as_slice());
+                let before = forced.before;
+                let court = self.court;
+                proofs.push(court.demand_ignored(&filing, leaf, &votes, *assign, before, shown));
+            }
+        }
+        proofs
     }
 
     /// The set of a round with the latest deadline of all that were signed.
@@ -286,4 +340,13 @@ fn entries(pool: &PoolKnown, from: usize, until: B256) -> Vec<Entry> {
         }
     }
     entries
+}
+
+/// Every set among the entries after the first; nothing if one of them cannot be read.
+fn answers(pool: &PoolKnown, from: usize, count: usize) -> Option<Vec<SignedSet>> {
+    const SET: u8 = 3;
+    let later = pool.inbox.iter().skip(from + 1).take(count.saturating_sub(1));
+    let sets = later.filter(|forced| forced.kind == SET);
+    sets.map(|forced| forced.set().map(|shown| SignedSet { set: shown.set, proof: shown.proof }))
+        .collect()
 }

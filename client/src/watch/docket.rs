@@ -4,7 +4,7 @@
 use super::{files, mirror::Mirror, say::Said};
 use crate::{failure, output::Output};
 use quorate_chain::{
-    Address, B256, Bytes, Outbox, SettleError,
+    Address, B256, Bytes, Call, Outbox, SettleError, U256,
     court::{self, Court, JOIN_TIME_S, Proof},
     settlement::{PoolState, PoolView},
 };
@@ -22,6 +22,10 @@ const CHALLENGES_MAX: usize = 64;
 
 /// How often to look whether a share can be collected: it is for hours that it cannot.
 const COLLECT: Duration = Duration::from_secs(3);
+
+/// Seconds without a block after which a chain makes none by itself: more than a block of any chain that
+/// has a preset.
+const QUIET_S: u64 = 15;
 
 /// How far a challenge is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,9 +242,11 @@ impl Docket {
             Ok(_) => Ok(Some(Stage::Proven)),
             // The first proof must come in a later second than its announcement.
             Err(error) if error.revert_name() == Some("NotAnnounced") => {
-                let announced = self.court.announced_at(one.id).await?;
-                // A reorganised chain may have lost it.
-                Ok(announced.is_none().then_some(Stage::Ready))
+                match self.court.announced_at(one.id).await? {
+                    Some(at) => self.later_block(at, outbox).await.map(|()| None),
+                    // A reorganised chain may have lost it.
+                    None => Ok(Some(Stage::Ready)),
+                }
             }
             Err(error @ SettleError::Reverted(_)) => {
                 if self.court.has_share(one.id).await? {
@@ -251,6 +257,16 @@ impl Docket {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// On a chain that makes blocks only for transactions, and where nobody else sends any, the block
+    /// after an announcement is ours to make.
+    async fn later_block(&self, announced_at: u64, outbox: &Outbox) -> Result<(), SettleError> {
+        let head = self.court.settlement().chain().head().await?.timestamp;
+        if head <= announced_at && unix_s() > announced_at + QUIET_S {
+            outbox.mine(Call::transfer(outbox.account(), U256::ZERO)).await?;
+        }
+        Ok(())
     }
 
     async fn collect(

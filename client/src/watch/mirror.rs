@@ -43,6 +43,11 @@ impl Mirror {
         self.path(&format!("{index:012}.evidence"))
     }
 
+    /// Where steps of a batch's tasks go that were given up although their votes decide.
+    pub(super) fn steps_path(&self, index: u64) -> PathBuf {
+        self.path(&format!("{index:012}.steps"))
+    }
+
     /// A batch's evidence; nothing if it is not here or is not the header's. Why it cannot be read, if it
     /// is what the header names and still no evidence.
     pub(super) fn evidence(

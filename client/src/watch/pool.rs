@@ -27,7 +27,7 @@ use quorate_common::{
     messages::{Message as _, Separator},
 };
 use quorate_grid::{
-    audit::{Accusation, Books, Registry, check_signatures},
+    audit::{Accusation, Books, Registry, StepProof, check_signatures},
     evidence::{BatchFile, Seal, TaskEvidence},
     ledger::Identity,
 };
@@ -206,8 +206,24 @@ impl PoolWatch {
         self.books.as_ref().map_or(self.saved.0, |books| books.head().0)
     }
 
+    /// Batches that were forgotten, because they were repeated once, cannot be repeated again.
+    fn check_gap(&self) -> Result<(), Failure> {
+        let first = self.of_pool(|pool| pool.batches.keys().next().copied()).flatten();
+        match first {
+            Some(first) if first > self.head() + 1 => {
+                let text = format!("{}: batches before {first} are forgotten", self.id);
+                let folder = self.shared.data.display();
+                Err(Failure::new(Code::Conflict, text).hint(format!(
+                    "its progress was lost: delete {folder}/chain to read all again"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Every batch that has come since. What is missing is looked for only `again`.
     async fn advance(&mut self, again: bool) -> Result<(), Failure> {
+        self.check_gap()?;
         while self.wrong.is_none() {
             let Some(next) = self.next() else { break };
             let index = next.batch.header.index;
@@ -286,8 +302,14 @@ impl PoolWatch {
         let permit = self.shared.desk.clone().acquire_owned().await;
         let mut books = self.books.take().unwrap_or_else(|| Books::new(self.id));
         let separator = self.separator;
+        let steps = self.mirror.steps_path(batch.header.index);
         let work = tokio::task::spawn_blocking(move || {
-            let outcome = check::replay(&mut books, &separator, &registry, &batch, &file);
+            let given_up = books.given_up(&separator, &registry, &batch.header, &file);
+            // Only now the accounts are as those steps find them.
+            let kept =
+                if given_up.is_empty() { Ok(()) } else { files::put_encoded(&steps, &given_up) };
+            let outcome =
+                kept.map(|()| check::replay(&mut books, &separator, &registry, &batch, &file));
             drop(permit);
             (books, file, outcome)
         });
@@ -295,7 +317,7 @@ impl PoolWatch {
             .await
             .map_err(|error| Failure::new(Code::Internal, format!("a replay: {error}")))?;
         self.books = Some(books);
-        Ok((file, outcome))
+        Ok((file, outcome?))
     }
 
     async fn accuse(
@@ -403,8 +425,13 @@ impl PoolWatch {
     ) -> Result<(), Failure> {
         let Some(pool) = self.of_pool(PoolKnown::without_deals) else { return Ok(()) };
         let (leaving, registry) = (self.leaving(), self.registry(file));
+        let index = next.batch.header.index;
+        let before = self.on_chain(index - 1).map(|before| before.batch);
+        let given_up: Option<Vec<StepProof>> = files::get_encoded(&self.mirror.steps_path(index))?;
         let proofs = check::Known {
             batch: &next.batch,
+            before: before.as_ref(),
+            given_up: &given_up.unwrap_or_default(),
             file,
             seal,
             pool: &pool,
@@ -417,7 +444,7 @@ impl PoolWatch {
         .proofs(self.docket.court());
         for proof in proofs {
             let fault = proof.what;
-            self.bring_one(next.batch.header.index, fault, proof).await?;
+            self.bring_one(index, fault, proof).await?;
         }
         Ok(())
     }

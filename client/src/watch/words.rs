@@ -14,7 +14,7 @@ use quorate_common::{
     frame::FrameProof,
     ids::PoolId,
     keys::recover,
-    messages::{Assign, CommitSet, Message as _, Separator},
+    messages::{Assign, CommitSet, Message as _, RevealAck, Separator},
     word::{Said, Word},
 };
 use quorate_grid::evidence::TaskEvidence;
@@ -161,8 +161,22 @@ impl Words {
         let sets = sets.map(|(a, b)| court.two_sets(a, b));
         let assigns = pairs(&assigns).filter(|(a, b)| are_two_assigns(a.0, b.0));
         let assigns = assigns.map(|(a, b)| court.two_assigns(*a, *b));
-        // Here belongs `shortSet`: a set that ends before an assignment of its attempt.
-        sets.chain(assigns).collect()
+        sets.chain(assigns).chain(self.short_sets(court, task_id)).collect()
+    }
+
+    /// Sets that end before an assignment of their round.
+    fn short_sets(&self, court: &Court, task_id: B256) -> Vec<Proof> {
+        let words = self.about(task_id);
+        let sets: Vec<SignedSet> = words.iter().filter_map(signed_set).collect();
+        let assigns = words.iter().filter_map(assign);
+        let short = |(assign, proof): (&Assign, &FrameProof)| {
+            let ends_first = sets.iter().find(|signed| {
+                let same = signed.set.attempt == assign.attempt;
+                same && signed.set.reveal_deadline < assign.reveal_deadline
+            });
+            ends_first.map(|signed| court.short_set((assign, proof), signed))
+        };
+        assigns.filter_map(short).collect()
     }
 
     /// What a task's words prove against what its batch shows of it.
@@ -196,6 +210,15 @@ impl Words {
     pub(super) fn sets(&self, task_id: B256, attempt: u16) -> Vec<SignedSet> {
         let sets = self.about(task_id).iter().filter_map(signed_set);
         sets.filter(|signed| signed.set.attempt == attempt).collect()
+    }
+
+    /// Acknowledged reveals of a task.
+    pub(super) fn reveals(&self, task_id: B256) -> Vec<(&RevealAck, &FrameProof)> {
+        let acks = self.about(task_id).iter().filter_map(|word| match &word.said {
+            Said::RevealAck(ack) => Some((ack, &word.proof)),
+            Said::Assign(_) | Said::CommitAck(_) | Said::CommitSet(_) => None,
+        });
+        acks.collect()
     }
 
     /// Assignments of a task.
@@ -262,7 +285,6 @@ fn agrees(separator: &Separator, pool: PoolId, said: &Said, task: &TaskEvidence)
         }
         Said::RevealAck(ack) => {
             let waiting = usize::from(ack.attempt) >= task.sets.len();
-            // Here belongs what was acknowledged as stored and given up as expired.
             waiting
                 || vote(ack.worker.0).is_some_and(|vote| {
                     vote_hash(pool, task_id, task, vote).is_some_and(|hash| hash == ack.vote_hash)

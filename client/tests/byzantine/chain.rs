@@ -1,24 +1,13 @@
-//! What the programs have no command for: a contract with a longer window, and everything that happened.
+//! What the programs have no command for: everything that happened, and somebody to send what anybody
+//! may.
 
-use super::{anvil::Anvil, operator::Operator, site::Site};
+use super::anvil::Anvil;
 use quorate_chain::{
-    Address, ChainEvent, Finality, Follower, Outbox, OutboxConfig, Settlement, Signer, U256,
-    preset,
-    settlement::{deploy_settlement, deploy_token},
+    ChainEvent, Finality, Follower, Outbox, OutboxConfig, Settlement, Signer, U256, preset,
 };
 
-/// Two days: long enough for a task to be asked for, unlike the shortest window there is.
-const WINDOW_S: u64 = 48 * 3600;
 /// Coins: enough gas for any test.
 const COINS: u64 = 100;
-/// Token units an operator begins with: its bond and what everybody else is funded from.
-const PURSE: u128 = 2_000_000_000_000_000_000_000_000;
-
-/// A contract, and who deployed it.
-pub(crate) struct Contract {
-    settlement: Settlement,
-    outbox: Outbox,
-}
 
 /// An account with coins.
 pub(crate) async fn rich(anvil: &Anvil) -> Outbox {
@@ -30,14 +19,6 @@ pub(crate) async fn rich(anvil: &Anvil) -> Outbox {
     Outbox::new(anvil.chain().clone(), signer, config)
 }
 
-/// Deploys a token and a contract with a long window.
-pub(crate) async fn deploy(_: &Site, anvil: &Anvil) -> Contract {
-    let outbox = rich(anvil).await;
-    let token = deploy_token(&outbox, outbox.account()).await.unwrap();
-    let settlement = deploy_settlement(&outbox, token, WINDOW_S).await.unwrap();
-    Contract { settlement, outbox }
-}
-
 /// Everything the contract has said.
 pub(crate) async fn events(anvil: &Anvil, settlement: &Settlement) -> Vec<ChainEvent> {
     let (chain, address) = (anvil.chain().clone(), settlement.address());
@@ -47,16 +28,4 @@ pub(crate) async fn events(anvil: &Anvil, settlement: &Settlement) -> Vec<ChainE
         events.extend(batch.events.into_iter().map(|located| located.event));
     }
     events
-}
-
-impl Contract {
-    /// An operator with a pool here.
-    pub(crate) async fn operator(&self, site: &Site, anvil: &Anvil, settings: &[&str]) -> Operator {
-        let address = self.settlement.address();
-        let fund = async |account: Address| {
-            let call = self.settlement.token_transfer(account, U256::from(PURSE));
-            self.outbox.send(call).await.unwrap();
-        };
-        Operator::init_at(site, anvil, "operator", settings, address, fund).await
-    }
 }

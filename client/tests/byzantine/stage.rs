@@ -1,8 +1,8 @@
 //! A pool that may misbehave, its workers, and a requester.
 
 use super::{
-    anvil::Anvil,
-    chain::{self, Contract},
+    anvil::{Anvil, WINDOW_S},
+    chain,
     operator::{Operator, UNIT_PRICE},
     patience::until,
     requester::{Requester, lucas_lehmer},
@@ -31,8 +31,9 @@ const WORKERS: usize = 4;
 const STAKE: u128 = 1_000_000_000_000_000_000;
 /// Longest wait for an order's batch on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long after a pool's end its tasks may still be settled by force; then they are refunded.
-const ESCAPE_TIME_S: u64 = 7 * 24 * 3600 + 1;
+/// How long after a pool's end its tasks may still be settled by force, a window and a week; then they are
+/// refunded.
+const ESCAPE_TIME_S: u64 = WINDOW_S + 7 * 24 * 3600;
 
 /// Everybody but the watcher.
 pub(crate) struct Stage {
@@ -45,22 +46,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn set(site: &Site, anvil: &Anvil, misdeed: &str) -> Self {
-        let operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
-        Self::open(site, anvil, misdeed, operator).await
-    }
-
-    /// The same on a contract that is there.
-    pub(crate) async fn set_at(
-        site: &Site,
-        anvil: &Anvil,
-        misdeed: &str,
-        contract: &Contract,
-    ) -> Self {
-        let operator = contract.operator(site, anvil, &SETTINGS).await;
-        Self::open(site, anvil, misdeed, operator).await
-    }
-
-    async fn open(site: &Site, anvil: &Anvil, misdeed: &str, mut operator: Operator) -> Self {
+        let mut operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
         if !misdeed.is_empty() {
             operator.home = operator.home.clone().with("QUORATE_MISBEHAVE", misdeed);
         }
@@ -90,7 +76,7 @@ impl Stage {
         let numbers = format!("1-{TASKS}");
         let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
         // Long enough for an honest replica on a busy machine, short for one that was forgotten.
-        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "10m"];
+        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "3d"];
         let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
         self.requester.run(&run).await.expect(0);
         until("the order's batch", PATIENCE, async || {

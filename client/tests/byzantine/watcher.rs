@@ -97,6 +97,13 @@ impl Watcher {
         self.hears_that(event, |said| said["batch"] == batch).await
     }
 
+    /// Waits until it has brought a proof. The chain makes no blocks by itself, so one is made.
+    pub(crate) async fn proves(&mut self, anvil: &Anvil, proof: &str) {
+        self.hears("announced", proof).await;
+        anvil.chain().warp(12).await.unwrap();
+        self.hears("proven", proof).await;
+    }
+
     async fn hears_that(&mut self, event: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         until(&format!("`{event}`"), PATIENCE, async || {
             let running = self.running.as_mut().expect("it runs");

@@ -6,7 +6,7 @@
 
 use quorate_chain::{
     Call, Chain, ChainUrl, EmbeddedConfig, EmbeddedNode, Outbox, Signer,
-    court::{Court, Proof},
+    court::{Court, Filing, Proof},
     settlement::{Orders, deploy_settlement},
 };
 use quorate_common::{
@@ -29,6 +29,9 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 const WEI: u128 = 1 << 90;
 /// All that a bond can be.
 const BOND: u128 = (1 << 96) - 1;
+
+/// Long enough for a question and its answer.
+const WINDOW_S: u64 = 3 * 24 * 3600;
 
 /// A token that takes every transfer, and whose balances are all the sum of what was transferred.
 const TOKEN: &str = "6036806009\
@@ -178,6 +181,19 @@ impl Arena {
         }
     }
 
+    /// Asks for a task of a committed batch, and waits for an answer for as long as one may take.
+    pub(crate) fn ask_in_vain(&self, filing: &Filing<'_>, place: u32) {
+        self.send(&dev::gas(), self.court.ask(filing, place));
+        let day = self.chain.settlement.chain().warp(24 * 3600 + 1);
+        self.runtime.block_on(day).unwrap();
+        let (pool, index) = (filing.header.pool, u32::try_from(filing.header.index).unwrap());
+        self.send(&dev::gas(), self.court.silence(pool, index, place));
+    }
+
+    pub(crate) fn is_convicted(&self, pool: PoolId) -> bool {
+        self.runtime.block_on(self.court.convicted_at(pool)).unwrap().is_some()
+    }
+
     /// Whom the machine itself says a signature is of, high `s` or not.
     pub(crate) fn recover(&self, digest: B256, odd: bool, r: B256, s: B256) -> Option<Address> {
         let v = B256::with_last_byte(27 + u8::from(odd));
@@ -209,7 +225,7 @@ async fn contracts() -> (DevChain, Court) {
     let code = hex::decode(TOKEN).unwrap().into();
     let token = Call { what: "a token".to_owned(), to: None, value: U256::ZERO, data: code };
     let token = outbox.send(token).await.unwrap().contract.unwrap();
-    let settlement = deploy_settlement(&outbox, token, dev::WINDOW_S).await.unwrap();
+    let settlement = deploy_settlement(&outbox, token, WINDOW_S).await.unwrap();
     let court = Court::connect(&settlement).await.unwrap();
     (DevChain { node, settlement, bank }, court)
 }

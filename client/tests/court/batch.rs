@@ -67,22 +67,22 @@ impl<'a> Batch<'a> {
         let pool = arena.pool();
         let arena = &*arena;
         let deals = random::deals(arena, &pool, kind, dice);
-        let start = Start::random(arena, &deals, kind, dice);
+        let mut start = Start::random(arena, &deals, kind, dice);
+        let mut plans = random::plans(&deals, &start, count, dice);
+        if kind == Kind::Full {
+            // While the scores are as given.
+            let first = plans.iter().position(|plan| plan.deal == 0);
+            plans.swap(0, first.unwrap_or_default());
+            if plans[0].deal == 0 {
+                start.brink(arena, &mut plans[0], dice);
+            }
+        }
         let first = committed(start.header(pool.id));
         arena.commit(&pool, &first.header);
-        let plans = random::plans(&deals, &start, count, dice);
         let tasks = round::sign(arena, pool.id, &deals, plans, dice);
-        let mut ledger = start.ledger(&first.header);
-        let (mut scribe, mut figures) = (Scribe::new(&start), Figures::default());
-        for task in &tasks {
-            let deal = &deals[task.plan.deal];
-            let ballots = round::ballots(&ledger, task);
-            let ending = round::ending(deal, &ballots, dice);
-            figures.count(deal, &ballots, ending.0);
-            scribe.watch(&mut ledger, deal, task, |l| round::settle(arena, l, deal, task, ending));
-        }
-        let steps = scribe.steps();
-        let (whole, file) = closed(ledger);
+        let mut figures = Figures::default();
+        let (whole, file, steps) =
+            settled(arena, &deals, &start, &first.header, &tasks, &mut figures, dice);
         let books = start.books(&first.header);
         let replayed = books.clone().replay(&arena.separator, None, &whole, &file, None);
         assert_eq!(replayed, Ok(()), "the auditor's own rules");
@@ -207,6 +207,28 @@ impl<'a> Batch<'a> {
             what()
         ))
     }
+}
+
+/// An honest batch of these tasks.
+fn settled(
+    arena: &Arena,
+    deals: &[Deal],
+    start: &Start,
+    first: &Header,
+    tasks: &[Ready],
+    figures: &mut Figures,
+    dice: &mut Dice,
+) -> (Header, BatchFile, Vec<StepProof>) {
+    let (mut ledger, mut scribe) = (start.ledger(first), Scribe::new(start));
+    for task in tasks {
+        let deal = &deals[task.plan.deal];
+        let ballots = round::ballots(&ledger, task);
+        let ending = round::ending(deal, &ballots, dice);
+        figures.count(deal, &ballots, ending.0);
+        scribe.watch(&mut ledger, deal, task, |l| round::settle(arena, l, deal, task, ending));
+    }
+    let (header, file) = closed(ledger);
+    (header, file, scribe.steps())
 }
 
 /// A header as it is found on a chain where no time passes and nobody posts to an inbox.

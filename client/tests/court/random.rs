@@ -6,7 +6,10 @@ use super::{
     arena::{Arena, CREW, NOW, Operator, TWINS},
     dice::Dice,
 };
-use quorate_chain::settlement::{Orders, Signed};
+use quorate_chain::{
+    Signer,
+    settlement::{Orders, Signed},
+};
 use quorate_common::{
     Address, B256, U256,
     accounts::WorkerAccount,
@@ -73,103 +76,152 @@ pub(crate) struct Said {
     pub(crate) salt: B256,
 }
 
+/// The orders of a deal.
+struct Draft {
+    over: bool,
+    req: ReqOrder,
+    offer: PoolOrder,
+    app: Option<AppOrder>,
+    dataset: Option<DatasetOrder>,
+}
+
+/// Who sells applications, and who sells datasets.
+const APP_OWNER: u32 = 5;
+const DATASET_OWNER: u32 = 6;
+
+/// Weights of two groups whose products together are 2^128 - 3, and 2^128 - 2. Against them a group that
+/// saturates at 2^128 - 1 is credible at a trust of two by one unit, and not at all.
+const BRINK: [[[u32; 5]; 2]; 2] = [
+    [
+        [8_737_917, 12_755_397, 5_849_042, 16_689_096, 408_300_999],
+        [28_109, 31_834_303, 1_342_671_127, 282_169_411, 990_631_859],
+    ],
+    [
+        [9_225_190, 5_884_753, 8_028_907, 12_717_361, 212_999_327],
+        [612_929, 3_999_623, 184_335_688, 902_264_228, 831_682_473],
+    ],
+];
+
 /// Opens the deals of a batch.
 pub(crate) fn deals(arena: &Arena, pool: &Operator, kind: Kind, dice: &mut Dice) -> Vec<Deal> {
     let requester = arena.requester(pool.id);
-    let open = |n: u8, dice: &mut Dice| {
+    let open = |n: u8| {
+        let mut draft = Draft::random(n, kind, dice);
+        (draft.req.requester, draft.offer.pool) = (requester.address(), pool.id);
+        // Owners sell to every pool, and no order twice.
+        draft.salt(keccak256([pool.id.0.to_be_bytes(), u32::from(n).to_be_bytes()].concat()));
+        draft.name_owners();
+        if n == 5 {
+            // Of no task ever: its money makes room for totals that are lies.
+            draft.offer.unit_price = 1 << 100;
+        }
+        draft.open(arena, pool, &requester);
+        let opened = Opened { slot: DealSlot(n.into()), terms: draft.terms() };
+        Deal { id: opened.id(), opened, over: draft.over }
+    };
+    let mut deals: Vec<Deal> = (0..6).map(open).collect();
+    deals.pop();
+    deals
+}
+
+impl Draft {
+    fn random(n: u8, kind: Kind, dice: &mut Dice) -> Self {
         let wide = kind == Kind::Wide && n == 0;
-        let over = dice.chance(50);
-        let price = |dice: &mut Dice| if wide { far(dice) } else { price(dice) };
-        let (app, dataset) = (dice.chance(40), dice.chance(40));
+        let price = if wide { far } else { price };
+        let (over, bits) = (dice.chance(50), dice.below(16));
+        let expiry = NOW + if over { 600 } else { 3_600 };
         // As many far prices as 128 bits have room for.
-        let bits = dice.below(16);
-        let tasks = if wide { 7 } else { 300 + dice.small(1 << bits) };
-        let tasks = tasks.min(TASKS_MAX);
-        let salt = B256::repeat_byte(n);
-        let trust = trust(kind, dice);
-        let deadline = NOW + if over { 600 } else { 3_600 };
-        let order = |n, given: bool, price: u128| {
-            let owner = if given { dev::account(n).address() } else { Address::ZERO };
-            (owner, if given { price } else { 0 })
-        };
-        let (app_owner, app_price) = order(5, app, price(dice));
-        let (dataset_owner, dataset_price) = order(6, dataset, price(dice));
-        let dataset_hash = if dataset { keccak256("dataset") } else { B256::ZERO };
+        let tasks = if wide { 7 } else { (300 + dice.small(1 << bits)).min(TASKS_MAX) };
+        let replicas = dice.pick(&[15, 15, 15, 1, 2, 3, 4, 5, 6, 7]);
+        let brink = kind == Kind::Full && n == 0;
+        let replicas = if brink { 15 } else { replicas };
+        let trust = if brink { 2 } else { trust(kind, dice) };
+        let app = dice.chance(40).then(|| app_order(price(dice)));
+        let dataset = dice.chance(40).then(|| dataset_order(price(dice)));
         let req = ReqOrder {
-            requester: requester.address(),
             app: keccak256("app"),
-            app_owner,
-            app_max_price: app_price,
-            dataset: dataset_hash,
-            dataset_owner,
-            dataset_max_price: dataset_price,
             params: keccak256("bag"),
             max_unit_price: u128::MAX,
-            tasks,
             trust,
-            replicas: if dice.chance(30) { 15 } else { 1 + dice.small(15) as u8 },
             max_task_time: 60,
-            expiry: deadline,
-            deadline,
-            salt,
+            deadline: expiry,
             ..ReqOrder::default()
         };
         let offer = PoolOrder {
-            pool: pool.id,
             unit_price: price(dice),
-            tasks,
             trust: u32::MAX,
             stake_ratio: percent(dice),
             scheduler_ratio: percent(dice),
             max_task_time: 60,
-            expiry: deadline,
-            salt,
             ..PoolOrder::default()
         };
-        let app = AppOrder {
-            owner: app_owner,
-            app: req.app,
-            price: app_price,
-            tasks,
-            expiry: deadline,
-            salt,
-            ..AppOrder::default()
-        };
-        let data = DatasetOrder {
-            owner: dataset_owner,
-            dataset: dataset_hash,
-            price: dataset_price,
-            tasks,
-            expiry: deadline,
-            salt,
-            ..DatasetOrder::default()
-        };
+        Self {
+            over,
+            req: ReqOrder { tasks, replicas, expiry, ..req },
+            offer: PoolOrder { tasks, expiry, ..offer },
+            app: app.map(|app| AppOrder { tasks, expiry, ..app }),
+            dataset: dataset.map(|dataset| DatasetOrder { tasks, expiry, ..dataset }),
+        }
+    }
+
+    fn salt(&mut self, salt: B256) {
+        (self.req.salt, self.offer.salt) = (salt, salt);
+        self.app.iter_mut().for_each(|app| app.salt = salt);
+        self.dataset.iter_mut().for_each(|dataset| dataset.salt = salt);
+    }
+
+    /// The request names whom it buys from.
+    fn name_owners(&mut self) {
+        let req = &mut self.req;
+        if let Some(app) = &self.app {
+            (req.app_owner, req.app_max_price) = (app.owner, app.price);
+        }
+        if let Some(dataset) = &self.dataset {
+            (req.dataset_owner, req.dataset_max_price) = (dataset.owner, dataset.price);
+            req.dataset = dataset.dataset;
+        }
+    }
+
+    fn open(&self, arena: &Arena, pool: &Operator, requester: &Signer) {
         let digest = |hash: B256| arena.separator.digest(hash);
-        let req_signature = requester.sign(digest(req.struct_hash())).to_bytes();
-        let offer_signature = pool.signer.sign(digest(offer.struct_hash())).to_bytes();
-        let app_signature = dev::account(5).sign(digest(app.struct_hash())).to_bytes();
-        let data_signature = dev::account(6).sign(digest(data.struct_hash())).to_bytes();
+        let sold = |n: u32, hash: B256| dev::account(n).sign(digest(hash)).to_bytes();
+        let req = requester.sign(digest(self.req.struct_hash())).to_bytes();
+        let offer = pool.signer.sign(digest(self.offer.struct_hash())).to_bytes();
+        let app = self.app.as_ref().map(|app| (app, sold(APP_OWNER, app.struct_hash())));
+        let dataset = self.dataset.as_ref();
+        let dataset = dataset.map(|order| (order, sold(DATASET_OWNER, order.struct_hash())));
         let orders = Orders {
-            req: Signed { order: &req, signature: &req_signature },
-            offer: Signed { order: &offer, signature: &offer_signature },
-            app: (!app_owner.is_zero())
-                .then_some(Signed { order: &app, signature: &app_signature }),
-            dataset: (!dataset_owner.is_zero())
-                .then_some(Signed { order: &data, signature: &data_signature }),
+            req: Signed { order: &self.req, signature: &req },
+            offer: Signed { order: &self.offer, signature: &offer },
+            app: app.as_ref().map(|(order, signature)| Signed { order: *order, signature }),
+            dataset: dataset.as_ref().map(|(order, signature)| Signed { order: *order, signature }),
             sponsor: None,
         };
-        arena.open_deal(&orders, tasks);
-        let terms = DealTerms {
-            app_owner,
-            app_price,
-            dataset_owner,
-            dataset_price,
-            ..DealTerms::of(&req, &offer, 0, tasks)
-        };
-        let opened = Opened { slot: DealSlot(n.into()), terms };
-        Deal { id: opened.id(), opened, over }
-    };
-    (0..5).map(|n| open(n, dice)).collect()
+        arena.open_deal(&orders, self.req.tasks);
+    }
+
+    fn terms(&self) -> DealTerms {
+        let app = self.app.as_ref().map_or((Address::ZERO, 0), |app| (app.owner, app.price));
+        let dataset = self.dataset.as_ref();
+        let dataset = dataset.map_or((Address::ZERO, 0), |dataset| (dataset.owner, dataset.price));
+        DealTerms {
+            app_owner: app.0,
+            app_price: app.1,
+            dataset_owner: dataset.0,
+            dataset_price: dataset.1,
+            ..DealTerms::of(&self.req, &self.offer, 0, self.req.tasks)
+        }
+    }
+}
+
+fn app_order(price: u128) -> AppOrder {
+    let owner = dev::account(APP_OWNER).address();
+    AppOrder { owner, app: keccak256("app"), price, ..AppOrder::default() }
+}
+
+fn dataset_order(price: u128) -> DatasetOrder {
+    let owner = dev::account(DATASET_OWNER).address();
+    DatasetOrder { owner, dataset: keccak256("dataset"), price, ..DatasetOrder::default() }
 }
 
 fn price(dice: &mut Dice) -> u128 {
@@ -234,6 +286,24 @@ impl Start {
             }
         }
         Self { workers, deals: books, cum_fees: dice.wide(100) }
+    }
+}
+
+impl Start {
+    /// Gives the first fifteen workers the weights of [`BRINK`], and has them vote so in the first
+    /// deal, which asks for a trust of two.
+    pub(crate) fn brink(&mut self, arena: &Arena, plan: &mut Plan, dice: &mut Dice) {
+        let weights = dice.pick(&BRINK);
+        let most = [u32::MAX; 5];
+        let scores = most.into_iter().chain(weights.into_iter().flatten().map(|w| 3 * (w + 1)));
+        let mut votes = Vec::new();
+        for (worker, score) in (1..).zip(scores) {
+            let fresh = || arena.crew[worker as usize - 1].fresh_account();
+            self.workers.entry(worker).or_insert_with(fresh).score = score;
+            let digest = Some(keccak256(format!("side {}", (worker - 1) / 5)));
+            votes.push(Said { worker, attempt: 0, digest, salt: dice.word() });
+        }
+        (plan.votes, plan.rounds) = (votes, 1);
     }
 }
 

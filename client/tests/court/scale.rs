@@ -9,6 +9,7 @@ use super::{
     round::Figures,
 };
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -73,14 +74,16 @@ fn work(next: &AtomicU64, batches: u64, seed: u64, report: &Mutex<Report>) {
             return;
         }
         let seed = seed + batch;
-        let one = one(&mut arena, seed);
+        // A panic does not say by itself what brings it back.
+        let again = format!("{SEED}={seed} {BATCHES}=1");
+        let one = panic::catch_unwind(AssertUnwindSafe(|| one(&mut arena, seed)));
+        let one = one.unwrap_or_else(|_| panic!("again: {again}"));
         let mut report = report.lock().unwrap();
         report.figures.add(&one.figures);
         report.times.add(&one.times);
         for (name, times) in one.told {
             *report.told.entry(name).or_default() += times;
         }
-        let again = format!("{SEED}={seed} {BATCHES}=1");
         report.failures.extend(one.failures.iter().map(|why| format!("{again}: {why}")));
     }
 }

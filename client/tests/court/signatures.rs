@@ -83,7 +83,8 @@ fn cases(dice: &mut Dice) -> Vec<Case> {
     let number = |dice: &mut Dice| U256::from_be_bytes(dice.word().0);
     for _ in 0..RANDOM {
         let high = HALF + one + U256::from(dice.wide(126));
-        let s = dice.pick(&[number(&mut dice.clone()) >> 1, high]);
+        let low = number(dice) >> 1;
+        let s = dice.pick(&[low, high]);
         cases.push(Case { r: number(dice), s, odd: dice.chance(50), nobody: dice.chance(5) });
     }
     cases

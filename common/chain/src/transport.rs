@@ -384,6 +384,14 @@ impl Chain {
         self.agreed_or_waiting(Question::of("eth_getTransactionReceipt"), ask, key).await
     }
 
+    /// Whether no node has a receipt of it: one that has, though nobody agrees yet, is enough to
+    /// wait.
+    pub(crate) async fn is_nowhere(&self, tx: B256) -> Result<bool, SettleError> {
+        let ask = async |p: RootProvider| p.get_transaction_receipt(tx).await;
+        let none = Option::<TransactionReceipt>::is_none;
+        self.all_say(Question::of("eth_getTransactionReceipt"), ask, none).await
+    }
+
     /// Whether a node has heard of a transaction, mined or not.
     pub async fn knows(&self, tx: B256) -> Result<bool, SettleError> {
         let ask = |p: RootProvider| async move {
@@ -393,7 +401,8 @@ impl Chain {
         Ok(self.any(Question::of("eth_getTransactionByHash"), ask).await?.is_some())
     }
 
-    /// The data a transaction carried; nothing if the node does not know it.
+    /// The data a transaction carried, as some node says; nothing if none knows it. What it proves must
+    /// prove itself.
     pub async fn input(&self, tx: B256) -> Result<Option<Bytes>, SettleError> {
         let ask = |p: RootProvider| async move {
             p.raw_request::<_, Option<serde_json::Value>>("eth_getTransactionByHash".into(), (tx,))

@@ -379,6 +379,20 @@ async fn what_has_a_key_is_sent_once_whoever_asks_and_however_often() {
 }
 
 #[tokio::test]
+async fn two_calls_prepared_for_one_nonce_do_not_both_get_it() {
+    let chain = chain_of(&node());
+    let outbox = funded(&chain, 0x11, Finality::Finalized).await;
+    let call = |wei: u64| Call::transfer(pauper(), U256::from(wei));
+    let first = outbox.begin().await.prepare(call(1)).await.unwrap();
+    let second = outbox.begin().await.prepare(call(2)).await.unwrap();
+    assert_eq!(first.nonce, second.nonce, "nothing was sent in between");
+    outbox.resume(&second).await.unwrap();
+    let error = outbox.resume(&first).await.unwrap_err();
+    assert!(matches!(error, SettleError::NonceTaken { .. }), "{error}");
+    assert_eq!(paid(&chain).await, 2);
+}
+
+#[tokio::test]
 async fn what_a_crash_left_is_sent_before_anything_new_and_damage_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain_of(&node());

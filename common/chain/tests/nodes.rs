@@ -26,13 +26,18 @@ use std::time::Duration;
 
 /// A chain over so many proxies of one node. The first is the one that misbehaves.
 async fn through(anvil: &Anvil, count: usize) -> (Chain, Proxy) {
+    let (chain, mut proxies) = doors(anvil, count).await;
+    (chain, proxies.swap_remove(0))
+}
+
+async fn doors(anvil: &Anvil, count: usize) -> (Chain, Vec<Proxy>) {
     let mut proxies = Vec::new();
     for _ in 0..count {
         proxies.push(Proxy::before(anvil.port).await);
     }
     let urls: Vec<_> = proxies.iter().map(|proxy| url_of(proxy.port)).collect();
     let chain = Chain::connect_all(&urls).unwrap().with_deadline(Duration::from_secs(2));
-    (chain, proxies.swap_remove(0))
+    (chain, proxies)
 }
 
 /// A whole deal through three nodes, the first of which misbehaves like this.
@@ -252,6 +257,37 @@ async fn two_that_contradict_each_other_stop_everything_until_they_agree() {
     outbox.send_once(key, count_one(counter)).await.unwrap();
     assert_eq!(anvil.count(counter).await, 1, "exactly once");
     assert_eq!(outbox.standing().borrow().label(), "ready");
+}
+
+#[tokio::test]
+async fn a_liar_and_a_laggard_cannot_make_it_be_sent_twice() {
+    const TOO_LOW: &[u8] =
+        br#"{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"nonce too low"}}"#;
+    let Some(anvil) = Anvil::start(&[]).await else { return };
+    let counter = anvil.counter().await;
+    anvil.fund(&signer(1)).await;
+    let (chain, nodes) = doors(&anvil, 3).await;
+    let outbox = hasty(&chain, 1);
+    let key = B256::repeat_byte(9);
+    // One takes it and says that the nonce was used, and that it has no receipt; the other really
+    // has none yet. The third has it.
+    nodes[0].script(|method, _| match method {
+        "eth_sendRawTransaction" => Some(Twist::Body(200, TOO_LOW)),
+        "eth_getTransactionReceipt" => Some(Twist::Result(Value::Null)),
+        "eth_getTransactionCount" => Some(Twist::Result(json!("0x1"))),
+        _ => None,
+    });
+    nodes[1].script(|method, _| {
+        (method == "eth_getTransactionReceipt").then_some(Twist::Result(Value::Null))
+    });
+    let prepared = outbox.begin().await.prepare(count_one(counter)).await.unwrap();
+    let error = outbox.resume(&prepared).await.unwrap_err();
+    assert!(!matches!(error, SettleError::NonceTaken { .. }), "{error}");
+    let error = outbox.send_once(key, count_one(counter)).await.unwrap_err();
+    assert!(!matches!(error, SettleError::NonceTaken { .. }), "{error}");
+    nodes.iter().for_each(Proxy::heal);
+    assert_eq!(outbox.recover().await.unwrap(), 1);
+    assert_eq!(anvil.count(counter).await, 1, "exactly once");
 }
 
 #[tokio::test]

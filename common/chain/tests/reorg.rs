@@ -311,6 +311,35 @@ async fn a_price_a_hundred_times_higher_is_paid() {
 }
 
 #[tokio::test]
+async fn one_that_is_taken_back_when_the_price_has_jumped_is_raised_by_the_next() {
+    let Some(stage) = Stage::set().await else { return };
+    let outbox = impatient(&stage, 2).await;
+    let (own, call) = (outbox.clone(), stage.call());
+    let mining = tokio::spawn(async move { own.mine(call).await });
+    stage.anvil.until_pending().await;
+    stage.anvil.mine(1).await;
+    let (prepared, mined) = mining.await.unwrap().unwrap();
+    assert_eq!(prepared.versions.len(), 1);
+    stage.anvil.reorg(1).await;
+    let own = outbox.clone();
+    // It waits with the one version it knows.
+    let first = tokio::spawn(async move { own.finish(&prepared, mined).await });
+    let (own, call) = (outbox.clone(), stage.call());
+    let second = tokio::spawn(async move { own.send(call).await });
+    until("the end", async || {
+        mine_at(&stage.anvil, SPIKE).await;
+        (first.is_finished() && second.is_finished()).then_some(())
+    })
+    .await;
+    let first = first.await.unwrap().unwrap();
+    assert!(first.fee_wei >= U256::from(SPIKE) * U256::from(first.gas_used), "a dearer version");
+    second.await.unwrap().unwrap();
+    assert_eq!(stage.anvil.count(stage.counter).await, 2);
+    assert_eq!(stage.anvil.chain.nonce(outbox.account()).await.unwrap(), 2);
+    assert!(outbox.unfinished().is_empty());
+}
+
+#[tokio::test]
 async fn at_the_cap_it_waits_until_the_price_falls_and_never_pays_more() {
     let Some(stage) = Stage::set().await else { return };
     let outbox = impatient(&stage, 3).await;

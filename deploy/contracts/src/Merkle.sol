@@ -74,9 +74,16 @@ library Merkle {
     function inboxAfter(bytes32 before, uint64 at, uint8 kind, bytes32 entry)
         internal
         pure
-        returns (bytes32)
+        returns (bytes32 later)
     {
-        return keccak256(abi.encode(before, at, kind, entry));
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, before)
+            mstore(add(p, 0x20), at)
+            mstore(add(p, 0x40), kind)
+            mstore(add(p, 0x60), entry)
+            later := keccak256(p, 0x80)
+        }
     }
 
     /// @notice Root of an empty subtree of the given height, Z[height].

@@ -6,7 +6,6 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {Domain} from "./Domain.sol";
 import {ISettlement} from "./ISettlement.sol";
 import {Merkle} from "./Merkle.sol";
@@ -34,10 +33,9 @@ import {
 /// @dev Money moves in five purses per pool (locked, owed, bond, staked, unapplied) and one free
 /// balance per account. Every function changes state, emits, and touches the token last; only
 /// deposits must credit after the transfer, since they measure it, and they hold the guard.
-/// Narrowing casts are of numbers that a check or a minimum just above has bounded.
+/// Narrowing casts and unchecked sums are of numbers that a check or a minimum just above has bounded.
 contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-    using SafeCast for uint256;
     using Math for uint256;
 
     // -----------------------------------------------------------------------------------------
@@ -277,7 +275,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         Pool storage pool = _pool(poolId);
         _checkFinal(pool, poolId, pool.finalized, anchor.stateRoot, anchor.rest);
         bool pending = _checkNoneOverdue(pool, poolId, next);
-        _checkProof(anchor.stateRoot, _workerLeaf(worker, account, true), workerIdx, proof);
+        _checkProof(anchor.stateRoot, _workerLeaf(msg.sender, account, true), workerIdx, proof);
         Seat storage seat = _seats[poolId][workerIdx];
         _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
 
@@ -460,13 +458,16 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         _checkHeader(header, committedAt, inbox);
         uint128 collected = pool.collected;
         if (header.cumFees <= collected) revert NothingDue(collected);
-        uint128 due = header.cumFees - collected;
-        paid = uint128(Math.min(due, pool.owed));
-        if (paid == 0) revert PoolDrained(poolId, due);
-        pool.collected = collected + paid;
-        pool.owed -= paid;
+        unchecked {
+            uint128 due = header.cumFees - collected;
+            paid = uint128(Math.min(due, pool.owed));
+            if (paid == 0) revert PoolDrained(poolId, due);
+            collected += paid;
+            pool.collected = collected;
+            pool.owed -= uint112(paid);
+        }
         _free[pool.operator] += paid;
-        emit FeesCollected(poolId, pool.operator, paid, collected + paid);
+        emit FeesCollected(poolId, pool.operator, paid, collected);
     }
 
     /// @inheritdoc ISettlement
@@ -474,7 +475,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         Pool storage pool = _pool(poolId);
         uint256 newest =
             pool.state == LIVE ? uint256(pool.head) : uint256(pool.finalized) + MAX_PENDING;
-        if (index > newest || index < _oldest(pool)) revert UnknownBatch(poolId, index);
+        if (index > newest || index < _oldest(pool.finalized)) revert UnknownBatch(poolId, index);
         return _batches[poolId][index % RING];
     }
 
@@ -538,8 +539,8 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint128 toApp = uint128(Math.min(dueApp, owed));
         uint128 toDataset = uint128(Math.min(dueDataset, owed - toApp));
         paid = toApp + toDataset;
-        if (paid == 0) revert PoolDrained(terms.poolId, (dueApp + dueDataset).toUint128());
-        pool.owed = owed - paid;
+        if (paid == 0) revert PoolDrained(terms.poolId, uint128(dueApp + dueDataset));
+        pool.owed = uint112(owed - paid);
         (had.app, had.dataset) = (had.app + toApp, had.dataset + toDataset);
         if (toApp != 0) _free[terms.appOwner] += toApp;
         if (toDataset != 0) _free[terms.datasetOwner] += toDataset;
@@ -567,10 +568,12 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (total <= returned) revert NothingDue(returned);
         uint256 due = total - returned;
         amount = uint128(Math.min(due, pool.locked - pool.pendingDraw));
-        if (amount == 0) revert PoolDrained(terms.poolId, due.toUint128());
+        if (amount == 0) {
+            revert PoolDrained(terms.poolId, uint128(Math.min(due, type(uint128).max)));
+        }
         bool closed = last && amount == due;
         (deal.returned, deal.closed) = (returned + amount, closed);
-        pool.locked -= amount;
+        pool.locked -= uint112(amount);
         _free[terms.payer] += amount;
         emit Refunded(dealId, terms.payer, amount, returned + amount, closed);
     }
@@ -635,7 +638,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         uint128 bond = pool.bond;
         uint128 burnt = bond / 2;
         share = bond / 4;
-        pool.bond = bond - burnt - share;
+        unchecked {
+            pool.bond = bond - burnt - share;
+        }
         _free[court] += share;
         emit Convicted(poolId, burnt, share, pool.bond);
         if (burnt != 0) _pay(BURNT, burnt); // last, and kept there if the token refuses it
@@ -677,7 +682,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (sum != cost) revert SumMismatch(cost, sum);
         uint128 available = pool.locked - pool.pendingDraw;
         if (cost > available) revert LockedTooLow(available, cost);
-        pool.locked -= cost;
+        pool.locked -= uint112(cost);
         deal.returned += cost;
         emit ForcedPaid(dealId, cost);
     }
@@ -737,7 +742,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (amount == 0) revert ZeroAmount();
         uint128 free = _free[account];
         if (amount > free) revert FreeTooLow(account, free, amount);
-        _free[account] = free - amount;
+        unchecked {
+            _free[account] = free - amount;
+        }
     }
 
     function _addBond(Pool storage pool, uint32 poolId, uint128 amount) private {
@@ -752,9 +759,12 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     function _lock(Pool storage pool, address payer, uint256 cost) private {
         if (cost == 0) return;
         uint128 free = _free[payer];
-        if (cost > free) revert FreeTooLow(payer, free, cost);
-        _free[payer] = free - uint128(cost);
-        pool.locked += uint128(cost);
+        // Nobody has 2^112 units of a real token: that alone can never be locked.
+        if (cost > free || cost > type(uint112).max) revert FreeTooLow(payer, free, cost);
+        unchecked {
+            _free[payer] = free - uint128(cost);
+        }
+        pool.locked += uint112(cost);
     }
 
     /// @dev What one task of a deal locks. Its parts are 128 bits, so nothing wraps.
@@ -804,8 +814,10 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
             pool.pendingValue -= uint96(out + slashed);
             pool.pendingDraw -= uint96(out.saturatingSub(slashed));
         }
-        pool.locked = (uint256(pool.locked) + slashed - out).toUint128();
-        pool.owed = (pool.owed + out).toUint128();
+        // The bond has bounded both. What a pool locks and what it owes are real money, and there is
+        // not 2^112 of it: neither addition can stop a batch from becoming final.
+        pool.locked = pool.locked + uint112(slashed) - uint112(out);
+        pool.owed += uint112(out);
         if (slashed == 0) return;
         pool.pendingSlashed = last ? 0 : pool.pendingSlashed - slashed;
         pool.unapplied += slashed;
@@ -826,21 +838,24 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         bytes32 stateRoot
     ) private returns (uint128 paid, uint128 due, bool slashed) {
         Worker storage worker = _worker(workerIdx);
-        _checkProof(stateRoot, _workerLeaf(worker, account, false), workerIdx, proof);
+        address owner = worker.owner;
+        bool staying = worker.restake && worker.exitAt == 0;
+        _checkProof(stateRoot, _workerLeaf(owner, account, false), workerIdx, proof);
         Seat storage seat = _seats[poolId][workerIdx];
         slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
         uint128 claimed = seat.claimed;
         if (account.cumEarned <= claimed) return (0, 0, slashed);
-        due = account.cumEarned - claimed;
-        uint128 owed = pool.owed;
-        paid = uint128(Math.min(due, owed));
-        if (paid == 0) return (0, due, slashed);
-        claimed += paid;
-        seat.claimed = claimed;
-        pool.owed = owed - paid;
-        address owner = worker.owner;
+        unchecked {
+            due = account.cumEarned - claimed;
+            uint128 owed = pool.owed;
+            paid = uint128(Math.min(due, owed));
+            if (paid == 0) return (0, due, slashed);
+            claimed += paid;
+            seat.claimed = claimed;
+            pool.owed = uint112(owed - paid);
+        }
         emit Claimed(poolId, workerIdx, owner, paid, claimed);
-        if (worker.restake && worker.exitAt == 0 && pool.exitAt == 0 && pool.state == LIVE) {
+        if (staying && pool.exitAt == 0 && pool.state == LIVE) {
             _addStake(pool, seat, poolId, workerIdx, paid);
         } else {
             _pay(owner, paid); // last: a re-entrant call already sees it paid
@@ -872,15 +887,19 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (cumSlashed == 0) return false; // most workers: their seat's first word is not even read
         uint128 before = seat.slashed;
         if (cumSlashed <= before) return false;
-        uint256 due = Math.min(cumSlashed - before, pool.unapplied);
-        uint128 fromStake = uint128(Math.min(due, seat.stake));
-        uint128 fromBond = uint128(Math.min(due - fromStake, pool.bond));
-        if (fromStake + fromBond == 0) return false;
-        seat.stake -= fromStake;
-        seat.slashed = before + fromStake + fromBond;
+        uint128 fromStake;
+        uint128 fromBond;
+        unchecked {
+            uint256 due = Math.min(cumSlashed - before, pool.unapplied);
+            fromStake = uint128(Math.min(due, seat.stake));
+            fromBond = uint128(Math.min(due - fromStake, pool.bond));
+            if (fromStake + fromBond == 0) return false;
+            seat.stake -= fromStake;
+            seat.slashed = before + fromStake + fromBond;
+            pool.bond -= fromBond;
+            pool.unapplied -= fromStake + fromBond;
+        }
         pool.staked -= fromStake;
-        pool.bond -= fromBond;
-        pool.unapplied -= fromStake + fromBond;
         emit Slashed(poolId, workerIdx, fromStake, fromBond);
         return true;
     }
@@ -939,14 +958,14 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     }
 
     function _checkRemembered(Pool storage pool, uint32 poolId, uint64 index) private view {
-        (uint64 newest, uint64 oldest) = (pool.finalized, _oldest(pool));
+        uint64 newest = pool.finalized;
+        uint64 oldest = _oldest(newest);
         if (index > newest || index < oldest) revert NotFinal(poolId, index, oldest, newest);
     }
 
     /// @dev The oldest batch whose slot no other can have taken; 1 while there are few. Counted from
     /// the newest final one, not from the head, which the Court can take back.
-    function _oldest(Pool storage pool) private view returns (uint64) {
-        uint64 newest = pool.finalized;
+    function _oldest(uint64 newest) private pure returns (uint64) {
         return newest > RING - MAX_PENDING ? newest - (RING - MAX_PENDING) + 1 : 1;
     }
 
@@ -992,9 +1011,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     /// @dev The leaf of an account that is this worker's, by its place and its owner; that its vote key
     /// is the worker's too is for the Court. `emptyToo` lets an account that the pool never touched
     /// pass, as the empty leaf.
-    function _workerLeaf(Worker storage worker, WorkerAccount calldata account, bool emptyToo)
+    function _workerLeaf(address owner, WorkerAccount calldata account, bool emptyToo)
         private
-        view
+        pure
         returns (bytes32)
     {
         if (emptyToo && account.owner == address(0)) {
@@ -1003,8 +1022,8 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
             if (any != 0) revert EmptyAccountNotZero();
             return 0;
         }
-        if (account.owner != worker.owner) {
-            revert AccountMismatch(_wordOf(worker.owner), _wordOf(account.owner));
+        if (account.owner != owner) {
+            revert AccountMismatch(_wordOf(owner), _wordOf(account.owner));
         }
         return Merkle.workerLeaf(account);
     }

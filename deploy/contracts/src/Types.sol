@@ -348,7 +348,8 @@ struct Seat {
 }
 
 /// @notice A pool and its money. Amounts of what batches move are 96 bits: 7.9e10 whole tokens of 18
-/// decimals, which the bond's limit enforces.
+/// decimals, which the bond's limit enforces. What a pool holds and owes is 112 bits, 5.1e15 whole
+/// tokens, which the deal that would exceed it finds out.
 struct Pool {
     address signer;
     /// When the bond may leave; zero while no exit is asked for.
@@ -364,19 +365,19 @@ struct Pool {
 
     bytes32 nodeKey;
 
+    /// Index of the newest finalized batch, zero for none; with `owed`, so that a claim reads one word.
+    uint32 finalized;
+    /// Payers' money of this pool's deals: unsettled, or refunded and not yet collected.
+    uint112 locked;
+    /// Finalized earnings of workers, owners and operator, not claimed yet.
+    uint112 owed;
+
     /// Index of the newest committed batch, zero for none.
     uint32 head;
-    /// Index of the newest finalized batch, zero for none.
-    uint32 finalized;
     /// payout + fees + royalties + slashed of pending batches; the bond caps it.
     uint96 pendingValue;
     /// Sum over pending batches of what each takes out of `locked`.
     uint96 pendingDraw;
-
-    /// Payers' money of this pool's deals: unsettled, or refunded and not yet collected.
-    uint128 locked;
-    /// Finalized earnings of workers, owners and operator, not claimed yet.
-    uint128 owed;
 
     /// The operator's bond.
     uint128 bond;

@@ -52,6 +52,9 @@ contract GasTest is Fixture {
         vm.prank(requester);
         settlement.withdraw(10);
         vm.snapshotGasLastCall(GROUP, "withdraw");
+        // What a claim pays to the token, and nobody but the token can save.
+        token.transfer(requester, 1);
+        vm.snapshotGasLastCall(GROUP, "a token's transfer alone");
     }
 
     function test_gas_people() public {

@@ -2,7 +2,7 @@
 
 use super::{
     FILE, Global, Init,
-    chain::{GAS_KEY, chain, connect, gas, keys, make_dir},
+    chain::{GAS_KEY, chain, connect, gas, keys, make_dir, outbox_config},
     output::Output,
     usage,
 };
@@ -55,7 +55,13 @@ pub(super) async fn run(
         ChainAt::Embedded => embedded(&config, signer, node_key).await?,
         ChainAt::Url(_) => {
             save_gas_key(&config, &gas)?;
-            let outbox = crate::outbox::open(&config, chain(&config)?, gas)?;
+            let chain = chain(&config)?;
+            // A pool that exists sends nothing here, and its scheduler may be serving meanwhile.
+            let outbox = if config.pool.is_some() && !args.deploy {
+                Outbox::new(chain, gas, outbox_config(&config))
+            } else {
+                crate::outbox::open(&config, chain, gas)?
+            };
             on_chain(&config, args, &outbox, (signer, node_key), output).await?
         }
     };

@@ -98,14 +98,14 @@ impl CourtEvent {
 
 impl Court {
     /// What it said in a range of blocks, both ends included, in the order of the chain; nothing while
-    /// the last is not there. How long a range
+    /// the range's last block is not there. How long a range
     /// a node answers is the node's to say; [`crate::events::Follower`] asks for 2,000 blocks.
     ///
     /// # Errors
     /// The node's.
     pub async fn events(&self, from: u64, to: u64) -> Result<Vec<CourtLog>, SettleError> {
         let found = self.settlement.chain().logs_up_to(self.address, from, to).await?;
-        let logs = found.map(|(_, logs)| logs).unwrap_or_default();
+        let logs = found.map_or_else(Vec::new, |(_, logs)| logs);
         let read = logs.iter().filter_map(|log| {
             let (block, tx) = (log.block_number?, log.transaction_hash?);
             Some(CourtLog { block, tx, event: CourtEvent::decode(&log.inner)? })

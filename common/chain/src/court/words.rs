@@ -1,12 +1,8 @@
 //! F1, F3, F5 and F6: what a pool's signer has signed, against something else it has signed, against
 //! what a batch shows, and against what workers have said on chain.
-//!
-//! Not here yet, because the contract's side of them is being changed: a set that ends before a worker
-//! of its attempt was promised (`shortSet`), a demand that nobody answered (`demandIgnored`), and a task
-//! given up although its result was stored.
 
-use super::{Court, Filing, Leaf, Proof};
-use crate::abi::{Court as Abi, Settlement, WordBench};
+use super::{Court, Filing, Leaf, Proof, Step, step_of};
+use crate::abi::{Court as Abi, Settlement, StepBench, WordBench};
 use alloy::primitives::{B256, Bytes};
 use alloy::sol_types::SolCall as _;
 use quorate_common::frame::FrameProof;
@@ -76,6 +72,13 @@ impl Court {
         self.proof("two sets", self.word, &call)
     }
 
+    /// F1: a commit set that ends before a worker of its attempt was promised.
+    pub fn short_set(&self, assign: (&Assign, &FrameProof), signed: &SignedSet) -> Proof {
+        let (assign, proof) = (assign.0.into(), assign.1.into());
+        let call = WordBench::shortSetCall { assign, proof, signed: signed.into() };
+        self.proof("a short set", self.word, &call)
+    }
+
     /// F1: two assignments of one replica.
     pub fn two_assigns(&self, a: (&Assign, &FrameProof), b: (&Assign, &FrameProof)) -> Proof {
         let call = WordBench::twoAssignsCall {
@@ -126,6 +129,13 @@ impl Court {
         let (ack, proof) = (ack.0.into(), ack.1.into());
         let call = WordBench::revealOmittedCall { filing, leaf, votes, ack, proof };
         self.proof("an omitted reveal", self.word, &call)
+    }
+
+    /// F6: the task was given up although its votes decide for a result that was acknowledged as stored.
+    pub fn expired_stored(&self, step: &Step<'_>, ack: (&RevealAck, &FrameProof)) -> Proof {
+        let (s, ack, proof) = (step_of(step), ack.0.into(), ack.1.into());
+        let call = StepBench::expiredStoredCall { s, ack, proof };
+        self.proof("a stored result given up", self.step, &call)
     }
 
     /// F5: a voter was given the task after it had asked to leave.
@@ -181,11 +191,37 @@ impl Court {
     }
 }
 
+impl Court {
+    /// F6: a worker asked on chain for its set, in time, and was not shown it. `entries` are those from
+    /// the demand's on, up to what the batch is bound to; `answers` all sets among the later ones.
+    pub fn demand_ignored(
+        &self,
+        filing: &Filing<'_>,
+        leaf: &Leaf<'_>,
+        votes: &[u8],
+        assign: (&Assign, &FrameProof),
+        before: B256,
+        (entries, answers): (&[Entry], &[SignedSet]),
+    ) -> Proof {
+        let call = WordBench::demandIgnoredCall {
+            filing: filing.into(),
+            leaf: leaf.into(),
+            votes: bytes(votes),
+            assign: assign.0.into(),
+            proof: assign.1.into(),
+            before,
+            entries: entries.iter().map(Into::into).collect(),
+            answers: answers.iter().map(Into::into).collect(),
+        };
+        self.proof("an ignored demand", self.word, &call)
+    }
+}
+
 fn bytes(votes: &[u8]) -> Bytes {
     votes.to_vec().into()
 }
 
-macro_rules! signed {
+macro_rules! framed {
     ($module:ident) => {
         impl From<&FrameProof> for $module::FrameProof {
             fn from(proof: &FrameProof) -> Self {
@@ -194,6 +230,12 @@ macro_rules! signed {
                 Self { index: *index, count: *count, path, r, vs }
             }
         }
+    };
+}
+
+macro_rules! signed {
+    ($module:ident) => {
+        framed!($module);
 
         impl From<&SignedSet> for $module::SignedSet {
             fn from(signed: &SignedSet) -> Self {
@@ -203,6 +245,7 @@ macro_rules! signed {
     };
 }
 
+framed!(StepBench);
 signed!(WordBench);
 signed!(Abi);
 

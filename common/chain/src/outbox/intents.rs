@@ -111,17 +111,33 @@ impl Intents {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what is about to be sent. Writes nothing if it is kept already.
+    /// Keeps what is about to be sent. Writes nothing if it is kept already, and forgets no version
+    /// that is: any of them may be the one that is mined.
+    ///
+    /// # Errors
+    /// [`SettleError::NonceTaken`] if another call is kept for this nonce; the disk's.
     pub(super) async fn save(self: &Arc<Self>, prepared: &Prepared) -> Result<(), SettleError> {
-        let same = |entry: &Entry| entry.intent.prepared == *prepared;
-        if self.known().get(&prepared.nonce).is_some_and(same) {
+        let (nonce, account) = (prepared.nonce, self.account);
+        let known = self.known().get(&nonce).map(|entry| entry.intent.prepared.clone());
+        if known.as_ref().is_some_and(|known| known.call != prepared.call) {
+            return Err(SettleError::NonceTaken { account, nonce });
+        }
+        let old = known.map(|known| known.versions).unwrap_or_default();
+        if prepared.versions.iter().all(|version| old.contains(version)) {
             return Ok(());
+        }
+        let mut prepared = prepared.clone();
+        let new = std::mem::replace(&mut prepared.versions, old);
+        for version in new {
+            if !prepared.versions.contains(&version) {
+                prepared.versions.push(version);
+            }
         }
         let intent = Intent {
             schema: SCHEMA.to_owned(),
             chain_id: self.chain_id,
             account: self.account,
-            prepared: prepared.clone(),
+            prepared,
             done: None,
         };
         self.put(intent).await

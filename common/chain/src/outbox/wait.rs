@@ -155,7 +155,10 @@ impl Inner {
             let within = if wait.used { final_within } else { mined_within };
             let waited = wait.began.elapsed();
             if waited >= within {
-                return Err(wait.trouble.unwrap_or_else(|| stuck(prepared, waited)));
+                let used = wait.used;
+                let why =
+                    || if used { self.unexplained(prepared) } else { stuck(prepared, waited) };
+                return Err(wait.trouble.unwrap_or_else(why));
             }
             wait.pause(self.config.poll).await;
         }
@@ -208,25 +211,33 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether the nonce is used in a block that does not change any more, and not by ours.
+    /// Whether the nonce is used in a block that does not change any more, and not by ours. Only if
+    /// this is certain: whoever is told so sends it again.
     async fn is_taken(&self, prepared: &Prepared) -> bool {
         let boundary = self.config.finality.boundary(&self.chain).await;
         let Ok(Some(boundary)) = boundary else { return false };
         let used = self.chain.nonce_at(self.signer.address(), boundary).await;
+        if used.is_err() || used.is_ok_and(|used| used <= prepared.nonce) {
+            return false;
+        }
         // Read after the count: what was mined by then has a receipt by now.
-        let ours = self.mined(prepared).await;
-        used.is_ok_and(|used| used > prepared.nonce) && matches!(ours, Ok(None))
+        for version in &self.with_all_versions(prepared).versions {
+            if !matches!(self.chain.is_nowhere(version.hash).await, Ok(true)) {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) async fn wait_final(&self, prepared: &Prepared) -> Result<Receipt, SettleError> {
-        let known = self.intents.of(prepared);
-        if let Some(receipt) = known.and_then(|intent| intent.done) {
-            return Ok(receipt);
-        }
         let _watched = self.intents.watch(prepared.nonce);
         let began = Instant::now();
         let (mut block, mut last) = (0, None);
         loop {
+            let known = self.intents.of(prepared);
+            if let Some(receipt) = known.and_then(|intent| intent.done) {
+                return Ok(receipt);
+            }
             let trouble = match self.look_whether_final(prepared, &mut block).await {
                 Ok(Some(receipt)) => return self.conclude(prepared, &receipt).await,
                 Ok(None) => None,
@@ -305,8 +316,8 @@ impl Inner {
     /// Sends the latest version to every node; an error only if that can never help, or nobody
     /// answered.
     async fn hand_over(&self, prepared: &Prepared) -> Result<Answer, SettleError> {
-        let raw = &prepared.latest().raw;
-        let heard = self.chain.broadcast(raw, is_settled).await;
+        let all = self.with_all_versions(prepared);
+        let heard = self.chain.broadcast(&all.latest().raw, is_settled).await;
         let silent = heard.iter().filter(|one| weigh_one(one).is_none()).count();
         let best = heard.iter().filter_map(weigh_one).max_by_key(|answer| weight(*answer));
         let refused = matches!(best, Some(Answer::NoFunds | Answer::Refused));
@@ -338,9 +349,15 @@ impl Inner {
         refusal.unwrap_or_else(|| self.chain.nonsense("eth_sendRawTransaction", "no reason"))
     }
 
+    /// With every version there is: the next sender may have raised the price of one that a
+    /// reorganisation took back, while its caller still waits for it to be final.
+    fn with_all_versions(&self, prepared: &Prepared) -> Prepared {
+        self.intents.of(prepared).map_or_else(|| prepared.clone(), |intent| intent.prepared)
+    }
+
     /// The receipt of whichever version was mined.
     async fn mined(&self, prepared: &Prepared) -> Result<Option<TransactionReceipt>, SettleError> {
-        for version in prepared.versions.iter().rev() {
+        for version in self.with_all_versions(prepared).versions.iter().rev() {
             if let Some(receipt) = self.chain.receipt(version.hash).await? {
                 return Ok(Some(receipt));
             }
@@ -386,6 +403,13 @@ impl Inner {
             _ => unknown(),
         };
         SettleError::Reverted(Box::new(Revert { tx: Some(tx), ..revert }))
+    }
+
+    /// The nonce is used, and nobody can show by what: no price helps, and nothing may be sent anew.
+    fn unexplained(&self, prepared: &Prepared) -> SettleError {
+        let (tx, nonce) = (prepared.latest().hash, prepared.nonce);
+        let what = format!("nothing for {tx}, though its nonce {nonce} is used");
+        self.chain.nonsense("eth_getTransactionReceipt", what)
     }
 
     fn nonce_taken(&self, prepared: &Prepared) -> SettleError {

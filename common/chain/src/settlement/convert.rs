@@ -280,16 +280,27 @@ to_abi! {
         r r,
         vs vs,
     }
-    RevealAck => WordBench::RevealAck {
-        pool poolId.0,
-        task_id taskId,
-        attempt attempt,
-        worker workerIdx.0,
-        vote_hash voteHash,
-        stored stored,
-        seq seq,
-    }
 }
+
+/// A receipt for a reveal, for whoever takes one.
+macro_rules! reveal_ack {
+    ($module:ident) => {
+        to_abi! {
+        RevealAck => $module::RevealAck {
+            pool poolId.0,
+            task_id taskId,
+            attempt attempt,
+            worker workerIdx.0,
+            vote_hash voteHash,
+            stored stored,
+            seq seq,
+        }
+        }
+    };
+}
+
+reveal_ack!(WordBench);
+reveal_ack!(StepBench);
 
 /// From theirs to ours.
 macro_rules! from_abi {

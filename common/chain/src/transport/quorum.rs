@@ -254,6 +254,27 @@ impl Chain {
         Ok(numbers.swap_remove(numbers.len() - AGREE))
     }
 
+    /// Whether every node that answers says so: where one that says otherwise must be heard, because
+    /// acting would be the worse mistake.
+    pub(super) async fn all_say<T, Fut>(
+        &self,
+        question: Question<'_>,
+        ask: impl Fn(RootProvider<Ethereum>) -> Fut,
+        so: impl Fn(&T) -> bool,
+    ) -> Result<bool, SettleError>
+    where
+        Fut: Future<Output = TransportResult<T>>,
+    {
+        if let [node] = &self.nodes[..] {
+            return self.ask_node(node, question, &ask).await.map(|answer| so(&answer));
+        }
+        let heard = self.gather(question, ask, false, |said| said.len() >= AGREE).await;
+        if heard.said.len() < AGREE {
+            return Err(heard.failure(self, question.method));
+        }
+        Ok(heard.said.iter().all(|one| one.answer.as_ref().is_ok_and(&so)))
+    }
+
     /// The newest block of a tag that two nodes have reached, under the same hash.
     pub(super) async fn newest(&self, at: BlockRef) -> Result<Option<BlockInfo>, SettleError> {
         let question = Question::of("eth_getBlockByNumber");

@@ -59,7 +59,7 @@ contract StateTree {
     /// @notice The leaf at `position` under `root`.
     function leafAt(bytes32 root, uint256 position) external view returns (bytes32) {
         for (uint256 i = DEPTH; i > 0; i--) {
-            Node memory node = _nodes[root];
+            Node storage node = _nodes[root];
             root = (position >> (i - 1)) & 1 == 1 ? node.right : node.left;
         }
         return root;

@@ -44,6 +44,9 @@ interface Vm {
     function assertEq(bytes calldata left, bytes calldata right, string calldata message)
         external
         pure;
+    function assertEq(string calldata left, string calldata right, string calldata message)
+        external
+        pure;
     function assertTrue(bool condition, string calldata message) external pure;
     function assertFalse(bool condition, string calldata message) external pure;
     function assertLe(uint256 left, uint256 right, string calldata message) external pure;

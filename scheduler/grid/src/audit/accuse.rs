@@ -16,7 +16,7 @@ use crate::{
     deal::{Opened, money},
     evidence::{BatchFile, TaskEvidence},
     ledger::{DealBook, Identity, deal_leaf, place as bitmap_place, worker_leaf},
-    poco::{Ballot, judge},
+    poco::{Ballot, Outcome, decided, judge},
 };
 use alloy_primitives::{B256, U256};
 use quorate_common::{
@@ -26,6 +26,7 @@ use quorate_common::{
     messages::{Header, Separator},
     terms::DealTerms,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What the chain says of who and what a pool's batches may name.
@@ -38,7 +39,7 @@ pub struct Registry {
 }
 
 /// A task in its batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeafProof {
     /// Its place.
     pub place: u32,
@@ -52,7 +53,7 @@ pub struct LeafProof {
 pub type VoterProof = (Option<WorkerAccount>, Vec<B256>);
 
 /// A task and all that its step starts from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepProof {
     /// The task.
     pub leaf: LeafProof,
@@ -135,6 +136,35 @@ impl Books {
         let Mirror { workers, deals, state, .. } = mirror;
         self.adopt(header, workers, deals, state);
         Ok(())
+    }
+
+    /// Tasks of the next batch that were given up as expired although their votes decide, with all that
+    /// their steps start from: wrong, if their result was acknowledged as stored. Honest batches have such
+    /// a task only where bytes never came, so looking costs a copy of the books for few of them.
+    pub fn given_up(
+        &self,
+        separator: &Separator,
+        registry: &Registry,
+        header: &Header,
+        file: &BatchFile,
+    ) -> Vec<StepProof> {
+        let voted = |task: &TaskEvidence| task.votes.iter().any(|vote| !vote.digest.is_zero());
+        let expired = |task: &TaskEvidence| task.rec.outcome == Outcome::Expired as u8;
+        if !file.tasks.iter().any(|task| expired(task) && voted(task)) {
+            return Vec::new();
+        }
+        let Ok(tree) = tasks_tree(header, file) else { return Vec::new() };
+        let mut mirror = Mirror::new(self, separator, registry, header, &tree);
+        let mut found = Vec::new();
+        for (task, place) in file.tasks.iter().zip(0..) {
+            let opened = registry.deals.get(&task.rec.deal_id).filter(|_| expired(task));
+            let decided = opened.filter(|opened| mirror.decides(task, opened));
+            found.extend(decided.map(|opened| mirror.proof(task, place, opened)));
+            if mirror.take(task, place).is_some() {
+                break;
+            }
+        }
+        found
     }
 
     fn check_header(
@@ -259,6 +289,18 @@ impl<'a> Mirror<'a> {
         same.map(|()| after)
     }
 
+    fn ballots(&self, task: &TaskEvidence) -> Vec<Ballot> {
+        let ballot = |vote: &quorate_common::accounts::Vote| Ballot {
+            score: self.workers.get(&vote.worker).map_or(0, |account| account.score),
+            digest: (!vote.digest.is_zero()).then_some(vote.digest),
+        };
+        task.votes.iter().map(ballot).collect()
+    }
+
+    fn decides(&self, task: &TaskEvidence, opened: &Opened) -> bool {
+        decided(&money(&opened.terms), &self.ballots(task)).is_some()
+    }
+
     fn voters(&self, task: &TaskEvidence) -> Result<Vec<VoterBefore>, Fault> {
         let voter = |vote: &quorate_common::accounts::Vote| {
             let identity = self.registry.workers.get(&vote.worker).copied();
@@ -320,11 +362,7 @@ impl<'a> Mirror<'a> {
         opened: &Opened,
     ) -> (Vec<VoterProof>, Sparse) {
         let account = |worker: u32| self.workers.get(&worker);
-        let ballot = |vote: &quorate_common::accounts::Vote| Ballot {
-            score: account(vote.worker).map_or(0, |account| account.score),
-            digest: (!vote.digest.is_zero()).then_some(vote.digest),
-        };
-        let ballots: Vec<Ballot> = task.votes.iter().map(ballot).collect();
+        let ballots = self.ballots(task);
         let winner = (!task.rec.winner_digest.is_zero()).then_some(task.rec.winner_digest);
         let judgement = judge(&money(&opened.terms), winner, &ballots);
         let mut state = self.state.clone();
