@@ -24,6 +24,7 @@ use quorate_common::{
     anchor::{Opening, SLACK_S},
     frame::{self, FrameTree},
     ids::WorkerIdx,
+    keccak256,
     keys::Signature,
     messages::{CommitSet, Header, Message as _},
     report::Chain as Report,
@@ -178,7 +179,7 @@ async fn open_deal(parts: Parts, open: OpenDeal) {
         // After a restart it may be open already: the contract refuses it then, at no cost.
         let matched = orders::matched(&parts.shared, &signed.req, &signed.signature, &signed.sides);
         let call = parts.settlement.open_deal(&matched, tasks);
-        match send_and_tell(&parts, call).await {
+        match send_and_tell(&parts, deal_key(order, tasks), call).await {
             Ok(receipt) => return parts.count("open_deal", Ok(receipt.gas_used)),
             Err(error @ SettleError::Reverted { .. }) => {
                 parts.count("open_deal", Err(()));
@@ -207,10 +208,15 @@ fn refuse(parts: &Parts, order: B256, reason: String) {
     drop(parts.shared.events.send(Event::Order));
 }
 
+/// The whole of an order is one transaction, and its rest after somebody else's deal is another.
+fn deal_key(order: B256, tasks: u32) -> B256 {
+    keccak256([order.as_slice(), &tasks.to_be_bytes()].concat())
+}
+
 /// Sends a transaction whose events somebody waits for: they are read as soon as it is mined. After a
-/// crash, or if it takes long, the same call asks for the same transaction.
-async fn send_and_tell(parts: &Parts, call: Call) -> Result<Receipt, SettleError> {
-    let (prepared, mined) = parts.outbox.mine_once(call.content_key(), call).await?;
+/// crash, or if it takes long, the same key asks for the same transaction.
+async fn send_and_tell(parts: &Parts, key: B256, call: Call) -> Result<Receipt, SettleError> {
+    let (prepared, mined) = parts.outbox.mine_once(key, call).await?;
     parts.news.notify_one();
     parts.outbox.finish(&prepared, mined).await
 }
