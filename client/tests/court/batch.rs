@@ -139,7 +139,9 @@ impl<'a> Batch<'a> {
                 Verdict::Fraud { pool, index } if (pool, index) == (self.pool.id.0, 2) => {
                     return Ok(());
                 }
-                other => write!(answers, "\n  {}: {other:?}", proof.what).unwrap(),
+                other @ (Verdict::Fraud { .. } | Verdict::Refused(_)) => {
+                    write!(answers, "\n  {}: {other:?}", proof.what).unwrap()
+                }
             }
         }
         Err(format!("nothing convinces of {answers}"))

@@ -112,7 +112,9 @@ const SET: [SetLie; 4] = [
         let at = d.place(t.sets.len());
         t.sets[at].root = flip(t.sets[at].root, d);
     }),
-    ("set: dropped", |t, d| drop(t.sets.remove(d.place(t.sets.len())))),
+    ("set: dropped", |t, d| {
+        t.sets.remove(d.place(t.sets.len()));
+    }),
     ("set: twice", |t, d| {
         let again = t.sets[d.place(t.sets.len())].clone();
         t.sets.push(again);
@@ -430,7 +432,7 @@ fn fitted(batch: &Batch<'_>, name: &'static str, place: usize, mut file: BatchFi
     let mut header = batch.header.clone();
     header.state_root = last.post_state_root;
     header.tasks_root = round::tasks_root(&file.tasks);
-    header.evidence = file.digest().word().into();
+    header.evidence = file.digest().word();
     if batch.kind != Kind::Wide {
         (header.payout, header.fees) = (last.run_payout, last.run_fees);
         (header.royalties, header.slashed) = (last.run_royalties, last.run_slash);

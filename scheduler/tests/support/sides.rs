@@ -11,7 +11,6 @@ use quorate_common::{
     Address, B256,
     api::{OrderView, PlaceOrder},
     bag::{Bag, InputFile, Limits, SCHEMA, Task},
-    digest::Digest,
     messages::{AppOrder, DatasetOrder, Message, ReqOrder, SponsorOrder},
     orders::SignedOrder,
 };
