@@ -39,7 +39,7 @@ pub async fn run(context: &Context, command: &OfferCommand) -> Result<(), Failur
             dataset(context, file, *only_app, terms).await
         }
         OfferCommand::Sponsor { order, most, expires, output } => {
-            sponsor(context, order, *most, *expires, output.as_deref()).await
+            sponsor(context, order, *most, *expires, output.as_deref())
         }
         OfferCommand::Presign { file } => {
             tell_chain(context, file, Settlement::presign_order).await
@@ -150,7 +150,7 @@ async fn offered(
     Ok(())
 }
 
-async fn sponsor(
+fn sponsor(
     context: &Context,
     path: &Path,
     most: u128,
