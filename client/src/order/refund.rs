@@ -10,12 +10,12 @@ use crate::{
     history::{Entry, short},
     wallet,
 };
-use quorate_chain::{SettleError, Settlement};
+use quorate_chain::{Outbox, Receipt, Settlement};
 use quorate_common::{
     B256,
     api::DealProof,
     exit::{Code, Failure},
-    ids::{DEALS_MAX, DealId, PoolId},
+    ids::{DEALS_MAX, DealId, DealSlot, PoolId},
     merkle,
 };
 use serde_json::json;
@@ -30,18 +30,53 @@ pub(super) async fn run(
     let pool = api.pool().await?;
     let domain = entry.map_or(pool.domain, |entry| entry.domain);
     let contract = chain::connect(&context.config, domain).await?;
-    let proof = proof(api, order).await?;
-    check(&contract, pool.pool, &proof).await?;
-    let deal = proof.account.deal_id;
-    let before = returned(&contract, deal).await?;
+    let proofs = proofs(api, order).await?;
     let signer = wallet::open(&context.config)?;
-    let DealProof { terms, account, path, opening, index, .. } = &proof;
+    let outbox = chain::outbox(&context.config, &contract, signer)?;
+    let mut refunds = Vec::new();
+    for proof in &proofs {
+        check(&contract, pool.pool, proof).await?;
+        refunds.extend(refund(context, &contract, &outbox, proof).await?);
+    }
+    say(context, &contract, order, &refunds).await
+}
+
+/// What came back of one deal.
+struct Refund<'a> {
+    proof: &'a DealProof,
+    amount: u128,
+    receipt: Receipt,
+}
+
+/// Refunds one deal; nothing if nothing is due.
+async fn refund<'a>(
+    context: &Context,
+    contract: &Settlement,
+    outbox: &Outbox,
+    proof: &'a DealProof,
+) -> Result<Option<Refund<'a>>, Failure> {
+    let DealProof { terms, account, path, opening, index, .. } = proof;
+    let before = returned(contract, account.deal_id).await?;
     let call = contract.refund_unsettled(terms, Some(account), path, *index, opening);
     context.output.note(format!("{} …", call.what));
-    let outbox = chain::outbox(&context.config, &contract, signer)?;
-    let receipt = outbox.send(call).await.map_err(|error| refused(order, &error))?;
-    let refunded = returned(&contract, deal).await?.saturating_sub(before);
-    let payer = proof.terms.payer;
+    let receipt = match outbox.send(call).await {
+        Ok(receipt) => receipt,
+        Err(error) if error.revert_name() == Some("NothingDue") => return Ok(None),
+        Err(error) => return Err(failure::chain(&error)),
+    };
+    let amount = returned(contract, account.deal_id).await?.saturating_sub(before);
+    Ok(Some(Refund { proof, amount, receipt }))
+}
+
+async fn say(
+    context: &Context,
+    contract: &Settlement,
+    order: B256,
+    refunds: &[Refund<'_>],
+) -> Result<(), Failure> {
+    let Some(last) = refunds.last() else { return Err(nothing_due(order)) };
+    let payer = last.proof.terms.payer;
+    let refunded: u128 = refunds.iter().map(|refund| refund.amount).sum();
     let free = contract.free_of(payer).await.map_err(|error| failure::chain(&error))?;
     let document = json!({
         "schema": "quorate.refund/v1",
@@ -49,13 +84,13 @@ pub(super) async fn run(
         "amount": refunded.to_string(),
         "to": payer,
         "free": free.to_string(),
-        "batch": proof.index,
-        "tx": receipt.tx,
-        "gas": receipt.gas_used,
+        "batch": last.proof.index,
+        "tx": last.receipt.tx,
+        "gas": refunds.iter().map(|refund| refund.receipt.gas_used).sum::<u64>(),
     });
     context.output.either(&document, || {
         let (refunded, free) = (amount::show(refunded), amount::show(free));
-        format!("refunded {refunded} to {}\nfree in the contract: {free}", payer)
+        format!("refunded {refunded} to {payer}\nfree in the contract: {free}")
     })
 }
 
@@ -64,18 +99,22 @@ async fn returned(contract: &Settlement, deal: DealId) -> Result<u128, Failure> 
     Ok(deal.map_or(0, |deal| deal.returned))
 }
 
-/// The deal's account in the newest final batch.
-async fn proof(api: &Api, order: B256) -> Result<DealProof, Failure> {
+/// The accounts of the order's deals in the newest final batch.
+async fn proofs(api: &Api, order: B256) -> Result<Vec<DealProof>, Failure> {
     let view = api.order(order).await?;
-    let found = match view.deal {
-        Some(slot) => api.deal_proof(slot).await?,
-        None => None,
-    };
-    found.ok_or_else(|| {
+    let mut slots: Vec<DealSlot> = view.deals.iter().map(|part| part.deal).collect();
+    // A scheduler that names no parts has one deal at most.
+    slots.extend(view.deal.filter(|_| view.deals.is_empty()));
+    let mut found = Vec::new();
+    for slot in slots {
+        found.extend(api.deal_proof(slot).await?);
+    }
+    if found.is_empty() {
         let text = format!("no final batch has a task of order {}", short(order));
-        Failure::new(Code::NotFound, text)
-            .hint("a batch is final after the contract's challenge window; try again then")
-    })
+        return Err(Failure::new(Code::NotFound, text)
+            .hint("a batch is final after the contract's challenge window; try again then"));
+    }
+    Ok(found)
 }
 
 /// Whether the proof leads to what the contract holds for final.
@@ -98,10 +137,7 @@ pub(crate) async fn check(
     Err(Failure::new(Code::Failed, text).hint("nothing was sent; ask the pool's operator"))
 }
 
-fn refused(order: B256, error: &SettleError) -> Failure {
-    if error.revert_name() != Some("NothingDue") {
-        return failure::chain(error);
-    }
+fn nothing_due(order: B256) -> Failure {
     let text =
         format!("nothing is due: order {} has no unpaid refund in a final batch", short(order));
     Failure::new(Code::NotFound, text)

@@ -13,6 +13,7 @@ use quorate_common::{
     bag::{Bag, InputFile, Limits, SCHEMA, Task},
     messages::{AppOrder, DatasetOrder, Message, ReqOrder, SponsorOrder},
     orders::SignedOrder,
+    wire::{Open, ToWorker},
 };
 use quorate_scheduler::dev;
 use serde_json::Value;
@@ -366,8 +367,26 @@ fn the_rest_of_an_order_that_somebody_matched_in_part_is_a_deal_of_its_own() {
         let found: Vec<_> =
             tasks["tasks"].as_array().unwrap().iter().map(|task| task["idx"].as_u64()).collect();
         assert_eq!((found, tasks["next"].is_null()), (vec![Some(1), Some(2)], true), "{tasks}");
+        assert_eq!(firsts(&pool).await, [0, 1], "workers are told where in the bag a deal begins");
         pool.running.stop().await;
     });
+}
+
+/// Where the two deals of an order begin, as a worker with room for all their tasks is told.
+async fn firsts(pool: &Pool) -> Vec<u32> {
+    let worker = pool.worker(1).await;
+    let mut line = pool.connect(&worker).await;
+    let mut hello = pool.hello(&worker);
+    hello.slots = 8;
+    line.say(&Open::Control(hello)).await;
+    let mut firsts = Vec::new();
+    while firsts.len() < 2 {
+        if let ToWorker::Deal(deal) = line.hear().await {
+            firsts.push(deal.first);
+        }
+    }
+    firsts.sort_unstable();
+    firsts
 }
 
 /// More of a pool that only these tests need.

@@ -12,6 +12,8 @@ use alloy_primitives::B256;
 use quorate_common::{
     digest::Digest,
     ids::{DealSlot, WorkerIdx},
+    messages::AppOrder,
+    orders::{Sides, Signed},
 };
 use quorate_grid::{
     Input,
@@ -685,14 +687,18 @@ fn an_order_is_opened_once_and_answered_always() {
     let mut world = World::new();
     let (req, _) = world.orders(Asks::default());
     let opened = world.terms(Asks::default());
+    let sold = Signed { order: AppOrder { price: 3, ..AppOrder::default() }, signature: vec![2] };
+    let sides = Sides { app: Some(sold), ..Sides::default() };
     let order = |ticket| {
         let (req, signature) = (Box::new(req.clone()), vec![1; 64]);
-        Input::Order { ticket: Ticket(ticket), req, signature, sides: Box::default() }
+        Input::Order { ticket: Ticket(ticket), req, signature, sides: Box::new(sides.clone()) }
     };
     world.input(order(1));
     world.input(order(2));
     world.restart();
-    let hash = *world.grid.orders().keys().next().unwrap();
+    let (hash, kept) = world.grid.orders().iter().next().unwrap();
+    assert_eq!(*kept.sides, sides, "what came with it is as durable as the order");
+    let hash = *hash;
     world.input(Input::OpenFailed { order: hash, reason: "no money".into() });
     world.input(order(3));
     world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
