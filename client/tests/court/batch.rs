@@ -139,7 +139,7 @@ impl<'a> Batch<'a> {
                 Verdict::Fraud { pool, index } if (pool, index) == (self.pool.id.0, 2) => {
                     return Ok(());
                 }
-                other @ (Verdict::Fraud { .. } | Verdict::Refused(_)) => {
+                other @ (Verdict::Fraud { .. } | Verdict::NoFraud | Verdict::Refused(_)) => {
                     write!(answers, "\n  {}: {other:?}", proof.what).unwrap()
                 }
             }
