@@ -285,6 +285,6 @@ mod tests {
         db.insert(FORMAT_KEY, bytes(&9_u16)).expect("inserted");
         drop(db);
         let error = Store::open(dir.path(), POOL, domain()).expect_err("newer").to_string();
-        assert!(error.contains("has format 9, expected 1"), "{error}");
+        assert!(error.contains(&format!("has format 9, expected {FORMAT}")), "{error}");
     }
 }

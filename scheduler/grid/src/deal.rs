@@ -49,7 +49,7 @@ pub struct Order {
     /// presigned on chain.
     pub signature: Vec<u8>,
     /// Who sells to it, and who pays.
-    pub sides: Box<Sides>,
+    pub sides: Sides,
     /// Unix milliseconds of its arrival.
     pub at_unix_ms: u64,
     /// Where it stands.

@@ -124,7 +124,7 @@ impl Grid {
             Input::Tick => self.on_tick(now),
             Input::Order { ticket, req, signature, sides } => {
                 let (at_unix_ms, state) = (now.unix_ms, OrderState::Opening);
-                let req = *req;
+                let (req, sides) = (*req, *sides);
                 self.on_order(ticket, Order { req, signature, sides, at_unix_ms, state });
             }
             Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),

@@ -375,6 +375,9 @@ fn the_rest_of_an_order_that_somebody_matched_in_part_is_a_deal_of_its_own() {
 /// Where the two deals of an order begin, as a worker with room for all their tasks is told.
 async fn firsts(pool: &Pool) -> Vec<u32> {
     let worker = pool.worker(1).await;
+    let owner = dev::account(101);
+    pool.chain.fund(&owner, PURSE).await.unwrap();
+    pool.chain.stake(&owner, pool.running.shared.pool, worker.index, PURSE).await.unwrap();
     let mut line = pool.connect(&worker).await;
     let mut hello = pool.hello(&worker);
     hello.slots = 8;

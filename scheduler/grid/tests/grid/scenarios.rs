@@ -697,7 +697,7 @@ fn an_order_is_opened_once_and_answered_always() {
     world.input(order(2));
     world.restart();
     let (hash, kept) = world.grid.orders().iter().next().unwrap();
-    assert_eq!(*kept.sides, sides, "what came with it is as durable as the order");
+    assert_eq!(kept.sides, sides, "what came with it is as durable as the order");
     let hash = *hash;
     world.input(Input::OpenFailed { order: hash, reason: "no money".into() });
     world.input(order(3));
