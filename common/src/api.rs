@@ -123,7 +123,7 @@ pub struct OrderView {
     pub deal: Option<DealSlot>,
     /// Who ordered, and pays unless `payer` says otherwise.
     pub requester: Address,
-    /// Who pays; absent from schedulers before 0.2, where it is the requester.
+    /// Who pays; older schedulers do not say, and it is the requester.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer: Option<Address>,
     /// sha256 of the module.
