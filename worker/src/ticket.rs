@@ -172,3 +172,77 @@ fn write(file: &Path, proof: &WorkerProof) -> io::Result<()> {
     fs::File::open(&temporary)?.sync_all()?;
     fs::rename(temporary, file)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use quorate_chain::{
+        EmbeddedConfig, EmbeddedNode, Signer, U256,
+        settlement::{deploy_settlement, deploy_token},
+    };
+    use quorate_common::{
+        B256,
+        keys::VoteKey,
+        messages::{Header, Message as _},
+    };
+
+    const NOW: u64 = 1_800_000_000;
+
+    async fn funded(chain: &Chain, byte: u8) -> Signer {
+        let signer = Signer::from_secret(&[byte; 32]).unwrap();
+        let wei = U256::from(10).pow(U256::from(19));
+        chain.set_balance(signer.address(), wei).await.unwrap();
+        signer
+    }
+
+    /// A pool with a batch that nobody shows.
+    async fn pool(chain: &Chain) -> Settlement {
+        let operator = funded(chain, 0x10).await;
+        let config = quorate_chain::OutboxConfig {
+            finality: quorate_chain::Finality::Latest,
+            ..quorate_chain::OutboxConfig::of(quorate_chain::preset("dev").unwrap())
+        };
+        let outbox = quorate_chain::Outbox::new(chain.clone(), operator, config);
+        let token = deploy_token(&outbox, outbox.account()).await.unwrap();
+        let settlement = deploy_settlement(&outbox, token, 3 * 86_400).await.unwrap();
+        let key = VoteKey::from_bytes(&[4; 32]).unwrap();
+        let header = Header { pool: PoolId(1), index: 1, count: 7, ..Header::default() };
+        let signature = key.sign(settlement.separator().digest(header.struct_hash()));
+        for call in [
+            settlement.approve(U256::from(1_000)),
+            settlement.deposit(1_000),
+            settlement.register_pool(key.address(), B256::repeat_byte(3), 1_000),
+            settlement.commit_batch(&header, &signature),
+        ] {
+            outbox.send(call).await.unwrap();
+        }
+        settlement
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_ticket_asks_on_chain_once_for_each_batch() {
+        let node = EmbeddedNode::new(EmbeddedConfig::new(31_337, NOW)).unwrap();
+        let url = ChainUrl::Embedded(node);
+        let chain = Chain::connect(&url).unwrap();
+        let settlement = pool(&chain).await;
+        let escape = EscapeOptions { chain: url.clone(), signer: funded(&chain, 0x20).await };
+        let keeper = Keeper {
+            file: "ticket.json".into(),
+            pool: PoolId(1),
+            domain: settlement.domain(),
+            node_key: B256::repeat_byte(9),
+            chain: url,
+            api: "http://127.0.0.1:1".into(),
+            escape: Some(escape.clone()),
+        };
+        assert_eq!(keeper.ask_with(&escape, 0).await.unwrap(), Some(1));
+        assert_eq!(keeper.ask_with(&escape, 1).await.unwrap(), None, "it was asked for");
+        let court = Court::connect(&settlement).await.unwrap();
+        let mut asked = 0;
+        for place in 0..7 {
+            asked += u32::from(court.ask_of(PoolId(1), 1, place).await.unwrap().is_some());
+        }
+        assert_eq!(asked, 1);
+    }
+}
