@@ -100,14 +100,18 @@ impl Grid {
     }
 
     /// Has the last frozen set said once more, on chain, with time to reveal to it: one [`SLACK_S`] for
-    /// the answer to get there, one for the worker.
+    /// the answer to get there, one for the worker. Never with less time than before: a set that ends
+    /// before its assignments said is a broken word.
     pub(crate) fn answer(&mut self, now: Now, key: TaskKey) {
         let Some(attempt) = self.task(key).and_then(Task::open).and_then(last_round) else {
             return;
         };
         let reveal_deadline = now.unix_s() + 2 * SLACK_S;
-        self.record(Record::Extended { task: key, attempt, reveal_deadline });
-        self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        if open.sets[usize::from(attempt)].reveal_deadline < reveal_deadline {
+            self.record(Record::Extended { task: key, attempt, reveal_deadline });
+            self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
+        }
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         let SetRec { root, n, reveal_deadline } = open.sets[usize::from(attempt)];
         let task_id = self.durable.deals[&key.deal].id.task_id(key.idx);

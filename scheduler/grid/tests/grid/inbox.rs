@@ -92,6 +92,19 @@ fn a_demand_is_answered_on_chain_with_time_to_reveal() {
 }
 
 #[test]
+fn an_early_demand_shortens_nothing() {
+    let mut world = world().workers(&[Mute]);
+    let asks = Asks { trust: 1, replicas: 1, task_s: 3_600, deadline_s: 9_000, ..Asks::default() };
+    world.deal(asks);
+    world.run();
+    world.take_trace();
+    let ends = world.set_ends(task(0, 0));
+    world.demand(1, task(0, 0), world.now.unix_s());
+    assert_eq!(world.set_ends(task(0, 0)), ends, "an hour and two minutes, as was promised");
+    check(&mut world, "answer on chain: a set of 1, 3720 s to reveal");
+}
+
+#[test]
 fn a_demand_that_waits_for_the_set_is_answered_with_it() {
     let mut world = world().workers(&[Mute, Honest, Slow]);
     world.deal(Asks::default());
