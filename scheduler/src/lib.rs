@@ -21,7 +21,6 @@ pub mod finals;
 pub mod http;
 mod inbox;
 pub mod index;
-pub mod journal;
 pub mod orders;
 mod outbox;
 mod reset;
@@ -31,6 +30,8 @@ pub mod shared;
 pub mod store;
 pub mod system;
 pub mod transport;
+
+pub use quorate_journal as journal;
 
 /// Whether this scheduler was asked to cheat, which only one built for tests of watchers can be.
 pub(crate) fn cheats() -> bool {

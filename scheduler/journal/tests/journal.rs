@@ -5,9 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "journal/faulty_disk.rs"]
-mod faulty_disk;
-
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,14 +12,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use quorate_scheduler::journal::disk::Disk as _;
-use quorate_scheduler::journal::snapshot::{SNAPSHOTS_KEPT, Snapshots};
-use quorate_scheduler::journal::writer::{Append, AppendError, Durable, Writer, WriterOptions};
-use quorate_scheduler::journal::{
+use quorate_journal::disk::Disk as _;
+use quorate_journal::faulty::{Fault, FaultyDisk};
+use quorate_journal::snapshot::{SNAPSHOTS_KEPT, Snapshots};
+use quorate_journal::writer::{Append, AppendError, Durable, Writer, WriterOptions};
+use quorate_journal::{
     BLOCK_BYTES_MAX, Cut, Head, Journal, JournalError, Opened, Options, RECORD_BYTES_MAX,
 };
-
-use self::faulty_disk::{Fault, FaultyDisk};
 
 const SMALL: Options = Options { segment_bytes: 4096 };
 const FIRST: &str = "00000000000000000001.log";

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::JournalError;
-use super::disk::DiskFile;
+use crate::JournalError;
+use crate::disk::DiskFile;
 
 /// Bytes read at once. A 64 MiB segment takes 256 reads; larger gains nothing measurable.
 const STEP_BYTES: u64 = 256 * 1024;

@@ -8,7 +8,7 @@
 //! Written under another name, synced, renamed, so that a crash leaves a whole one or none. The
 //! last two are kept: should the newest rot, the one before and more of the journal do. A snapshot
 //! is a shortcut and never the truth; the caller compares its hash with
-//! [`Journal::hash_at`](super::Journal::hash_at) and prunes the journal below
+//! [`Journal::hash_at`](crate::Journal::hash_at) and prunes the journal below
 //! [`Snapshots::keep_from`], never on its own account.
 
 use std::io;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::Head;
-use super::disk::{Disk, RealDisk};
-use super::segment::short;
+use crate::Head;
+use crate::disk::{Disk, RealDisk};
+use crate::segment::short;
 
 /// Snapshots kept. Two, so that one may rot.
 pub const SNAPSHOTS_KEPT: usize = 2;

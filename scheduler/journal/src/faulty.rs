@@ -1,4 +1,4 @@
-//! A disk in memory that loses power, tears sectors, forgets names and fails at the n-th call.
+//! For tests and the simulator, behind the feature `faulty-disk`: a disk in memory that loses power, tears sectors, forgets names and fails at the n-th call.
 //!
 //! It promises what POSIX promises and breaks everything else it may: of what was not synced, any
 //! subset of sectors reaches the platter, some of them torn; of the names not synced, any subset of
@@ -7,15 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quorate_scheduler::journal::disk::{Disk, DiskFile, SECTOR_BYTES};
+use crate::disk::{Disk, DiskFile, SECTOR_BYTES};
 
 const SECTOR: usize = SECTOR_BYTES as usize;
 
 /// What happens at a chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The call does part of its work and fails; later calls work.
     Error(io::ErrorKind),
     /// The same, and every later call fails too: the machine is going down.
@@ -24,7 +24,7 @@ pub(crate) enum Fault {
 
 /// A handle on the disk; clones are the same disk.
 #[derive(Debug, Clone)]
-pub(crate) struct FaultyDisk(Arc<Mutex<State>>);
+pub struct FaultyDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -55,7 +55,7 @@ enum NameChange {
 
 impl FaultyDisk {
     /// An empty disk; `seed` decides what is torn.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             inodes: Vec::new(),
             names: BTreeMap::new(),
@@ -69,30 +69,30 @@ impl FaultyDisk {
     }
 
     /// Makes the `call`-th call from now on (0 is the next) go wrong. Reading counts too.
-    pub(crate) fn fail_at(&self, call: u64, fault: Fault) {
+    pub fn fail_at(&self, call: u64, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.calls + call, fault));
     }
 
     /// Calls so far.
-    pub(crate) fn calls(&self) -> u64 {
+    pub fn calls(&self) -> u64 {
         self.state().calls
     }
 
     /// Cuts the power and gives it back: only what reached the platter is left. Handles from before
     /// must not be used any more.
-    pub(crate) fn power_cycle(&self) {
+    pub fn power_cycle(&self) {
         self.state().power_cycle();
     }
 
     /// Ends the process only: the system keeps its cache.
-    pub(crate) fn restart(&self) {
+    pub fn restart(&self) {
         let mut state = self.state();
         (state.fault, state.off) = (None, false);
     }
 
     /// The bytes of a file, for a test to look at or to rot.
-    pub(crate) fn edit<R>(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    pub fn edit<R>(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let mut state = self.state();
         let inode = state.names[name];
         let inode = &mut state.inodes[inode];
@@ -103,7 +103,7 @@ impl FaultyDisk {
     }
 
     /// A disk of its own with the same contents.
-    pub(crate) fn copy(&self) -> Self {
+    pub fn copy(&self) -> Self {
         let copy = Self::new(1);
         let state = self.state();
         for (name, inode) in &state.names {
@@ -122,7 +122,7 @@ impl FaultyDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

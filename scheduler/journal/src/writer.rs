@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{BLOCK_BYTES_MAX, Head, Journal, JournalError, block};
+use crate::{BLOCK_BYTES_MAX, Head, Journal, JournalError, block};
 
 /// When a group is full, and how much may wait.
 #[derive(Debug, Clone, Copy)]

@@ -22,8 +22,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::disk::SECTOR_BYTES;
-use super::{BLOCK_BYTES_MAX, Hash, Head, JournalError, RECORD_BYTES_MAX};
+use crate::disk::SECTOR_BYTES;
+use crate::{BLOCK_BYTES_MAX, Hash, Head, JournalError, RECORD_BYTES_MAX};
 
 /// Bytes of a block before its body.
 pub(crate) const HEADER_BYTES: usize = 68;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::segment;
-use super::{BLOCK_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::segment;
+use crate::{BLOCK_BYTES_MAX, RECORD_BYTES_MAX};
 
 /// Why the journal cannot be opened, read or written. Reads after "the journal in FOLDER: ".
 #[derive(Debug, thiserror::Error)]

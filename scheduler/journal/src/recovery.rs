@@ -13,9 +13,9 @@
 
 use std::sync::Arc;
 
-use super::disk::{Disk, DiskFile, SECTOR_BYTES};
-use super::segment::{self, Found, SegmentHeader, Walk, damaged, segment_name};
-use super::{Cut, Head, Journal, JournalError, Opened, Options};
+use crate::disk::{Disk, DiskFile, SECTOR_BYTES};
+use crate::segment::{self, Found, SegmentHeader, Walk, damaged, segment_name};
+use crate::{Cut, Head, Journal, JournalError, Opened, Options};
 
 /// Suffix of a segment whose header is not durable yet.
 pub(crate) const UNBORN: &str = ".log.new";

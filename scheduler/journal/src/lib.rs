@@ -16,6 +16,8 @@
 mod block;
 pub mod disk;
 mod error;
+#[cfg(feature = "faulty-disk")]
+pub mod faulty;
 mod recovery;
 mod segment;
 pub mod snapshot;
@@ -26,10 +28,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::disk::{Disk, DiskFile, RealDisk, SECTOR_BYTES};
-pub use self::error::JournalError;
-use self::recovery::{Tail, UNBORN};
-use self::segment::{Block, Found, SegmentHeader, Walk, segment_name};
+use crate::disk::{Disk, DiskFile, RealDisk, SECTOR_BYTES};
+pub use crate::error::JournalError;
+use crate::recovery::{Tail, UNBORN};
+use crate::segment::{Block, Found, SegmentHeader, Walk, segment_name};
 
 /// A sha256 hash of the chain through the records.
 pub type Hash = [u8; 32];

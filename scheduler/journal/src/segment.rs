@@ -6,15 +6,15 @@
 //! ```
 //!
 //! A segment gets its name only once its header is durable, so a bad header is never a torn write.
-//! What to do about damage is decided in [`super::recovery`], not here.
+//! What to do about damage is decided in [`crate::recovery`], not here.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
-use super::block::{self, HEADER_BYTES};
-use super::disk::{DiskFile, SECTOR_BYTES};
-use super::window::Window;
-use super::{BLOCK_BYTES_MAX, Hash, Head, JournalError};
+use crate::block::{self, HEADER_BYTES};
+use crate::disk::{DiskFile, SECTOR_BYTES};
+use crate::window::Window;
+use crate::{BLOCK_BYTES_MAX, Hash, Head, JournalError};
 
 /// Bytes before the first block.
 pub(crate) const START: u64 = SECTOR_BYTES;
