@@ -1,14 +1,15 @@
 //! What requester, scheduler, worker and watcher must agree on, to the byte.
 //!
 //! Read `PROTOCOL.md` beside this crate first; then [`ids`], [`messages`], [`merkle`], [`wire`].
-//! No sockets, no tasks, no crate-wide state, no feature flags live here. It reads a key or a
-//! configuration file, no more.
+//! No sockets, no tasks, no crate-wide state live here, and one feature flag, the simulator's ([`bug`]). It
+//! reads a key or a configuration file, no more.
 
 pub mod accounts;
 pub mod anchor;
 pub mod api;
 pub mod backoff;
 pub mod bag;
+pub mod bug;
 pub mod clock;
 pub mod config;
 pub mod digest;

@@ -4,7 +4,10 @@
 //! scheduler (six per replica), and a stack buffer is four times as fast as an encoder that
 //! allocates. `tests/vectors.rs` holds them to alloy's own encoder and to the Solidity side.
 
-use crate::ids::{DealId, PoolId, WorkerIdx};
+use crate::{
+    bug::{self, Bug},
+    ids::{DealId, PoolId, WorkerIdx},
+};
 use alloy_primitives::{Address, B256, keccak256};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -463,6 +466,8 @@ impl Separator {
         digest: B256,
         salt: B256,
     ) -> B256 {
+        let worker = if bug::is(Bug::UnboundCommit) { WorkerIdx(0) } else { worker };
+        let salt = if bug::is(Bug::UnsaltedCommit) { B256::ZERO } else { salt };
         let words = [self.0.0, task_id.0, attempt.word(), worker.word(), digest.0, salt.0];
         keccak256(words.as_flattened())
     }

@@ -4,6 +4,7 @@
 use crate::input::SessionId;
 use alloy_primitives::{Address, B256, keccak256};
 use quorate_common::{
+    bug::{self, Bug},
     digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
 };
@@ -181,7 +182,8 @@ impl Fleet {
     /// Lists or unlists the worker as free, as its link has it.
     pub fn refresh(&mut self, worker: WorkerIdx) {
         let free = self.members.get(&worker).is_some_and(|member| {
-            !member.exiting && member.link.as_ref().is_some_and(|link| link.busy < link.slots)
+            let leaving = member.exiting && !bug::is(Bug::LeaverAsked);
+            !leaving && member.link.as_ref().is_some_and(|link| link.busy < link.slots)
         });
         if free { self.list(worker) } else { self.unlist(worker) }
     }

@@ -12,6 +12,7 @@ use crate::{
 use alloy_primitives::B256;
 use quorate_common::{
     anchor::SLACK_S,
+    bug::{self, Bug},
     clock::Now,
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
@@ -23,6 +24,9 @@ impl Grid {
     pub(crate) fn on_forced(&mut self, now: Now, forced: ForcedVote) {
         let ForcedVote { reveal, signer, proof, at_unix_s } = forced;
         let Some(worker) = self.durable.fleet.by_vote_key(signer) else { return };
+        if bug::is(Bug::ForcedIgnored) {
+            return;
+        }
         let Some(task) = self.silent_task(reveal.task_id, worker) else { return };
         let vote = RevealVote {
             task,
@@ -103,6 +107,9 @@ impl Grid {
     /// the answer to get there, one for the worker. Never with less time than before: a set that ends
     /// before its assignments said is a broken word.
     pub(crate) fn answer(&mut self, now: Now, key: TaskKey) {
+        if bug::is(Bug::DemandIgnored) {
+            return;
+        }
         let Some(attempt) = self.task(key).and_then(Task::open).and_then(last_round) else {
             return;
         };

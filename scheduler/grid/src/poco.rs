@@ -3,6 +3,7 @@
 //! section 4). Who is asked to vote, and when, is `matching`'s and `grid`'s business.
 
 use alloy_primitives::{B256, U256};
+use quorate_common::bug::{self, Bug};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -91,7 +92,8 @@ impl Tally {
 
 fn decides(group: U256, total: U256, trust: u32) -> bool {
     let trust = U256::from(trust.max(1));
-    group * trust > total * (trust - U256::from(1))
+    let (for_it, needed) = (group * trust, total * (trust - U256::from(1)));
+    for_it > needed || (bug::is(Bug::LooseQuorum) && for_it == needed)
 }
 
 /// How a task ended.
@@ -215,7 +217,7 @@ pub fn judge(terms: &Terms, winner: Option<B256>, ballots: &[Ballot]) -> Judgeme
     let stake = terms.stake();
     let loses = |ballot: &Ballot| match (ballot.digest, winner) {
         (Some(digest), Some(winner)) => digest != winner,
-        (None, _) => true,
+        (None, _) => !bug::is(Bug::SparedSilence),
         (Some(_), None) => false,
     };
     let losers = ballots.iter().filter(|ballot| loses(ballot)).count() as u128;
@@ -233,7 +235,11 @@ pub fn judge(terms: &Terms, winner: Option<B256>, ballots: &[Ballot]) -> Judgeme
     let winners = ballots.iter().filter(|b| wins(b)).count();
     let verdict = |ballot: &Ballot| {
         if wins(ballot) {
-            let score = if winners > 1 { ballot.score.saturating_add(1) } else { ballot.score };
+            let score = if winners > 1 || bug::is(Bug::LonePoint) {
+                ballot.score.saturating_add(1)
+            } else {
+                ballot.score
+            };
             Verdict {
                 earned: share(workers_reward, log(ballot), logs),
                 slashed: 0,
@@ -264,7 +270,12 @@ fn share(amount: u128, part: u128, whole: u128) -> u128 {
     if whole == 0 {
         return 0;
     }
-    amount / whole * part + amount % whole * part / whole
+    if bug::is(Bug::PayTwice) {
+        return amount;
+    }
+    let rest = amount % whole * part;
+    let rest = if bug::is(Bug::RoundUp) { rest.div_ceil(whole) } else { rest / whole };
+    amount / whole * part + rest
 }
 
 #[cfg(test)]

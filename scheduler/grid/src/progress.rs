@@ -11,6 +11,7 @@ use crate::{
     task::{Open, Replica, ReplicaState, Task},
 };
 use quorate_common::{
+    bug::{self, Bug},
     clock::Now,
     digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
@@ -111,7 +112,7 @@ impl Grid {
         let tally = open.tally(score);
         if let Some(word) = tally.decided(trust) {
             let digest = Digest::from(word);
-            let stored = open.stored.contains(&digest);
+            let stored = open.stored.contains(&digest) || bug::is(Bug::AcceptUnstored);
             return if stored { Next::Accept(digest) } else { Next::Fetch(digest) };
         }
         let enough = tally.would_decide(trust, open.hopes(score).into_iter());
@@ -132,7 +133,8 @@ impl Grid {
             return self.settle(now, key, Outcome::Expired, None);
         }
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
-        let reveal_deadline = reveal_deadline.max(self.promised(key));
+        let promised = if bug::is(Bug::ShortSet) { 0 } else { self.promised(key) };
+        let reveal_deadline = reveal_deadline.max(promised);
         self.record(Record::Frozen { task: key, reveal_deadline });
         self.wanting.remove(&key);
         self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
@@ -207,7 +209,7 @@ impl Grid {
             .replicas
             .iter()
             .filter_map(due)
-            .partition(|(_, deadline)| *deadline + self.policy.hear_s < now.unix_s());
+            .partition(|(_, deadline)| *deadline + self.patience() < now.unix_s());
         for (_, deadline) in early {
             self.watch(key, now, deadline + self.policy.hear_s, Deadline::Reveal(key));
         }
@@ -218,6 +220,11 @@ impl Grid {
         if any {
             self.advance(now, key);
         }
+    }
+
+    /// Seconds after a reveal deadline in which the chain may still tell of a reveal.
+    fn patience(&self) -> u64 {
+        if bug::is(Bug::EarlySilence) { 0 } else { self.policy.hear_s }
     }
 
     /// Asks one backer for the winning bytes: connected ones first, each once, then all again.
@@ -455,7 +462,8 @@ impl Grid {
 
     pub(crate) fn has_stake(&self, worker: WorkerIdx, member: &Member, stake: u128) -> bool {
         let slashed = self.durable.ledger.worker(worker).map_or(0, |account| account.cum_slashed);
-        member.stake.saturating_sub(slashed).saturating_sub(member.held) >= stake
+        let held = if bug::is(Bug::StakeReused) { 0 } else { member.held };
+        member.stake.saturating_sub(slashed).saturating_sub(held) >= stake
     }
 
     fn assign_to(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) {
@@ -521,7 +529,7 @@ impl Grid {
                 self.watch(key, now, replica.commit_deadline, Deadline::Commit(key));
             }
         }
-        if let Some(reveal) = reveal {
+        if let Some(reveal) = reveal.filter(|_| !bug::is(Bug::TimersForgotten)) {
             self.watch(key, now, reveal, Deadline::Reveal(key));
         }
     }
@@ -531,5 +539,5 @@ impl Grid {
 fn apart(one: &Member, other: &Member) -> bool {
     let net = |member: &Member| member.link.as_ref().and_then(|link| link.net);
     let same_net = net(one).is_some() && net(one) == net(other);
-    one.owner != other.owner && !same_net
+    (one.owner != other.owner || bug::is(Bug::SameOwner)) && !same_net
 }

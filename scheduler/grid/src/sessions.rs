@@ -12,6 +12,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
+    bug::{self, Bug},
     clock::Now,
     ids::{TaskKey, WorkerIdx},
     merkle::{SET_DEPTH, Tree},
@@ -104,9 +105,9 @@ impl Grid {
         let Some(member) = self.durable.fleet.get(worker) else { return false };
         let deal = &self.durable.deals[&key.deal];
         matches!(replica.state, ReplicaState::Lost)
-            && replica.attempt == open.attempt()
+            && (replica.attempt == open.attempt() || bug::is(Bug::LateJoin))
             && open.live() < deal.replicas_max()
-            && !open.revealing()
+            && (!open.revealing() || bug::is(Bug::LateJoin))
             && self.has_stake(worker, member, deal.stake)
     }
 
@@ -158,6 +159,9 @@ impl Grid {
     }
 
     pub(crate) fn on_disconnected(&mut self, now: Now, session: SessionId) {
+        if bug::is(Bug::SessionKept) {
+            return;
+        }
         if let Some(worker) = self.durable.fleet.disconnect(session) {
             self.watch_lease(now, worker);
         }
@@ -174,7 +178,8 @@ impl Grid {
 
     pub(crate) fn on_lease_over(&mut self, now: Now, worker: WorkerIdx) {
         // It may have come back since, and even have left again: then a later lease stands.
-        let over = |m: &Member| m.link.is_none() && m.away_until_ms <= now.mono_ms;
+        let back = |m: &Member| m.link.is_some() || m.away_until_ms > now.mono_ms;
+        let over = |m: &Member| !back(m) || bug::is(Bug::StaleLease);
         if !self.durable.fleet.get(worker).is_some_and(over) {
             return;
         }
@@ -195,7 +200,11 @@ impl Grid {
         let assigned =
             open.replica(worker).is_some_and(|r| matches!(r.state, ReplicaState::Assigned));
         if assigned {
-            self.record(Record::Lost { task: key, worker });
+            if bug::is(Bug::Unrecorded) {
+                self.apply(&Record::Lost { task: key, worker });
+            } else {
+                self.record(Record::Lost { task: key, worker });
+            }
             self.durable.fleet.occupy(worker, -1);
             self.advance(now, key);
         }

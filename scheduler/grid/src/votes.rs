@@ -10,6 +10,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use quorate_common::{
+    bug::{self, Bug},
     clock::Now,
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
@@ -43,7 +44,7 @@ impl Grid {
         let CommitVote { task, attempt, commitment, proof } = vote;
         match self.judge_commit(now, worker, task, attempt, commitment) {
             Verdict::Accept => {
-                let seq = self.durable.seq + 1;
+                let seq = self.durable.seq + u64::from(!bug::is(Bug::SeqReused));
                 let running = self.is_running(task, worker);
                 self.record(Record::Committed { task, worker, commitment, seq, proof });
                 if running {
@@ -80,7 +81,7 @@ impl Grid {
         if replica.attempt != attempt {
             return Verdict::Ignore;
         }
-        let late = now.unix_s() > replica.commit_deadline;
+        let late = now.unix_s() > replica.commit_deadline && !bug::is(Bug::LateCommit);
         match &replica.state {
             ReplicaState::Assigned if late => Verdict::Cancel,
             ReplicaState::Assigned => Verdict::Accept,
@@ -167,8 +168,9 @@ impl Grid {
             ReplicaState::Missed(_) => Verdict::Cancel,
             ReplicaState::Committed(known) => {
                 let opens = self.opens(vote, worker, known.commitment);
-                let in_time = at_unix_s <= set.reveal_deadline;
-                let fits = vote.attempt == replica.attempt && vote.set_root == set.root;
+                let in_time = at_unix_s <= set.reveal_deadline || bug::is(Bug::LateReveal);
+                let same_set = vote.set_root == set.root || bug::is(Bug::SkipSetCheck);
+                let fits = vote.attempt == replica.attempt && same_set;
                 if opens && in_time && fits { Verdict::Accept } else { Verdict::Ignore }
             }
             ReplicaState::Assigned | ReplicaState::Lost | ReplicaState::Revealed(_) => {
@@ -184,7 +186,8 @@ impl Grid {
         let task_id = deal.id.task_id(vote.task.idx);
         let (digest, salt) = (vote.digest.word(), vote.salt);
         let opened = self.separator.commitment(task_id, vote.attempt, worker, digest, salt);
-        vote.digest != Digest::ZERO && opened == commitment
+        let opens = opened == commitment || bug::is(Bug::SkipOpening);
+        vote.digest != Digest::ZERO && opens
     }
 
     fn has_bytes(&self, key: TaskKey, digest: Digest) -> bool {

@@ -136,7 +136,7 @@ impl DiskFile for RealFile {
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] if another process holds it.
-pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+pub fn lock_file(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -146,7 +146,7 @@ pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
 }
 
 /// Makes `dir` and its parents; a folder made here survives a power cut.
-pub(crate) fn make_durable_dir(dir: &Path) -> io::Result<()> {
+pub fn make_durable_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -162,29 +162,29 @@ pub(crate) fn make_durable_dir(dir: &Path) -> io::Result<()> {
 
 /// Makes the names in `dir` durable.
 #[cfg(unix)]
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 /// Makes the names in `dir` durable: nothing to do, since NTFS journals its names itself and a
 /// folder cannot be opened as a file.
 #[cfg(not(unix))]
-pub(crate) fn sync_dir(_dir: &Path) -> io::Result<()> {
+pub fn sync_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(unix)]
-pub(crate) fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 #[cfg(unix)]
-pub(crate) fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+pub fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
 #[cfg(windows)]
-pub(crate) fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     let mut done = 0;
     while done < buffer.len() {
         let rest = &mut buffer[done..];
@@ -197,7 +197,7 @@ pub(crate) fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::
 }
 
 #[cfg(windows)]
-pub(crate) fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+pub fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {
         done +=

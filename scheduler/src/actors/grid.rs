@@ -7,6 +7,7 @@ use crate::{
         session::{Deliver, SessionActor},
         settler::{AnswerDemand, OpenDeal, SealBatch, SettlerActor},
     },
+    journal::held::Held,
     results,
     shared::{Event, Shared},
 };
@@ -18,12 +19,7 @@ use quorate_grid::{
     input::{SessionId, Ticket},
     poco::Outcome,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
 /// Something reached the grid: a worker's frame, a chain event, a timer.
@@ -97,12 +93,10 @@ pub struct GridActor {
     /// Results that were asked for, and the tasks they are of.
     fetching: BTreeMap<Digest, Vec<TaskKey>>,
     next_ticket: u64,
-    /// Effects and the record they wait for.
-    held: VecDeque<(u64, Vec<Effect>)>,
+    /// Effects that wait for their records.
+    held: Held<Vec<Effect>>,
     /// The last record handed to the journal.
     seq: u64,
-    /// The last durable record.
-    durable: u64,
     /// The last record in a snapshot.
     snapshot_seq: u64,
     wake: Option<(u64, SpawnHandle)>,
@@ -125,9 +119,8 @@ impl GridActor {
             waiting: BTreeMap::new(),
             fetching: BTreeMap::new(),
             next_ticket: 0,
-            held: VecDeque::new(),
+            held: Held::new(seq),
             seq,
-            durable: seq,
             snapshot_seq: seq,
             wake: None,
         }
@@ -143,7 +136,7 @@ impl GridActor {
         let first_seq = self.seq + 1;
         self.seq += records.len() as u64;
         if !effects.is_empty() {
-            self.held.push_back((self.seq, effects));
+            self.held.push(self.seq, effects);
         }
         if !records.is_empty() {
             self.shared.count_records(&records);
@@ -168,8 +161,7 @@ impl GridActor {
     /// one signature covers it.
     fn release(&mut self) {
         let mut mail: BTreeMap<SessionId, Vec<ToSession>> = BTreeMap::new();
-        while self.held.front().is_some_and(|(seq, _)| *seq <= self.durable) {
-            let Some((_, effects)) = self.held.pop_front() else { break };
+        while let Some(effects) = self.held.release() {
             for effect in effects {
                 self.perform(effect, &mut mail);
             }
@@ -285,7 +277,7 @@ impl Handler<Durable> for GridActor {
     type Result = ();
 
     fn handle(&mut self, Durable { seq }: Durable, _: &mut Context<Self>) {
-        self.durable = seq;
+        self.held.durable(seq);
         self.release();
     }
 }

@@ -2,6 +2,7 @@
 
 use quorate_common::{
     Address,
+    bug::{self, Bug},
     frame::{FrameProof, FrameTree},
     ids::{DealId, DealSlot, PoolId, TASKS_MAX, TaskKey, WorkerIdx},
     keys::{Signature, recover},
@@ -109,7 +110,7 @@ impl<F: Fn(DealSlot) -> Option<DealId>> Frame<'_, F> {
         let hashes = duties.hashes(self.pool, self.worker, deal_id).expect("every deal is known");
         let tree = FrameTree::new(&hashes);
         let got = recover(self.separator.digest(tree.struct_hash()), &duties.signature);
-        if got != Some(self.signer) {
+        if got != Some(self.signer) && !bug::is(Bug::AnySigner) {
             return Err(Breach::WrongSigner { got, expected: self.signer });
         }
         let Duties { assigns, commit_acks, sets, reveal_acks, signature } = duties;

@@ -7,6 +7,7 @@ use crate::{
 };
 use quorate_common::{
     Address,
+    bug::{self, Bug},
     clock::Now,
     ids::{DealSlot, TaskKey, WorkerIdx},
     wire::{DealInfo, Duties, Goodbye, ToWorker, Welcome},
@@ -141,7 +142,9 @@ impl Agent {
         self.session = Session::Up { signer, worker, since_ms: now.mono_ms };
         self.unknown = if worker.is_none() { self.unknown + 1 } else { 0 };
         self.forget_renumbered(worker);
-        self.send_due_votes(now);
+        if !bug::is(Bug::NeverAgain) {
+            self.send_due_votes(now);
+        }
         Ok(())
     }
 

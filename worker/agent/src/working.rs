@@ -8,6 +8,7 @@ use crate::{
 };
 use quorate_common::{
     B256,
+    bug::{self, Bug},
     clock::Now,
     ids::{TaskKey, WorkerIdx},
     wire::{AssignItem, DealInfo, GaveUp, GiveUpReason},
@@ -228,7 +229,11 @@ impl Agent {
         let seal = Seal::new(&self.separator, task_id, attempt, worker, output, salt);
         let job = SealedJob { task, attempt, deal, commit_deadline, reveal_deadline, seal };
         self.work.remove(&task);
-        self.record(Record::Sealed(Box::new(job)));
+        if bug::is(Bug::CommitUnsealed) {
+            self.apply(&Record::Sealed(Box::new(job)));
+        } else {
+            self.record(Record::Sealed(Box::new(job)));
+        }
         self.send_vote(now, task);
     }
 
