@@ -1,5 +1,28 @@
 //! The simulator: production rules in a world made of one seed, hundreds of times faster than life.
 //! `sim` runs whole pools under faults and checks what must never break; `tables` measures what trust
 //! costs. Nothing here is in any program that is shipped.
+//!
+//! In reading order: [`plan`] is what a seed draws, [`world`] the loop. `node`, `desk` and `settler` are the
+//! scheduler's shell around the production grid and journal, `machine` the worker's around the production
+//! agent, `links` and [`chain`] what lies between them, `mischief` what bad people do. [`law`] and [`paper`]
+//! judge what is written down, `watch` what is published. [`run`] takes many seeds, [`bugs`] shows that all
+//! this can fail.
 
+pub mod bugs;
+pub mod chain;
+mod desk;
+pub mod dice;
+pub mod law;
+mod links;
+mod machine;
+mod mischief;
+mod node;
+pub mod paper;
+pub mod plan;
+pub mod regress;
+pub mod run;
+mod settler;
 pub mod tables;
+pub mod tally;
+mod watch;
+pub mod world;

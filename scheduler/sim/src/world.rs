@@ -1,0 +1,342 @@
+//! The world: one queue of events by simulated time, everybody in it, and the loop. What each part does
+//! with an event is in its own file; here is who is who and when it ends.
+
+use crate::{
+    chain::{Chain, START_S, Tx},
+    dice::Dice,
+    law::{Lawful, Violation, hold},
+    links::{Link, Side},
+    machine::Machine,
+    node::Node,
+    plan::{CALM_S, FAULTS_MS, Plan},
+    tally::Tally,
+    watch::Watcher,
+};
+use alloy_primitives::{Address, B256, keccak256};
+use quorate_agent::Ticket;
+use quorate_common::{
+    digest::Digest,
+    ids::{PoolId, TaskKey},
+    keys::{VoteKey, cheap},
+    messages::{Domain, Separator},
+};
+use quorate_grid::{input::SessionId, policy::Genesis};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+/// The pool's number.
+pub const POOL: PoolId = PoolId(1);
+/// Milliseconds of the last act, in which nothing happens but that batches reach their end.
+const AFTERMATH_MS: u64 = 5_400_000;
+/// Events at one millisecond after which time stands still: an honest second has a few hundred.
+const STUCK: u64 = 100_000;
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The scheduler starts.
+    Boot(u64),
+    /// Its disk is done with a group.
+    Synced(u64),
+    /// A deadline of its grid.
+    Deadline(u64),
+    /// It looks at the chain.
+    Settle(u64),
+    /// A frame arrives.
+    Arrive(Side, SessionId, Vec<u8>),
+    /// A side learns that its connection is gone.
+    Gone(Side, SessionId),
+    /// A machine starts.
+    Start(usize),
+    /// A machine connects.
+    Dial(usize, u64),
+    /// A deadline of its agent.
+    Wake(usize, u64),
+    /// A job's inputs are there.
+    Fetched(usize, u64, Ticket, TaskKey),
+    /// A run ended.
+    Finished(usize, u64, Ticket, TaskKey),
+    /// The blobs of a result arrive at the scheduler.
+    Uploaded(SessionId, Digest),
+    /// A bad person does something it planned.
+    Mischief(usize, u64, crate::mischief::Trick),
+    /// A block is made.
+    Block,
+    /// An order is sent, for the first time or again.
+    Order(usize),
+    /// A second passed: faults are drawn.
+    Second,
+    /// Everything heals.
+    Calm,
+    /// Every open task has ended by now.
+    Check,
+    /// It is over.
+    End,
+}
+
+/// Everything there is.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) t: u64,
+    queue: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    events: BTreeMap<usize, Event>,
+    count: u64,
+    pub(crate) dice: Dice,
+    pub(crate) genesis: Genesis,
+    pub(crate) separator: Separator,
+    pub(crate) signer: VoteKey,
+    pub(crate) chain: Chain,
+    pub(crate) node: Node,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) links: BTreeMap<SessionId, Link>,
+    pub(crate) sessions: u64,
+    /// Until when nobody reaches the scheduler.
+    pub(crate) cut_until: u64,
+    pub(crate) calm: bool,
+    pub(crate) watcher: Watcher,
+    /// Evidence files that anybody can have, by their digest.
+    pub(crate) mirror: BTreeMap<B256, Vec<u8>>,
+    /// What the dishonest tell each other: what opens a commitment.
+    pub(crate) leaked: BTreeMap<B256, (Digest, B256)>,
+    pub(crate) tally: Tally,
+    story: Option<Vec<String>>,
+    stop_at: Option<u64>,
+}
+
+/// How a world ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// The law that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// When, in milliseconds.
+    pub at_ms: u64,
+    /// What happened, counted.
+    pub tally: Tally,
+    /// What happened, told.
+    pub story: Vec<String>,
+}
+
+impl World {
+    /// The world of a seed. `told`: whether its story is written down, which costs time.
+    pub fn new(seed: u64, told: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let plan = Plan::draw(&mut dice);
+        cheap::turn(!plan.real_signatures);
+        let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xc0) };
+        let genesis = Genesis { pool: POOL, domain };
+        let separator = domain.separator();
+        let signer = key("signer", 0);
+        let chain =
+            Chain::new(separator, signer.address(), POOL, plan.finality, plan.window_s);
+        let node = Node::new(dice.next(), genesis, plan.policy);
+        let machines = Machine::all(&plan, &mut dice, genesis);
+        let mut world = Self {
+            t: 0,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            count: 0,
+            dice,
+            genesis,
+            separator,
+            signer,
+            chain,
+            node,
+            machines,
+            links: BTreeMap::new(),
+            sessions: 0,
+            cut_until: 0,
+            calm: false,
+            watcher: Watcher::new(POOL),
+            mirror: BTreeMap::new(),
+            leaked: BTreeMap::new(),
+            tally: Tally::default(),
+            story: told.then(Vec::new),
+            stop_at: None,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for person in self.plan.people.clone() {
+            self.tally.count(person.habit.name());
+        }
+        if self.plan.faults.false_sets {
+            self.tally.count("person: scheduler showing false sets");
+        }
+        self.at(0, Event::Boot(self.node.life));
+        self.at(100, Event::Block);
+        self.at(1_000, Event::Second);
+        for machine in 0..self.machines.len() {
+            let at = self.dice.range(0, 3_000);
+            self.at(at, Event::Start(machine));
+            self.plan_mischief(machine);
+        }
+        for (order, ask) in self.plan.asks.clone().into_iter().enumerate() {
+            self.at(ask.at_ms, Event::Order(order));
+        }
+        if self.plan.faults.old_disk {
+            let at = self.dice.range(60_000, 400_000);
+            self.node.copy_at = Some(at);
+            self.node.restore_at = Some(at + self.dice.range(5_000, 120_000));
+        }
+        let check = FAULTS_MS + (CALM_S + self.plan.patience_s()) * 1_000;
+        self.at(FAULTS_MS, Event::Calm);
+        self.at(check, Event::Check);
+        self.at(check + AFTERMATH_MS, Event::End);
+    }
+
+    /// Runs it to its end.
+    pub fn run(mut self) -> Ending {
+        let mut violation = None;
+        let (mut last, mut stuck) = (0, 0);
+        while let Some(Reverse((at, _, id))) = self.queue.pop() {
+            stuck = if at == last { stuck + 1 } else { 0 };
+            (self.t, last) = (at, at);
+            let event = self.events.remove(&id).expect("an event for each place in the queue");
+            if matches!(event, Event::End) || self.stop_at.is_some_and(|stop| at >= stop) {
+                break;
+            }
+            let done = hold(stuck < STUCK, "time goes on", || format!("{event:?}"));
+            if let Err(found) = done.and_then(|()| self.take(event)) {
+                violation = Some(found);
+                break;
+            }
+        }
+        if violation.is_none() {
+            violation = self.last_look().err();
+        }
+        self.tally.add("sum: simulated ms", self.t);
+        let story = self.story.take().unwrap_or_default();
+        Ending { violation, at_ms: self.t, tally: self.tally, story }
+    }
+
+    fn take(&mut self, event: Event) -> Lawful {
+        match event {
+            Event::Boot(life) => self.boot(life),
+            Event::Synced(life) => self.synced(life),
+            Event::Deadline(life) => self.deadline(life),
+            Event::Settle(life) => self.settle(life),
+            Event::Arrive(side, session, bytes) => self.arrive(side, session, &bytes),
+            Event::Gone(side, session) => self.gone(side, session),
+            Event::Start(machine) => self.start(machine),
+            Event::Dial(machine, life) => self.dial(machine, life),
+            Event::Wake(machine, life) => self.wake(machine, life),
+            Event::Fetched(machine, life, ticket, task) => {
+                self.fetched(machine, life, ticket, task)
+            }
+            Event::Finished(machine, life, ticket, task) => {
+                self.finished(machine, life, ticket, task)
+            }
+            Event::Uploaded(session, digest) => self.uploaded(session, digest),
+            Event::Mischief(machine, life, trick) => self.mischief(machine, life, trick),
+            Event::Block => self.block(),
+            Event::Order(order) => self.order(order),
+            Event::Second => self.second(),
+            Event::Calm => self.heal(),
+            Event::Check => self.check_calm(),
+            Event::End => Ok(()),
+        }
+    }
+
+    /// Something will happen at `at`, or now if that is over.
+    pub(crate) fn at(&mut self, at: u64, event: Event) {
+        self.count += 1;
+        let id = usize::try_from(self.count).expect("fewer events than memory");
+        self.events.insert(id, event);
+        self.queue.push(Reverse((at.max(self.t), self.count, id)));
+    }
+
+    /// Something will happen in `ms`.
+    pub(crate) fn later(&mut self, ms: u64, event: Event) {
+        self.at(self.t + ms, event);
+    }
+
+    /// True unix milliseconds.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        START_S * 1_000 + self.t
+    }
+
+    /// Writes a line of the story, if it is told.
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        let t = self.t;
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>5}.{:03}s  {}", t / 1_000, t % 1_000, line()));
+        }
+    }
+
+    /// Sends a transaction, which the network may lose.
+    pub(crate) fn submit(&mut self, tx: Tx) {
+        let drop = self.plan.faults.drop;
+        if !self.calm && self.dice.chance(drop) {
+            self.tally.count("fault: transaction dropped");
+            return;
+        }
+        self.chain.submit(tx);
+    }
+
+    fn block(&mut self) -> Lawful {
+        let reorg = self.plan.faults.reorg;
+        if !self.calm && self.dice.chance(reorg) {
+            let depth = self.dice.range(1, 12);
+            let (dice, drop) = (&mut self.dice, self.plan.faults.drop);
+            self.chain.undo(depth, || !dice.chance(drop));
+            self.tally.count("fault: reorganisation");
+            let head = self.chain.head().number;
+            self.say(|| format!("the chain is undone to block {head}"));
+        }
+        let unix_s = self.unix_ms() / 1_000;
+        self.chain.mine(unix_s, &mut self.dice);
+        self.watch()?;
+        // In the last act nothing is in a hurry.
+        let pause = if self.t > FAULTS_MS + 400_000 { 10_000 } else { self.plan.block_ms };
+        self.later(pause, Event::Block);
+        Ok(())
+    }
+
+    /// The faults end, everything broken is repaired. People stay as they are.
+    fn heal(&mut self) -> Lawful {
+        self.calm = true;
+        self.cut_until = self.t;
+        for link in self.links.values_mut() {
+            link.held_until = self.t;
+        }
+        self.say(|| "the faults end".into());
+        self.mend_clock()
+    }
+
+    /// Every task has ended, two minutes and the time for silence after the last fault.
+    fn check_calm(&mut self) -> Lawful {
+        if self.node.halted.is_some() {
+            return Ok(());
+        }
+        let law = "every task ends in the calm";
+        let Some(up) = &self.node.up else {
+            return hold(false, law, || "the scheduler is down".into());
+        };
+        for (slot, deal) in up.grid.deals() {
+            hold(deal.finished(), law, || {
+                let (settled, tasks) = (deal.settled, deal.terms.tasks);
+                let idx = deal.tasks.iter().position(|t| !matches!(t, quorate_grid::task::Task::Done(_)));
+                let key = TaskKey { deal: *slot, idx: idx.unwrap_or(0) as u32 };
+                let why = up.grid.explain(key);
+                format!("{slot}: {settled} of {tasks}; {key}: {why:?}")
+            })?;
+        }
+        let orders = up.grid.orders();
+        let opening = orders.values().filter(|o| o.state == quorate_grid::deal::OrderState::Opening);
+        hold(opening.count() == 0, "every order ends", || "one is still being opened".into())
+    }
+}
+
+/// A key of the world's own.
+pub(crate) fn key(kind: &str, number: usize) -> VoteKey {
+    let mut secret = keccak256(format!("{kind} {number}")).0;
+    // Below the curve's order, and not zero.
+    secret[0] = 1;
+    VoteKey::from_bytes(&secret).expect("a valid key")
+}
