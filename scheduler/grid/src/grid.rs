@@ -21,6 +21,10 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Milliseconds by which the wall clock may run ahead of the timers before they are set anew: slewing and
+/// rounding stay below, and no deadline is finer than a second.
+const WALL_STEP_MS: i128 = 1_000;
+
 /// What must survive a restart. Everything else follows from it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Durable {
@@ -43,6 +47,8 @@ pub struct Grid {
     pub(crate) separator: Separator,
     pub(crate) draws: Draws,
     pub(crate) deadlines: Deadlines,
+    /// Unix milliseconds less monotonic ones, as the last input had it: the wall clock can be set.
+    wall_ms: Option<i128>,
     /// Open tasks that want another replica, oldest first.
     pub(crate) wanting: BTreeSet<TaskKey>,
     /// The last of them that was looked at, when there were too many for one look.
@@ -77,6 +83,7 @@ impl Grid {
             policy,
             draws: Draws::new(seed),
             deadlines: Deadlines::default(),
+            wall_ms: None,
             wanting: BTreeSet::new(),
             scanned_to: TaskKey::default(),
             fresh: BTreeSet::new(),
@@ -124,6 +131,7 @@ impl Grid {
 
     /// Takes something that happened. Afterwards [`Grid::take_ready`] must be called before the next.
     pub fn handle(&mut self, now: Now, input: Input) {
+        self.follow_wall(now);
         match input {
             Input::Tick => self.on_tick(now),
             Input::Order { ticket, req, signature, sides } => {
@@ -147,6 +155,16 @@ impl Grid {
             Input::CloseBatch => self.close_batch(),
         }
         self.assign(now);
+    }
+
+    /// Timers count from when they were set. A wall clock that was put forward since brings deadlines
+    /// nearer than their timers know, by minutes perhaps; put back, each is found early and set anew.
+    fn follow_wall(&mut self, now: Now) {
+        let wall_ms = i128::from(now.unix_ms) - i128::from(now.mono_ms);
+        let before = self.wall_ms.replace(wall_ms);
+        if before.is_some_and(|before| before + WALL_STEP_MS < wall_ms) {
+            self.watch_all(now);
+        }
     }
 
     /// Everything that has to be written and done, in order.

@@ -17,7 +17,7 @@ use quorate_common::{
     ids::{DealSlot, TaskKey, WorkerIdx},
     wire::SettledItem,
 };
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 /// Seconds a task must still have before its deal ends, to be worth a replica.
 const TAIL_S: u64 = 2;
@@ -511,26 +511,48 @@ impl Grid {
         }
     }
 
+    /// Sets every deadline of the wall clock anew. Those set before stay: each is checked when it is due.
+    pub(crate) fn watch_all(&mut self, now: Now) {
+        let slots: Vec<DealSlot> = self.durable.deals.keys().copied().collect();
+        for slot in slots {
+            self.watch_deal(now, slot);
+        }
+        let tasks: Vec<TaskKey> = self.open_tasks().collect();
+        for key in tasks {
+            self.watch_task(now, key);
+        }
+        self.watch_batch(now);
+    }
+
     fn rebuild_task(&mut self, now: Now, key: TaskKey) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         let stake = self.durable.deals[&key.deal].stake;
-        let replicas = open.replicas.clone();
-        let reveal = open.sets.last().filter(|_| open.revealing()).map(|set| set.reveal_deadline);
-        for replica in &replicas {
-            if matches!(replica.state, ReplicaState::Lost) {
-                continue;
-            }
-            if let Some(member) = self.durable.fleet.get_mut(replica.worker)
+        let live = |replica: &&Replica| !matches!(replica.state, ReplicaState::Lost);
+        let workers: Vec<WorkerIdx> = open.replicas.iter().filter(live).map(|r| r.worker).collect();
+        for worker in workers {
+            if let Some(member) = self.durable.fleet.get_mut(worker)
                 && member.tasks.insert(key)
             {
                 member.held += stake;
             }
-            if matches!(replica.state, ReplicaState::Assigned) {
-                self.watch(key, now, replica.commit_deadline, Deadline::Commit(key));
-            }
         }
-        if let Some(reveal) = reveal.filter(|_| !bug::is(Bug::TimersForgotten)) {
-            self.watch(key, now, reveal, Deadline::Reveal(key));
+        if !bug::is(Bug::TimersForgotten) {
+            self.watch_task(now, key);
+        }
+    }
+
+    /// Watches what an open task's replicas have promised.
+    fn watch_task(&mut self, now: Now, key: TaskKey) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        let running = |replica: &&Replica| matches!(replica.state, ReplicaState::Assigned);
+        let commits = open.replicas.iter().filter(running).map(|replica| replica.commit_deadline);
+        let commits: BTreeSet<u64> = commits.collect();
+        let reveal = open.sets.last().filter(|_| open.revealing()).map(|set| set.reveal_deadline);
+        for commit in commits {
+            self.watch(key, now, commit, Deadline::Commit(key));
+        }
+        if let Some(reveal) = reveal {
+            self.watch(key, now, reveal + self.policy.hear_s, Deadline::Reveal(key));
         }
     }
 }

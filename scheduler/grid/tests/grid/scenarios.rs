@@ -752,3 +752,18 @@ fn strangers_and_double_connections_are_shown_the_door() {
     );
     assert!(world.grid.worker(WorkerIdx(1)).unwrap().connected);
 }
+
+#[test]
+fn a_wall_clock_put_forward_brings_deadlines_nearer() {
+    let mut world = World::new();
+    let opened = world.terms(Asks { deadline_s: 100, ..Asks::default() });
+    // The clock is ten minutes behind when the deal is heard of, and right again soon after.
+    world.now.unix_ms -= 600_000;
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+    world.now.unix_ms += 600_000;
+    world.input(Input::Tick);
+    world.pass_ms(99_000);
+    check(&mut world, "");
+    world.pass_ms(2_000);
+    check(&mut world, "deal-0/0 expired: 0 replicas, 0 dissents");
+}
