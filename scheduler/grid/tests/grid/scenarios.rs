@@ -767,3 +767,33 @@ fn a_wall_clock_put_forward_brings_deadlines_nearer() {
     world.pass_ms(2_000);
     check(&mut world, "deal-0/0 expired: 0 replicas, 0 dissents");
 }
+
+#[test]
+fn at_trust_1_bytes_that_are_here_are_not_given_up_for_bytes_that_do_not_come() {
+    let mut world = World::new().workers(&[Slow]);
+    world.deal(Asks { trust: 1, ..Asks::default() });
+    world.run();
+    // Its lease ends, another is asked, and it comes back: both vote, each for something else.
+    world.disconnect(1);
+    world.pass_ms(10_000);
+    world.worker(Fake::new(2, 2, Slow));
+    world.run();
+    let first = world.fakes.get_mut(&1).unwrap();
+    (first.inline, first.brings) = (false, false);
+    world.connect(1);
+    world.finish(1, task(0, 0), "right");
+    world.finish(2, task(0, 0), "wrong");
+    world.take_trace();
+    check(
+        &mut world,
+        "worker-1 < ack commit deal-0/0 #1
+         worker-2 < ack commit deal-0/0 #2
+         worker-1 < set deal-0/0 of 2
+         worker-2 < set deal-0/0 of 2
+         worker-1 < ack reveal deal-0/0 #3, bytes to come
+         worker-2 < ack reveal deal-0/0 #4
+         worker-1 < settled deal-0/0: +0 -300 score 0
+         worker-2 < settled deal-0/0: +1287 -0 score 0
+         deal-0/0 consensus on wrong: 2 replicas, 1 dissents",
+    );
+}
