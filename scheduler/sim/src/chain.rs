@@ -13,7 +13,10 @@ use quorate_common::{
     terms::DealTerms,
 };
 use quorate_grid::deal::Opened;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// Unix second of the first block.
 pub const START_S: u64 = 1_700_000_000;
@@ -84,7 +87,7 @@ pub struct Block {
     /// Unix seconds.
     pub time_s: u64,
     /// What happened in it.
-    pub events: Vec<Event>,
+    pub events: Arc<Vec<Event>>,
     txs: Vec<Tx>,
     before: Contract,
 }
@@ -106,7 +109,7 @@ pub struct Contract {
     /// Every deal, by slot.
     pub deals: Vec<(DealId, DealSlot)>,
     /// Batches, the first has index 1.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<Arc<Batch>>,
     /// How many of them are final.
     pub finalized: u64,
     /// Token units locked by deals.
@@ -130,6 +133,8 @@ pub struct Chain {
     pub contract: Contract,
     mempool: VecDeque<Tx>,
     finality: u64,
+    /// The newest block that was ever final: nothing up to it is undone.
+    firm: u64,
 }
 
 impl Chain {
@@ -146,7 +151,7 @@ impl Chain {
             number: 0,
             hash: keccak256("genesis"),
             time_s: START_S,
-            events: Vec::new(),
+            events: Arc::default(),
             txs: Vec::new(),
             before,
         };
@@ -160,6 +165,7 @@ impl Chain {
             contract: Contract::default(),
             mempool: VecDeque::new(),
             finality,
+            firm: 0,
         }
     }
 
@@ -170,7 +176,7 @@ impl Chain {
 
     /// Number of the newest final block.
     pub fn final_number(&self) -> u64 {
-        self.head().number.saturating_sub(self.finality)
+        self.firm
     }
 
     /// Sends a transaction; the caller decides whether it was dropped.
@@ -187,13 +193,18 @@ impl Chain {
         for tx in &txs {
             events.extend(self.execute(tx, time_s));
         }
+        let events = Arc::new(events);
         self.blocks.push(Block { number, hash, time_s, events, txs, before });
+        self.firm = self.firm.max(number.saturating_sub(self.finality));
+        // What a final block was before is not needed any more.
+        let old = &mut self.blocks[self.firm as usize];
+        (old.before, old.txs) = (Contract::default(), Vec::new());
     }
 
     /// Undoes the last `depth` blocks. Their transactions wait again, those that `keep` keeps.
     pub fn undo(&mut self, depth: u64, mut keep: impl FnMut() -> bool) {
         let mut again = Vec::new();
-        for _ in 0..depth.min(self.finality.saturating_sub(1)).min(self.head().number) {
+        for _ in 0..depth.min(self.head().number - self.firm) {
             let Some(block) = self.blocks.pop() else { break };
             self.contract = block.before;
             again.splice(0..0, block.txs);
@@ -258,7 +269,7 @@ impl Chain {
             inbox: B256::left_padding_from(&self.contract.inbox.to_be_bytes()),
         };
         let inbox = self.contract.inbox;
-        self.contract.batches.push(Batch { header: header.clone(), opening, inbox });
+        self.contract.batches.push(Arc::new(Batch { header: header.clone(), opening, inbox }));
         Some(Event::Committed(Box::new(header.clone()), opening))
     }
 
@@ -272,6 +283,12 @@ impl Chain {
         Some(Event::Final(index))
     }
 
+    /// Number, hash and events of the blocks after `number`.
+    pub fn news_after(&self, number: u64, at_head: bool) -> Vec<(u64, B256, Arc<Vec<Event>>)> {
+        let blocks = self.blocks_after(number, at_head).iter();
+        blocks.map(|block| (block.number, block.hash, Arc::clone(&block.events))).collect()
+    }
+
     /// Blocks after `number`, as far as they are final, or up to the head.
     pub fn blocks_after(&self, number: u64, at_head: bool) -> &[Block] {
         let end = if at_head { self.head().number } else { self.final_number() } as usize + 1;
@@ -281,11 +298,11 @@ impl Chain {
 
     /// Everything said in the inbox up to the head, with the time of each block.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
-        self.blocks.iter().flat_map(|block| &block.events)
+        self.blocks.iter().flat_map(|block| block.events.iter())
     }
 
     /// Events by their kind, for a batch's header: the blocks are few, so no index is kept.
-    pub fn committed(&self, index: u64) -> Option<&Batch> {
+    pub fn committed(&self, index: u64) -> Option<&Arc<Batch>> {
         self.contract.batches.get(usize::try_from(index.checked_sub(1)?).ok()?)
     }
 

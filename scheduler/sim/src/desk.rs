@@ -14,7 +14,9 @@ use quorate_common::{
     ids::{DealId, DealSlot, TaskKey, WorkerIdx},
     keys::{Signature, recover},
     messages::{CommitSet, Message as _},
-    wire::{self, CommitSetItem, Duties, Hello, Inline, Open, ToScheduler, ToWorker, Votes, Welcome},
+    wire::{
+        self, CommitSetItem, Duties, Hello, Inline, Open, ToScheduler, ToWorker, Votes, Welcome,
+    },
 };
 use quorate_grid::{
     Effect, Input, Record,
@@ -122,7 +124,10 @@ impl World {
             }
             Effect::Settled(done) => {
                 let line = |settled: &quorate_grid::effect::TaskSettled| {
-                    format!("{} ends: {}, {} replicas", settled.task, settled.outcome, settled.replicas)
+                    format!(
+                        "{} ends: {}, {} replicas",
+                        settled.task, settled.outcome, settled.replicas
+                    )
                 };
                 self.say(|| line(&done));
             }
@@ -155,14 +160,18 @@ impl World {
         let who = self.machines[machine].worker;
         match item {
             ToSession::Deal(_) => {}
-            ToSession::Assign(a) => self.say(|| format!("{who} < run {} round {}", a.task, a.attempt)),
+            ToSession::Assign(a) => {
+                self.say(|| format!("{who} < run {} round {}", a.task, a.attempt))
+            }
             ToSession::CommitAck(a) => self.say(|| format!("{who} < commit of {} is kept", a.task)),
             ToSession::Set(s) => self.say(|| format!("{who} < show {}: a set of {}", s.task, s.n)),
             ToSession::RevealAck(a) => self.say(|| format!("{who} < reveal of {} is kept", a.task)),
             ToSession::Cancel(task, _) => self.say(|| format!("{who} < forget {task}")),
             ToSession::Fetch(task, _) => self.say(|| format!("{who} < send the bytes of {task}")),
             ToSession::Settled(s) => {
-                self.say(|| format!("{who} < {}: +{} -{} score {}", s.task, s.earned, s.slashed, s.score));
+                self.say(|| {
+                    format!("{who} < {}: +{} -{} score {}", s.task, s.earned, s.slashed, s.score)
+                });
             }
             ToSession::Goodbye(g) => self.say(|| format!("{who} < goodbye: {}", g.reason)),
             ToSession::Welcome { .. } => self.say(|| format!("{who} < welcome")),
@@ -370,7 +379,8 @@ fn check_votes(
     if signer != Some(desk.vote_key) {
         return Err("votes are not signed by the vote key".into());
     }
-    let lies = |inline: &Inline, digest| inline.blobs.first().map(|b| Digest::of(b)) != Some(digest);
+    let lies =
+        |inline: &Inline, digest| inline.blobs.first().map(|b| Digest::of(b)) != Some(digest);
     if votes.reveals.iter().any(|r| r.inline.as_ref().is_some_and(|i| lies(i, r.digest))) {
         return Err("an inline result has another digest than its vote".into());
     }

@@ -224,9 +224,16 @@ impl Law {
         hold(replica.state == State::Assigned, "only running replicas are lost", || {
             format!("{key}: {replica:?}")
         })?;
-        hold(late || at.gave_up || !at.connected, "who is here and in time keeps its work", || {
-            format!("{key}: {worker}, {} s before its deadline", replica.commit_deadline - at.now_s)
-        })?;
+        hold(
+            late || at.gave_up || !at.connected,
+            "who is here and in time keeps its work",
+            || {
+                format!(
+                    "{key}: {worker}, {} s before its deadline",
+                    replica.commit_deadline - at.now_s
+                )
+            },
+        )?;
         replica.state = State::Lost;
         self.workers.entry(worker).or_default().held -= stake;
         Ok(())
@@ -370,9 +377,10 @@ impl Law {
             _ => {
                 let over = at.now_s + 5 >= deadline;
                 hold(over, "nothing expires before its deal", || format!("{key}"))?;
-                let here = task.stored.iter().any(|digest| {
-                    paper::has_consensus(trust, &ballots, B256::new(digest.0))
-                });
+                let here = task
+                    .stored
+                    .iter()
+                    .any(|digest| paper::has_consensus(trust, &ballots, B256::new(digest.0)));
                 hold(!here, "a decided task whose bytes are here does not expire", || {
                     format!("{key}")
                 })?;
@@ -448,6 +456,13 @@ impl Law {
         task.sets.get(usize::from(replica.attempt)).map(|(_, _, deadline)| *deadline)
     }
 
+    /// Whether a set of the task was said again, and its time is not over.
+    pub fn waits(&self, key: TaskKey, now_s: u64) -> bool {
+        let sets = self.tasks.get(&key).map(|task| &task.sets);
+        let last = sets.and_then(|sets| sets.iter().map(|(_, _, deadline)| *deadline).max());
+        last.is_some_and(|deadline| deadline + self.hear_s + 2 >= now_s)
+    }
+
     /// What a worker committed to in a task.
     pub fn commit(&self, key: TaskKey, worker: WorkerIdx) -> Option<B256> {
         let mut replicas = self.tasks.get(&key)?.replicas.iter().rev();
@@ -466,7 +481,8 @@ impl Law {
     }
 
     fn replica(&mut self, key: TaskKey, worker: WorkerIdx) -> Result<&mut Replica, Violation> {
-        let unknown = || Violation { law: "records come in order", what: format!("{key} {worker}") };
+        let unknown =
+            || Violation { law: "records come in order", what: format!("{key} {worker}") };
         let task = self.task(key)?;
         task.replicas.iter_mut().rev().find(|r| r.worker == worker).ok_or_else(unknown)
     }

@@ -10,6 +10,7 @@
 
 pub mod bugs;
 pub mod chain;
+pub mod cli;
 mod desk;
 pub mod dice;
 pub mod law;

@@ -127,7 +127,8 @@ impl World {
         if self.dice.chance(faults.cut_off) {
             self.cut_off();
         }
-        self.links.retain(|_, link| !link.broken || link.last[0].max(link.last[1]) + 60_000 > self.t);
+        self.links
+            .retain(|_, link| !link.broken || link.last[0].max(link.last[1]) + 60_000 > self.t);
     }
 
     fn reset(&mut self, session: SessionId) {

@@ -10,9 +10,7 @@ use crate::{
     world::{Event, POOL, World, key},
 };
 use alloy_primitives::{Address, B256, keccak256};
-use quorate_agent::{
-    Agent, Config, Effect, Input, Output, Ready, Record, Ticket, Totals,
-};
+use quorate_agent::{Agent, Config, Effect, Input, Output, Ready, Record, Ticket, Totals};
 use quorate_common::{
     clock::Now,
     digest::Digest,
@@ -242,9 +240,8 @@ impl World {
         if self.machines[at].session != Some(session) {
             return Ok(());
         }
-        let frame = body(bytes).and_then(|body| {
-            wire::decode::<ToWorker>(body).map_err(|error| error.to_string())
-        });
+        let frame = body(bytes)
+            .and_then(|body| wire::decode::<ToWorker>(body).map_err(|error| error.to_string()));
         match frame {
             Ok(frame) => self.input(at, Input::Frame(Box::new(frame))),
             Err(why) => hold(false, "what the scheduler sends is a frame", || why),
@@ -343,9 +340,11 @@ impl World {
         let durable = |agent: &Agent| -> Vec<_> {
             agent.kept().map(|(task, job)| (task, job.seal.clone(), job.set().cloned())).collect()
         };
-        hold(durable(&restored) == durable(agent), "a worker's restart brings back its votes", || {
-            format!("{}", machine.worker)
-        })
+        hold(
+            durable(&restored) == durable(agent),
+            "a worker's restart brings back its votes",
+            || format!("{}", machine.worker),
+        )
     }
 
     fn act(&mut self, at: usize, effect: Effect) -> Lawful {
@@ -457,9 +456,11 @@ impl World {
 
     fn keep_word(&mut self, at: usize, word: Word) -> Lawful {
         let signer = word.signer(&self.separator);
-        hold(signer == Some(self.signer.address()), "words are signed by the pool's signer", || {
-            format!("{}: {:?}", self.machines[at].worker, word.said)
-        })?;
+        hold(
+            signer == Some(self.signer.address()),
+            "words are signed by the pool's signer",
+            || format!("{}: {:?}", self.machines[at].worker, word.said),
+        )?;
         self.machines[at].words.push(word);
         Ok(())
     }
@@ -558,7 +559,7 @@ impl World {
         let blocks = self.chain.blocks_after(from.min(head), true);
         let shown: Vec<_> = blocks
             .iter()
-            .flat_map(|block| &block.events)
+            .flat_map(|block| block.events.iter())
             .filter_map(|event| match event {
                 crate::chain::Event::Set(set, _) => Some((**set).clone()),
                 _ => None,

@@ -1,18 +1,32 @@
 //! `cargo sim`: see `--help`.
-fn main() {
-    let from: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(0);
-    let n: u64 = std::env::args().nth(2).and_then(|a| a.parse().ok()).unwrap_or(1);
-    if n == 1 {
-        let e = quorate_sim::run::seed(from, true, None);
-        for l in &e.story { println!("{l}"); }
-        println!("{:?}", e.violation);
-        for (n, c) in e.tally.iter() { println!("{c:>8} {n}"); }
-        return;
+
+use clap::{Parser, Subcommand};
+use quorate_sim::cli::{self, BugArgs, RunArgs};
+use std::process::ExitCode;
+
+/// Runs the production rules in worlds made of one seed each, and checks what must never break.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes mistakes on purpose, and looks for each.
+    Bugs(BugArgs),
+    /// Prints what trust costs under several policies.
+    Tables,
+}
+
+fn main() -> ExitCode {
+    let Args { command, run } = Args::parse();
+    match command {
+        None => cli::run(&run),
+        Some(Command::Bugs(args)) => cli::bugs(&args),
+        Some(Command::Tables) => ExitCode::SUCCESS,
     }
-    quorate_sim::run::keep_panics();
-    let t = std::time::Instant::now();
-    let r = quorate_sim::run::run(quorate_sim::run::Order { from, seeds: n, threads: 2, bug: None, first: false }, || true, |_| {});
-    for f in &r.failures { println!("{} at {}: {}: {}", f.seed, f.at_ms, f.violation.law, f.violation.what.chars().take(300).collect::<String>()); }
-    for (n, c) in r.tally.iter() { println!("{c:>8} {n}"); }
-    println!("{} seeds, {} failures, {:?}", r.seeds, r.failures.len(), t.elapsed());
 }

@@ -85,7 +85,8 @@ impl World {
             2 => [&100_u32.to_le_bytes()[..], &[7; 100]].concat(),
             3 => [&200_000_u32.to_le_bytes()[..], &[1; 10]].concat(),
             _ => {
-                let commit = CommitItem { task: TaskKey::default(), attempt: 0, commitment: B256::ZERO };
+                let commit =
+                    CommitItem { task: TaskKey::default(), attempt: 0, commitment: B256::ZERO };
                 let signature = self.machines[at].key.sign(B256::ZERO);
                 let votes = Votes { commits: vec![commit; 300], reveals: Vec::new(), signature };
                 encoded(&ToScheduler::Votes(votes))
@@ -130,7 +131,8 @@ impl World {
                 true
             }
             Habit::Copying => {
-                let Some(commitment) = self.node.law.others_commit(item.task, self.machines[at].worker)
+                let Some(commitment) =
+                    self.node.law.others_commit(item.task, self.machines[at].worker)
                 else {
                     return false;
                 };
@@ -294,7 +296,7 @@ impl World {
                 self.kill(power)?;
             }
         }
-        let pause = if self.t > crate::plan::FAULTS_MS + 400_000 { 10_000 } else { 1_000 };
+        let pause = if self.calm_for(300_000) { 10_000 } else { 1_000 };
         self.later(pause, Event::Second);
         Ok(())
     }

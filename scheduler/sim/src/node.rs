@@ -17,6 +17,7 @@ use quorate_common::{
 };
 use quorate_grid::{
     Effect, Grid, Input, Ready, Record,
+    audit::Books,
     input::{ChainInput, SessionId},
     policy::{Genesis, Policy},
 };
@@ -50,6 +51,8 @@ pub struct Node {
     disk: FaultyDisk,
     /// Sealed batches.
     pub(crate) vault: FaultyDisk,
+    /// The books after the last batch that was checked.
+    pub(crate) books: Books,
     /// Results whose bytes are here.
     pub(crate) blobs: BTreeSet<Digest>,
     boot_ms: u64,
@@ -130,6 +133,7 @@ impl Node {
             policy,
             disk: FaultyDisk::new(seed),
             vault: FaultyDisk::new(seed ^ 1),
+            books: Books::new(genesis.pool),
             blobs: BTreeSet::new(),
             boot_ms: 0,
             ahead_ms: 0,
@@ -152,7 +156,8 @@ impl Node {
     /// A state from bytes and the records after it.
     fn replay(&self, from: &(u64, Vec<u8>), to: u64) -> Result<Grid, Violation> {
         let decoded = wire::decode(&from.1);
-        let broken = |error: wire::FrameError| Violation { law: "a state decodes", what: error.to_string() };
+        let broken =
+            |error: wire::FrameError| Violation { law: "a state decodes", what: error.to_string() };
         let mut grid = Grid::with(decoded.map_err(broken)?, self.policy, [9; 32]);
         for (bytes, _) in &self.history[from.0 as usize..to as usize] {
             grid.apply(&wire::decode(bytes).map_err(broken)?);
@@ -242,7 +247,8 @@ impl World {
             self.tally.count("fault: record torn");
         }
         let latest = Snapshots::on(disk).latest();
-        let latest = latest.map_err(|e| Violation { law: "snapshots list", what: e.to_string() })?;
+        let latest =
+            latest.map_err(|e| Violation { law: "snapshots list", what: e.to_string() })?;
         let node = &self.node;
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&(node.seed ^ node.life).to_be_bytes());
@@ -508,7 +514,9 @@ impl World {
         self.node.life += 1;
         let pause = if self.t >= FAULTS_MS { 300 } else { self.dice.range(300, 8_000) };
         self.node.slow_until = self.t + pause + 2_000;
-        self.say(|| if power { "the scheduler loses power".into() } else { "the scheduler dies".into() });
+        self.say(|| {
+            if power { "the scheduler loses power".into() } else { "the scheduler dies".into() }
+        });
         let life = self.node.life;
         self.later(pause, Event::Boot(life));
         self.drop_all_links();
@@ -518,7 +526,11 @@ impl World {
     pub(crate) fn kill(&mut self, power: bool) -> Lawful {
         if self.node.up.is_some() {
             self.check_replay()?;
-            self.tally.count(if power { "fault: scheduler lost power" } else { "fault: scheduler killed" });
+            self.tally.count(if power {
+                "fault: scheduler lost power"
+            } else {
+                "fault: scheduler killed"
+            });
             self.die(power);
         }
         Ok(())

@@ -16,6 +16,9 @@ use std::{
     thread,
 };
 
+/// The law that stands for every assertion in the rules themselves.
+pub const ASSERTION: &str = "the rules' own assertions";
+
 thread_local! {
     /// What the last panic of this thread said: rules assert, and an assertion is a law as well.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -28,7 +31,7 @@ pub fn seed(seed: u64, told: bool, made: Option<Bug>) -> Ending {
     bug::make(None);
     caught.unwrap_or_else(|_| {
         let what = PANIC.take().unwrap_or_else(|| "no message".into());
-        let violation = Some(Violation { law: "the rules' own assertions", what });
+        let violation = Some(Violation { law: ASSERTION, what });
         Ending { violation, at_ms: 0, tally: Tally::default(), story: Vec::new() }
     })
 }

@@ -59,8 +59,8 @@ impl Settler {
     /// A settler as its disk has it; the books are those of every sealed batch.
     pub(crate) fn open(world: &World, grid: &Grid) -> Result<Self, Violation> {
         let read = grid.cursor().map_or(0, |(number, _)| number);
-        let mut books = Books::new(POOL);
-        for index in 1.. {
+        let mut books = world.known_books()?;
+        for index in books.head().0 + 1.. {
             let Some(sealed) = world.read_sealed(index)? else { break };
             let file = parse(&sealed.evidence)?;
             let replayed = books.replay(&world.separator, None, &sealed.header, &file, None);
@@ -90,7 +90,7 @@ impl World {
         self.commit_batches()?;
         self.finalize()?;
         self.answer_demands()?;
-        let pause = if self.t > crate::plan::FAULTS_MS + 400_000 { 10_000 } else { LOOK_MS };
+        let pause = if self.calm_for(300_000) { 4 * LOOK_MS } else { LOOK_MS };
         self.later(pause, Event::Settle(life));
         Ok(())
     }
@@ -115,12 +115,10 @@ impl World {
             return Ok(());
         }
         let Some(from) = self.settler().map(|settler| settler.read) else { return Ok(()) };
-        let blocks = self.chain.blocks_after(from, false).to_vec();
-        for block in blocks {
-            for said in block.events {
+        for (number, hash, events) in self.chain.news_after(from, false) {
+            for said in events.iter().cloned() {
                 self.take_said(said)?;
             }
-            let (number, hash) = (block.number, block.hash);
             if let Some(settler) = self.settler() {
                 settler.read = number;
             }
@@ -205,13 +203,12 @@ impl World {
         }
         let Some(from) = self.settler().map(|settler| settler.heard) else { return Ok(()) };
         let from = from.min(self.chain.head().number);
-        let blocks = self.chain.blocks_after(from, true).to_vec();
-        for block in blocks {
-            for said in block.events {
+        for (number, _, events) in self.chain.news_after(from, true) {
+            for said in events.iter().cloned() {
                 self.take_inbox(said)?;
             }
             if let Some(settler) = self.settler() {
-                settler.heard = block.number;
+                settler.heard = number;
             }
         }
         Ok(())
@@ -301,13 +298,18 @@ impl World {
         if settler.books.head().0 < header.index {
             let checked = settler.books.replay(&separator, None, header, file, None);
             let rolled_back = self.node.rolled_back;
-            hold(checked.is_ok() || rolled_back, "our own batch stands the watcher's check", || {
-                format!("batch {}: {checked:?}", header.index)
-            })?;
+            hold(
+                checked.is_ok() || rolled_back,
+                "our own batch stands the watcher's check",
+                || format!("batch {}: {checked:?}", header.index),
+            )?;
             if checked.is_err() {
                 self.halt("our own batch does not replay")?;
                 return Ok(None);
             }
+        }
+        if let Some(settler) = self.node.up.as_ref().map(|up| &up.settler) {
+            self.node.books = settler.books.clone();
         }
         let sign = |hashes: &Vec<B256>| frame::sign(&self.signer, &separator, hashes);
         let sets = audit::seal_hashes(file).iter().map(sign).collect();
@@ -326,6 +328,14 @@ impl World {
         }
         self.say(|| format!("batch {} of {} tasks is signed", header.index, header.count));
         Ok(Some(sealed))
+    }
+
+    /// The books of the last check, if its batches are those of the disk: production repeats them all at
+    /// each start, and a world with many starts would do little else.
+    fn known_books(&self) -> Result<Books, Violation> {
+        let (index, hash) = self.node.books.head();
+        let sealed = self.read_sealed(index)?.map(|sealed| sealed.header.struct_hash());
+        Ok(if sealed == Some(hash) { self.node.books.clone() } else { Books::new(POOL) })
     }
 
     fn read_sealed(&self, index: u64) -> Result<Option<Sealed>, Violation> {

@@ -20,7 +20,7 @@ use quorate_grid::{
     evidence::{BatchFile, Seal, TaskEvidence},
     ledger::{BatchState, Identity},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Milliseconds in which an honest worker on a good line always answers.
 const ANSWERS_MS: u64 = 15_000;
@@ -32,9 +32,8 @@ pub struct Watcher {
     read: u64,
     /// Headers that were signed, by index.
     signed: BTreeMap<u64, (B256, Seal)>,
-    /// Tasks that were settled, and the evidence of each.
-    settled: BTreeMap<TaskKey, (u64, TaskEvidence)>,
-    settled_ids: BTreeSet<B256>,
+    /// Evidence of the tasks that were settled, by their id.
+    settled: BTreeMap<B256, TaskEvidence>,
 }
 
 impl Watcher {
@@ -45,7 +44,6 @@ impl Watcher {
             read: 0,
             signed: BTreeMap::new(),
             settled: BTreeMap::new(),
-            settled_ids: BTreeSet::new(),
         }
     }
 
@@ -74,7 +72,8 @@ pub(crate) fn check_money(grid: &Grid) -> Lawful {
     let ledger = grid.ledger();
     let (earned, slashed, spent, refunded) = ledger.sums();
     let open = ledger.open().tasks.last().map(|task| &task.rec);
-    let closed = |of: fn(&Header) -> u128| ledger.closed.values().map(|c| of(&c.header)).sum::<u128>();
+    let closed =
+        |of: fn(&Header) -> u128| ledger.closed.values().map(|c| of(&c.header)).sum::<u128>();
     let fees = closed(|h| h.fees) + open.map_or(0, |rec| rec.run_fees);
     let royalties = closed(|h| h.royalties) + open.map_or(0, |rec| rec.run_royalties);
     let price = |deal: &quorate_grid::deal::Deal| deal.terms.price() * u128::from(deal.settled);
@@ -92,7 +91,7 @@ impl World {
         let Some(last) = blocks.last().map(|block| block.number) else { return Ok(()) };
         let headers: Vec<Header> = blocks
             .iter()
-            .flat_map(|block| &block.events)
+            .flat_map(|block| block.events.iter())
             .filter_map(|event| match event {
                 Said::Committed(header, _) => Some((**header).clone()),
                 _ => None,
@@ -148,12 +147,11 @@ impl World {
     fn watch_task(&mut self, batch: &Batch, task: &TaskEvidence) -> Lawful {
         let key = TaskKey { deal: task.slot, idx: task.rec.task_idx };
         let task_id = task.rec.deal_id.task_id(task.rec.task_idx);
-        let first = self.watcher.settled_ids.insert(task_id);
+        let first = self.watcher.settled.insert(task_id, task.clone()).is_none();
         hold(first, "a task is settled once on chain", || format!("{key}"))?;
         for vote in task.votes.iter().filter(|vote| vote.digest.is_zero()) {
             self.watch_silence(batch, task, vote, task_id)?;
         }
-        self.watcher.settled.insert(key, (batch.header.index, task.clone()));
         Ok(())
     }
 
@@ -177,7 +175,8 @@ impl World {
             return Ok(());
         }
         let mut entries = self.chain.events().filter(|said| is_entry(said)).take(batch.inbox);
-        let vote_key = |worker| self.machines.iter().find(|m| m.worker == worker).map(|m| m.key.address());
+        let vote_key =
+            |worker| self.machines.iter().find(|m| m.worker == worker).map(|m| m.key.address());
         let signer = vote_key(WorkerIdx(vote.worker));
         let said = entries.find(|said| match said {
             Said::Vote(said, at) => {
@@ -228,7 +227,8 @@ impl World {
         let mut words = machines.flat_map(|machine| &machine.words);
         words.find_map(|word| match &word.said {
             Word::Assign(assign) => {
-                let its = assign.attempt == attempt && assign.deal.task_id(assign.task_idx) == task_id;
+                let its =
+                    assign.attempt == attempt && assign.deal.task_id(assign.task_idx) == task_id;
                 its.then_some(assign.reveal_deadline)
             }
             _ => None,
@@ -256,7 +256,7 @@ impl World {
     /// A silent voter of good will on a good line is the scheduler's fault.
     pub(crate) fn check_blame(&self, task: TaskKey, worker: WorkerIdx) -> Lawful {
         let Some(deadline_s) = self.node.law.silent(task, worker) else { return Ok(()) };
-        let due_ms = (deadline_s - crate::chain::START_S) * 1_000;
+        let due_ms = deadline_s.saturating_sub(crate::chain::START_S) * 1_000;
         let since = due_ms.saturating_sub(ANSWERS_MS);
         let fair = self.node.wrong_until == 0 && self.node.slow_until <= since;
         let excused = !fair || self.node.rolled_back || self.plan.faults.false_sets;
@@ -281,7 +281,12 @@ impl World {
         check_money(&up.grid)?;
         up.grid.check();
         for (index, closed) in &up.grid.ledger().closed {
-            hold(closed.state == BatchState::Final, law, || format!("{index}: {:?}", closed.state))?;
+            hold(closed.state == BatchState::Final, law, || {
+                format!("{index}: {:?}", closed.state)
+            })?;
+        }
+        for (slot, deal) in up.grid.deals() {
+            hold(deal.finished(), "every task ends", || format!("{slot}: {}", deal.settled))?;
         }
         let open = up.grid.ledger().open().tasks.len();
         hold(open == 0, "the last batch is closed", || format!("{open} tasks are in none"))?;
@@ -298,10 +303,7 @@ impl World {
         let mut broken_words = 0;
         for machine in self.machines.iter().filter(|machine| machine.person.habit.is_honest()) {
             for word in &machine.words {
-                let task = self.watcher.settled.values();
-                let task = task.map(|(_, task)| task).find(|task| {
-                    task.rec.deal_id.task_id(task.rec.task_idx) == word.said.task_id()
-                });
+                let task = self.watcher.settled.get(&word.said.task_id());
                 let kept = task.is_none_or(|task| self.keeps(word, task));
                 let excused = self.node.rolled_back || self.plan.faults.false_sets;
                 hold(kept || excused, "what was acknowledged is in the batch", || {
@@ -321,9 +323,10 @@ impl World {
         let vote = |worker: u32| task.votes.iter().find(|vote| vote.worker == worker);
         let waiting = |attempt: u16| usize::from(attempt) >= task.sets.len();
         match &word.said {
-            Word::Assign(assign) => task.sets.get(usize::from(assign.attempt)).is_none_or(|set| {
-                set.reveal_deadline >= assign.reveal_deadline
-            }),
+            Word::Assign(assign) => task
+                .sets
+                .get(usize::from(assign.attempt))
+                .is_none_or(|set| set.reveal_deadline >= assign.reveal_deadline),
             Word::CommitSet(set) => {
                 let frozen = task.sets.get(usize::from(set.attempt));
                 frozen.is_some_and(|frozen| frozen.root == set.root && frozen.n == set.n)

@@ -20,7 +20,12 @@ use quorate_common::{
     keys::{VoteKey, cheap},
     messages::{Domain, Separator},
 };
-use quorate_grid::{input::SessionId, policy::Genesis};
+use quorate_grid::{
+    input::SessionId,
+    ledger::{BatchState, Closed},
+    policy::Genesis,
+    task::Task,
+};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
@@ -29,7 +34,9 @@ use std::{
 /// The pool's number.
 pub const POOL: PoolId = PoolId(1);
 /// Milliseconds of the last act, in which nothing happens but that batches reach their end.
-const AFTERMATH_MS: u64 = 5_400_000;
+const AFTERMATH_MS: u64 = 10_800_000;
+/// Milliseconds between two looks at whether everything is over.
+const OVER_MS: u64 = 60_000;
 /// Events at one millisecond after which time stands still: an honest second has a few hundred.
 const STUCK: u64 = 100_000;
 
@@ -72,8 +79,8 @@ pub(crate) enum Event {
     Calm,
     /// Every open task has ended by now.
     Check,
-    /// It is over.
-    End,
+    /// It is over, if every batch is final, or too late.
+    Over,
 }
 
 /// Everything there is.
@@ -103,7 +110,6 @@ pub struct World {
     pub(crate) leaked: BTreeMap<B256, (Digest, B256)>,
     pub(crate) tally: Tally,
     story: Option<Vec<String>>,
-    stop_at: Option<u64>,
 }
 
 /// How a world ended.
@@ -129,8 +135,7 @@ impl World {
         let genesis = Genesis { pool: POOL, domain };
         let separator = domain.separator();
         let signer = key("signer", 0);
-        let chain =
-            Chain::new(separator, signer.address(), POOL, plan.finality, plan.window_s);
+        let chain = Chain::new(separator, signer.address(), POOL, plan.finality, plan.window_s);
         let node = Node::new(dice.next(), genesis, plan.policy);
         let machines = Machine::all(&plan, &mut dice, genesis);
         let mut world = Self {
@@ -154,7 +159,6 @@ impl World {
             leaked: BTreeMap::new(),
             tally: Tally::default(),
             story: told.then(Vec::new),
-            stop_at: None,
             plan,
         };
         world.begin();
@@ -187,7 +191,6 @@ impl World {
         let check = FAULTS_MS + (CALM_S + self.plan.patience_s()) * 1_000;
         self.at(FAULTS_MS, Event::Calm);
         self.at(check, Event::Check);
-        self.at(check + AFTERMATH_MS, Event::End);
     }
 
     /// Runs it to its end.
@@ -198,7 +201,7 @@ impl World {
             stuck = if at == last { stuck + 1 } else { 0 };
             (self.t, last) = (at, at);
             let event = self.events.remove(&id).expect("an event for each place in the queue");
-            if matches!(event, Event::End) || self.stop_at.is_some_and(|stop| at >= stop) {
+            if matches!(event, Event::Over) && self.is_over() {
                 break;
             }
             let done = hold(stuck < STUCK, "time goes on", || format!("{event:?}"));
@@ -239,7 +242,7 @@ impl World {
             Event::Second => self.second(),
             Event::Calm => self.heal(),
             Event::Check => self.check_calm(),
-            Event::End => Ok(()),
+            Event::Over => Ok(()),
         }
     }
 
@@ -254,6 +257,11 @@ impl World {
     /// Something will happen in `ms`.
     pub(crate) fn later(&mut self, ms: u64, event: Event) {
         self.at(self.t + ms, event);
+    }
+
+    /// Whether the faults ended so many milliseconds ago.
+    pub(crate) fn calm_for(&self, ms: u64) -> bool {
+        self.t > FAULTS_MS + ms
     }
 
     /// True unix milliseconds.
@@ -293,7 +301,8 @@ impl World {
         self.chain.mine(unix_s, &mut self.dice);
         self.watch()?;
         // In the last act nothing is in a hurry.
-        let pause = if self.t > FAULTS_MS + 400_000 { 10_000 } else { self.plan.block_ms };
+        let pause =
+            if self.calm_for(300_000) { 4 * self.plan.block_ms } else { self.plan.block_ms };
         self.later(pause, Event::Block);
         Ok(())
     }
@@ -309,8 +318,24 @@ impl World {
         self.mend_clock()
     }
 
+    /// Whether nothing is left to come; asked again and again in the last act.
+    fn is_over(&mut self) -> bool {
+        let left = self.node.halted.is_none() && self.t < FAULTS_MS + AFTERMATH_MS;
+        let is_final = |closed: &Closed| closed.state == BatchState::Final;
+        let done = self.node.up.as_ref().is_some_and(|up| {
+            let ledger = up.grid.ledger();
+            let ended = up.grid.deals().values().all(quorate_grid::deal::Deal::finished);
+            ended && ledger.open().tasks.is_empty() && ledger.closed.values().all(is_final)
+        });
+        if left && !done {
+            self.later(OVER_MS, Event::Over);
+        }
+        done || !left
+    }
+
     /// Every task has ended, two minutes and the time for silence after the last fault.
     fn check_calm(&mut self) -> Lawful {
+        self.later(OVER_MS, Event::Over);
         if self.node.halted.is_some() {
             return Ok(());
         }
@@ -318,18 +343,24 @@ impl World {
         let Some(up) = &self.node.up else {
             return hold(false, law, || "the scheduler is down".into());
         };
+        let now_s = self.node_now().unix_s();
+        let mut held_up = 0;
         for (slot, deal) in up.grid.deals() {
-            hold(deal.finished(), law, || {
-                let (settled, tasks) = (deal.settled, deal.terms.tasks);
-                let idx = deal.tasks.iter().position(|t| !matches!(t, quorate_grid::task::Task::Done(_)));
-                let key = TaskKey { deal: *slot, idx: idx.unwrap_or(0) as u32 };
-                let why = up.grid.explain(key);
-                format!("{slot}: {settled} of {tasks}; {key}: {why:?}")
-            })?;
+            for (task, idx) in deal.tasks.iter().zip(0..) {
+                let key = TaskKey { deal: *slot, idx };
+                let done = matches!(task, Task::Done(_));
+                // Who demands its set on chain may be waited for half an hour (PROTOCOL.md section 7).
+                let asked = !done && self.node.law.waits(key, now_s);
+                held_up += u64::from(asked);
+                hold(done || asked, law, || format!("{:?}", up.grid.explain(key)))?;
+            }
         }
         let orders = up.grid.orders();
-        let opening = orders.values().filter(|o| o.state == quorate_grid::deal::OrderState::Opening);
-        hold(opening.count() == 0, "every order ends", || "one is still being opened".into())
+        let opening =
+            orders.values().filter(|o| o.state == quorate_grid::deal::OrderState::Opening);
+        hold(opening.count() == 0, "every order ends", || "one is still being opened".into())?;
+        self.tally.add("act: task held up by a demand", held_up);
+        Ok(())
     }
 }
 
