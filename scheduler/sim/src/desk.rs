@@ -325,6 +325,7 @@ impl World {
                 hold(here || self.node.rolled_back, "stored bytes are here", || format!("{task}"))
             }
             Record::Missed { task, worker } => self.check_blame(*task, *worker),
+            Record::Lost { task, worker } => self.check_heard(*task, *worker),
             Record::Settled { outcome, .. } => {
                 self.tally.count(match outcome {
                     Outcome::Consensus => "outcome: consensus",

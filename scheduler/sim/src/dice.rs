@@ -14,11 +14,11 @@ impl Dice {
 
     /// A stream of its own, so that one part's draws do not shift another's.
     pub fn fork(&mut self) -> Self {
-        Self(self.next())
+        Self(self.roll())
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,24 +28,24 @@ impl Dice {
 
     /// A number from `low` to `high`, both possible.
     pub fn range(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
+        low + self.roll() % (high - low + 1)
     }
 
     /// True `per_million` times in a million.
     pub fn chance(&mut self, per_million: u64) -> bool {
-        self.next() % 1_000_000 < per_million
+        self.roll() % 1_000_000 < per_million
     }
 
     /// One of them.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[(self.next() % of.len() as u64) as usize]
+        of[(self.roll() % of.len() as u64) as usize]
     }
 
     /// 32 bytes.
     pub fn word(&mut self) -> B256 {
         let mut bytes = [0; 32];
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_be_bytes());
+            chunk.copy_from_slice(&self.roll().to_be_bytes());
         }
         B256::new(bytes)
     }

@@ -449,6 +449,12 @@ impl Law {
         Some((*root, *deadline))
     }
 
+    /// The commit deadline of a worker's replica.
+    pub fn commit_deadline(&self, key: TaskKey, worker: WorkerIdx) -> Option<u64> {
+        let mut replicas = self.tasks.get(&key)?.replicas.iter().rev();
+        replicas.find(|r| r.worker == worker).map(|r| r.commit_deadline)
+    }
+
     /// The round and deadline of a worker's replica that is silent.
     pub fn silent(&self, key: TaskKey, worker: WorkerIdx) -> Option<u64> {
         let task = self.tasks.get(&key)?;

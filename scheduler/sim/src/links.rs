@@ -21,7 +21,7 @@ pub(crate) enum Side {
 
 /// A connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Link {
+pub(crate) struct Link {
     pub(crate) machine: usize,
     /// When it was made.
     pub(crate) since: u64,

@@ -34,7 +34,7 @@ const LOOK_EVERY: u64 = 8;
 
 /// A machine.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     pub(crate) person: Person,
     pub(crate) worker: WorkerIdx,
     pub(crate) node_key: B256,
@@ -59,6 +59,8 @@ pub struct Machine {
     opened: BTreeMap<B256, B256>,
     /// Results it has computed, by digest.
     results: BTreeSet<Digest>,
+    /// When each result was sealed.
+    pub(crate) sealed_at: BTreeMap<TaskKey, u64>,
     /// Frames it sent, for those who send them again.
     pub(crate) frames: Vec<Vec<u8>>,
     /// Sets that were shown on chain and read already.
@@ -90,7 +92,7 @@ impl Machine {
                 machines.push(Self::new(at, person.clone(), genesis));
             }
         }
-        dice.next();
+        dice.roll();
         machines
     }
 
@@ -116,6 +118,7 @@ impl Machine {
             words: Vec::new(),
             opened: BTreeMap::new(),
             results: BTreeSet::new(),
+            sealed_at: BTreeMap::new(),
             frames: Vec::new(),
             chain_read: 0,
         }
@@ -316,6 +319,9 @@ impl World {
         let Ready { records, effects } = agent.take_ready();
         let totals = agent.totals();
         for record in records {
+            if let Record::Sealed(job) = &record {
+                machine.sealed_at.insert(job.task, self.t);
+            }
             machine.keep(record, totals);
         }
         self.look_at(at, now)?;
@@ -331,7 +337,8 @@ impl World {
     fn look_at(&mut self, at: usize, now: Now) -> Lawful {
         let machine = &mut self.machines[at];
         machine.inputs += 1;
-        let Some(agent) = machine.agent.as_ref().filter(|_| machine.inputs % LOOK_EVERY == 0)
+        let Some(agent) =
+            machine.agent.as_ref().filter(|_| machine.inputs.is_multiple_of(LOOK_EVERY))
         else {
             return Ok(());
         };

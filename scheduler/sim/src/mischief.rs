@@ -99,14 +99,14 @@ impl World {
         let from = if self.dice.chance(500_000) { at } else { self.any_machine() };
         let frames = &self.machines[from].frames;
         if !frames.is_empty() {
-            let pick = self.dice.next() % frames.len() as u64;
+            let pick = self.dice.roll() % frames.len() as u64;
             let frame = self.machines[from].frames[pick as usize].clone();
             self.send_frame(at, frame);
         }
     }
 
     fn any_machine(&mut self) -> usize {
-        (self.dice.next() % self.machines.len() as u64) as usize
+        (self.dice.roll() % self.machines.len() as u64) as usize
     }
 
     fn flap(&mut self, at: usize) {

@@ -42,7 +42,7 @@ const LOOK_EVERY: u64 = 16;
 
 /// The machine.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Counts starts, so that what belongs to an earlier one is told from the present.
     pub(crate) life: u64,
     seed: u64,
@@ -94,10 +94,10 @@ struct Copy {
 
 /// The program.
 #[derive(Debug)]
-pub struct Up {
+pub(crate) struct Up {
     pub(crate) grid: Grid,
     journal: Journal,
-    held: Held<Vec<Effect>>,
+    held: Held<(u64, Vec<Effect>)>,
     /// The last record made.
     seq: u64,
     queue: VecDeque<Vec<u8>>,
@@ -115,7 +115,7 @@ pub struct Up {
 
 /// What is known of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     /// Who signs its votes.
     pub(crate) vote_key: Address,
     /// Who it is, once welcomed.
@@ -124,7 +124,7 @@ pub struct Desk {
 
 impl Node {
     /// A machine with empty disks.
-    pub fn new(seed: u64, genesis: Genesis, policy: Policy) -> Self {
+    pub(crate) fn new(seed: u64, genesis: Genesis, policy: Policy) -> Self {
         let empty = Grid::new(genesis, policy, [0; 32]);
         Self {
             life: 1,
@@ -315,7 +315,7 @@ impl World {
         check_addressees(up, &effects)?;
         up.seq += records.len() as u64;
         if !effects.is_empty() {
-            up.held.push(up.seq, effects);
+            up.held.push(up.seq, (up.seq, effects));
         }
         for record in &records {
             let bytes = wire::to_bytes(record);
@@ -336,7 +336,7 @@ impl World {
     /// The whole state, now and then.
     fn look(&mut self) -> Lawful {
         self.node.inputs += 1;
-        if self.node.inputs % LOOK_EVERY == 0
+        if self.node.inputs.is_multiple_of(LOOK_EVERY)
             && let Some(up) = &self.node.up
         {
             up.grid.check();
@@ -347,7 +347,11 @@ impl World {
 
     fn release(&mut self) -> Lawful {
         let mut mail = BTreeMap::new();
-        while let Some(effects) = self.node.up.as_mut().and_then(|up| up.held.release()) {
+        while let Some((seq, effects)) = self.node.up.as_mut().and_then(|up| up.held.release()) {
+            let synced = self.node.synced;
+            hold(seq <= synced, "nothing leaves before its record is durable", || {
+                format!("record {seq}, durable {synced}: {effects:?}")
+            })?;
             for effect in effects {
                 self.perform(effect, &mut mail)?;
             }

@@ -90,8 +90,7 @@ impl World {
         self.commit_batches()?;
         self.finalize()?;
         self.answer_demands()?;
-        let pause = if self.calm_for(300_000) { 4 * LOOK_MS } else { LOOK_MS };
-        self.later(pause, Event::Settle(life));
+        self.later(LOOK_MS, Event::Settle(life));
         Ok(())
     }
 
@@ -123,7 +122,7 @@ impl World {
                 settler.read = number;
             }
             // A block without news is not worth a record each time.
-            if number % 8 == 0 {
+            if number.is_multiple_of(8) {
                 self.tell(Input::Chain(ChainInput::Cursor { block: number, hash }))?;
             }
         }

@@ -4,6 +4,7 @@
 use crate::{
     chain::{Batch, Event as Said},
     law::{Lawful, Violation, hold},
+    machine::Machine,
     world::World,
 };
 use alloy_primitives::B256;
@@ -27,7 +28,7 @@ const ANSWERS_MS: u64 = 15_000;
 
 /// The watcher.
 #[derive(Debug)]
-pub struct Watcher {
+pub(crate) struct Watcher {
     books: Books,
     read: u64,
     /// Headers that were signed, by index.
@@ -39,12 +40,7 @@ pub struct Watcher {
 impl Watcher {
     /// Before the first batch.
     pub(crate) fn new(pool: PoolId) -> Self {
-        Self {
-            books: Books::new(pool),
-            read: 0,
-            signed: BTreeMap::new(),
-            settled: BTreeMap::new(),
-        }
+        Self { books: Books::new(pool), read: 0, signed: BTreeMap::new(), settled: BTreeMap::new() }
     }
 
     /// A header was signed: for each place there is one.
@@ -129,7 +125,7 @@ impl World {
 
     /// Deals and workers as the chain has them.
     fn registry(&self, file: &BatchFile) -> Result<Registry, Violation> {
-        let identity = |machine: &crate::machine::Machine| {
+        let identity = |machine: &Machine| {
             let identity = Identity { owner: machine.owner(), vote_key: machine.key.address() };
             (machine.worker.0, identity)
         };
@@ -256,18 +252,45 @@ impl World {
     /// A silent voter of good will on a good line is the scheduler's fault.
     pub(crate) fn check_blame(&self, task: TaskKey, worker: WorkerIdx) -> Lawful {
         let Some(deadline_s) = self.node.law.silent(task, worker) else { return Ok(()) };
+        let blameless = self.was_there(worker, deadline_s, |_, _| true);
+        hold(!blameless, "no honest worker that is there loses its stake", || {
+            format!("{worker} at {task}")
+        })
+    }
+
+    /// A result that was ready in time, on a good line, was heard.
+    pub(crate) fn check_heard(&self, task: TaskKey, worker: WorkerIdx) -> Lawful {
+        let Some(deadline_s) = self.node.law.commit_deadline(task, worker) else { return Ok(()) };
+        let ready = |machine: &Machine, since: u64| {
+            let sealed = machine.deadlines(task).is_some_and(|(commit, _)| commit == deadline_s);
+            sealed && machine.sealed_at.get(&task).is_some_and(|at| *at <= since)
+        };
+        let unheard = self.was_there(worker, deadline_s, ready);
+        hold(!unheard, "what an honest worker on a good line has ready is heard", || {
+            format!("{worker} at {task}")
+        })
+    }
+
+    /// Whether an honest machine of the worker was connected, on a steady line to a steady scheduler, long
+    /// enough before a deadline that has passed, and more.
+    fn was_there(
+        &self,
+        worker: WorkerIdx,
+        deadline_s: u64,
+        more: impl Fn(&Machine, u64) -> bool,
+    ) -> bool {
         let due_ms = deadline_s.saturating_sub(crate::chain::START_S) * 1_000;
         let since = due_ms.saturating_sub(ANSWERS_MS);
-        let fair = self.node.wrong_until == 0 && self.node.slow_until <= since;
-        let excused = !fair || self.node.rolled_back || self.plan.faults.false_sets;
-        let good = self.machines.iter().any(|machine| {
+        let steady =
+            self.node.wrong_until == 0 && self.node.slow_until <= since && self.t >= due_ms;
+        let lies = self.node.rolled_back || self.plan.faults.false_sets;
+        let there = |machine: &&Machine| {
             let link = machine.session.and_then(|session| self.links.get(&session));
             let steady = link.is_some_and(|link| link.since <= since && link.rough_until <= since);
             machine.worker == worker && machine.person.habit.is_honest() && steady
-        });
-        hold(excused || !good, "no honest worker that is there loses its stake", || {
-            format!("{worker} at {task}")
-        })
+        };
+        let mut machines = self.machines.iter().filter(there);
+        steady && !lies && machines.any(|machine| more(machine, since))
     }
 
     /// When everything is over.

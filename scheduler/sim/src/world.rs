@@ -136,7 +136,7 @@ impl World {
         let separator = domain.separator();
         let signer = key("signer", 0);
         let chain = Chain::new(separator, signer.address(), POOL, plan.finality, plan.window_s);
-        let node = Node::new(dice.next(), genesis, plan.policy);
+        let node = Node::new(dice.roll(), genesis, plan.policy);
         let machines = Machine::all(&plan, &mut dice, genesis);
         let mut world = Self {
             t: 0,
@@ -300,10 +300,7 @@ impl World {
         let unix_s = self.unix_ms() / 1_000;
         self.chain.mine(unix_s, &mut self.dice);
         self.watch()?;
-        // In the last act nothing is in a hurry.
-        let pause =
-            if self.calm_for(300_000) { 4 * self.plan.block_ms } else { self.plan.block_ms };
-        self.later(pause, Event::Block);
+        self.later(self.plan.block_ms, Event::Block);
         Ok(())
     }
 
