@@ -130,6 +130,24 @@ fn pure_crates_share_their_bans() {
     assert!(first.text == second.text, "{} and {} differ: copy one", first.path, second.path);
 }
 
+/// The simulator turns mistakes on; whatever a release is built from must not even mention them.
+#[test]
+fn no_shipped_crate_makes_mistakes_on_purpose() {
+    const MAY: [&str; 2] = ["common/Cargo.toml", "scheduler/sim/Cargo.toml"];
+    let manifests = files().into_iter().filter(|file| file.path.ends_with("Cargo.toml"));
+    let mut findings = Vec::new();
+    for manifest in manifests.filter(|file| !MAY.contains(&file.path.as_str())) {
+        for (number, line) in numbered(&manifest.text) {
+            let shipped = line.starts_with("default-members") && line.contains("sim");
+            if shipped || line.contains("\"bugs\"") || line.contains("quorate-sim.workspace") {
+                let remedy = "only scheduler/sim asks for it, and nobody for scheduler/sim";
+                findings.push(manifest.finding(number, "the feature `bugs`", remedy));
+            }
+        }
+    }
+    none(findings);
+}
+
 #[test]
 fn libraries_and_unsafe_stay_where_they_belong() {
     let mut findings = Vec::new();
