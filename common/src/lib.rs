@@ -17,6 +17,7 @@ pub mod frame;
 pub mod ids;
 pub mod invite;
 pub mod keys;
+pub mod lock;
 pub mod manifest;
 pub mod merkle;
 pub mod messages;
