@@ -19,13 +19,15 @@ use quorate_chain::{
     Call, Chain, Finality, Follower, Outbox, OutboxConfig, Receipt, SettleError, Standing,
 };
 use serde_json::json;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How many of the newest blocks are replaced.
-const DEPTHS: [u64; 5] = [1, 2, 5, 16, 64];
+/// How many of the newest blocks are replaced: every number up to what the chains with presets call final,
+/// one after the other on one node, so that a depth is also how many were tried.
+const DEPTHS: RangeInclusive<u64> = 1..=64;
 
 /// A node that mines when told, a counter, and an outbox with a folder.
 struct Stage {
@@ -101,47 +103,47 @@ fn key_of(n: u64) -> B256 {
 #[tokio::test]
 async fn a_reorganisation_between_signing_and_sending() {
     let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    for depth in DEPTHS {
         let prepared = stage.outbox.begin().await.prepare(stage.call()).await.unwrap();
         stage.anvil.reorg(depth).await;
         let outbox = stage.outbox.clone();
         let task = tokio::spawn(async move { outbox.resume(&prepared).await });
         let receipt = stage.mine_until_done(task).await;
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, depth).await;
     }
 }
 
 #[tokio::test]
 async fn a_reorganisation_while_it_waits_to_be_mined() {
     let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    for depth in DEPTHS {
         let task = stage.send(depth);
         stage.anvil.until_pending().await;
         stage.anvil.reorg(depth).await;
         let receipt = stage.mine_until_done(task).await;
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, depth).await;
     }
 }
 
 #[tokio::test]
 async fn a_reorganisation_right_after_it_was_mined() {
     let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    for depth in DEPTHS {
         let task = stage.send(depth);
         stage.anvil.until_pending().await;
         stage.anvil.mine(1).await;
-        assert_eq!(stage.anvil.count(stage.counter).await, n as u64 + 1);
+        assert_eq!(stage.anvil.count(stage.counter).await, depth);
         stage.anvil.reorg(depth).await;
-        assert_eq!(stage.anvil.count(stage.counter).await, n as u64, "the block is gone");
+        assert_eq!(stage.anvil.count(stage.counter).await, depth - 1, "the block is gone");
         let receipt = stage.mine_until_done(task).await;
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, depth).await;
     }
 }
 
 #[tokio::test]
 async fn a_reorganisation_while_it_waits_to_be_final() {
     let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    for depth in DEPTHS {
         let (outbox, call) = (stage.outbox.clone(), stage.call());
         let mining = tokio::spawn(async move { outbox.mine(call).await });
         stage.anvil.until_pending().await;
@@ -157,21 +159,21 @@ async fn a_reorganisation_while_it_waits_to_be_final() {
         let receipt = stage.mine_until_done(task).await;
         assert_eq!(receipt.tx, before.tx, "the same signed bytes");
         assert_ne!(receipt.block_hash, before.block_hash);
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, depth).await;
     }
 }
 
 #[tokio::test]
 async fn a_reorganisation_after_it_was_final_takes_nothing_back() {
     let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    for depth in DEPTHS {
         let task = stage.send(depth);
         let receipt = stage.mine_until_done(task).await;
         stage.anvil.reorg(depth).await;
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, depth).await;
         let again = stage.outbox.send_once(key_of(depth), stage.call()).await.unwrap();
         assert_eq!(again, receipt, "who asks again gets what came of it");
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, depth).await;
     }
 }
 
