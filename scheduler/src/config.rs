@@ -51,7 +51,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "chain.url",
         default: "\"\"",
-        help: "JSON-RPC node, or up to five with commas between them; empty: the preset's. With two or \
+        help: "JSON-RPC node, or up to five: an array, or commas between them; empty: the preset's. With two or \
                more, what matters needs two that agree. `embedded` keeps a development chain in the \
                data folder.",
     },
@@ -253,14 +253,14 @@ impl Config {
 
 /// The nodes of `chain.url`, at least one.
 fn nodes(layers: &Layers, preset: &str) -> Result<Vec<String>, ConfigError> {
-    let text = layers.text("chain.url")?;
-    let text = if text.is_empty() { preset } else { &text };
-    let nodes: Vec<String> = text.split(',').map(|node| node.trim().to_owned()).collect();
-    let bad = nodes.len() > NODES_MAX
-        || nodes.iter().any(String::is_empty)
-        || nodes.len() > 1 && nodes.iter().any(|node| node == EMBEDDED);
-    if bad {
-        return Err(layers.refuse("chain.url", "`embedded`, or one to five URLs, as URL,URL,URL"));
+    let mut nodes = layers.list("chain.url")?;
+    if nodes.is_empty() {
+        nodes.push(preset.to_owned());
+    }
+    let mixed = nodes.len() > 1 && nodes.iter().any(|node| node == EMBEDDED);
+    if nodes.len() > NODES_MAX || mixed {
+        let expected = "`embedded`, or one to five URLs: URL,URL,URL or an array of them";
+        return Err(layers.refuse("chain.url", expected));
     }
     Ok(nodes)
 }
@@ -331,10 +331,15 @@ mod tests {
         assert_eq!(config.max_fee_wei_per_gas, None, "the preset's");
         assert_eq!(config.chain, ChainAt::Url("https://a".into()));
         assert_eq!(config.more_nodes, ["https://b", "https://c"]);
-        for bad in ["https://a,", "embedded,https://a", "a,b,c,d,e,f"] {
+        let array = with("[\"https://a\", \"https://b\"]").expect("two nodes");
+        assert_eq!(array.chain, ChainAt::Url("https://a".into()));
+        assert_eq!(array.more_nodes, ["https://b"]);
+        for bad in ["embedded,https://a", "a,b,c,d,e,f"] {
             let error = with(bad).expect_err(bad).to_string();
             assert!(error.contains("one to five URLs"), "{error}");
         }
+        let error = with("https://a,").expect_err("a comma too many").to_string();
+        assert!(error.contains("an array of texts"), "{error}");
     }
 
     #[test]

@@ -47,8 +47,8 @@ pub struct WorkerOptions {
     pub runner: Arc<dyn Runner>,
     /// Called when a run begins.
     pub hook: Option<Hook>,
-    /// A node of the contract's chain, to keep a claim ticket by; without, none is kept.
-    pub chain: Option<ChainUrl>,
+    /// Nodes of the contract's chain, to keep a claim ticket by; without any, none is kept.
+    pub chain: Vec<ChainUrl>,
     /// The means to be heard on chain, if the owner gives any.
     pub escape: Option<EscapeOptions>,
 }

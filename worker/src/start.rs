@@ -98,6 +98,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
                 actix::AsyncContext::address(ctx),
             ),
             words: Words::at(options.data_dir.join("words")),
+            votes: Words::at(options.data_dir.join("votes")),
             evidence_dir: options.data_dir.join("evidence"),
             status: status_sender,
             bundle: Bundle::default(),
@@ -219,7 +220,7 @@ fn keeper(options: &WorkerOptions) -> Option<Keeper> {
         pool: invite.pool,
         domain: invite.domain,
         node_key: options.node_key.public(),
-        chain: options.chain.clone()?,
+        chain: Some(options.chain.clone()).filter(|nodes| !nodes.is_empty())?,
         api: invite.api.clone()?,
         escape: options.escape.clone(),
     })

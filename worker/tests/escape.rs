@@ -114,8 +114,8 @@ fn options(scheduler: &Scheduler, world: &World, dir: &Path) -> WorkerOptions {
         name: "ann's laptop".into(),
         runner: Arc::new(EngineRunner::new(Engine::new(EngineConfig::default()).unwrap())),
         hook: None,
-        chain: Some(world.url.clone()),
-        escape: Some(EscapeOptions { chain: world.url.clone(), signer }),
+        chain: vec![world.url.clone()],
+        escape: Some(EscapeOptions { chain: vec![world.url.clone()], signer }),
     }
 }
 

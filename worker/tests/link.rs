@@ -76,7 +76,7 @@ fn options(scheduler: &Scheduler, dir: &Path) -> WorkerOptions {
         name: "ann's laptop".into(),
         runner: real_runner(),
         hook: None,
-        chain: None,
+        chain: Vec::new(),
         escape: None,
     }
 }

@@ -230,7 +230,7 @@ impl Part {
             name: format!("{role} {n}"),
             runner: runner(role, engine),
             hook: hook(role, Arc::clone(&cuts)),
-            chain: None,
+            chain: Vec::new(),
             escape: None,
         })
         .await

@@ -2,6 +2,7 @@
 
 use super::{Global, failure};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
+use quorate_chain::ChainUrl;
 use quorate_common::{
     config::{ConfigError, Key, Layers},
     exit::{Code, Failure},
@@ -70,7 +71,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "chain.url",
         default: "",
-        help: "JSON-RPC node, http or https; unset: the invitation's.",
+        help: "JSON-RPC node, http or https, or up to five: an array, or commas between them; unset: the \
+               invitation's.",
     },
     Key {
         name: "escape.key_file",
@@ -177,9 +179,13 @@ impl Config {
         Ok(self.number("cache_mib", 64, 1 << 24)? * MIB)
     }
 
-    /// The JSON-RPC node, if anybody names one.
-    pub(crate) fn chain_url(&self, invite: &Invite) -> Option<String> {
-        self.layers.optional("chain.url").or_else(|| invite.rpc.clone())
+    /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
+    pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
+        let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
+        if nodes.is_empty() {
+            nodes.extend(invite.rpc.clone());
+        }
+        ChainUrl::parse_all(&nodes).map_err(|error| failure::chain(&error))
     }
 
     /// The scheduler's HTTP API, if anybody names it.
