@@ -2,6 +2,8 @@
 //! expectation; a bad frame ends its session and no other; a damaged journal is cut or refused by name.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/opening.rs"]
+mod opening;
 #[path = "support/pool.rs"]
 mod pool;
 #[path = "support/sides.rs"]
@@ -399,7 +401,7 @@ fn with_history() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Waits until the threads of the scheduler that was here have let go of the journal.
-fn free(journal: &Path) {
+pub(crate) fn free(journal: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while let Err(error) = Journal::open(journal, Options::default()) {
         assert!(Instant::now() < deadline, "{error}");

@@ -2,7 +2,7 @@
 
 use crate::{
     deadline::{Deadline, Deadlines},
-    deal::{Deal, Order, OrderState},
+    deal::{Deal, Opened, Order, OrderState},
     effect::{Effect, Ready, Reply},
     fleet::{Draws, Fleet, Link},
     input::{ChainInput, Input, Ticket},
@@ -96,12 +96,7 @@ impl Grid {
         for worker in workers {
             self.watch_lease(now, worker);
         }
-        for (hash, order) in &self.durable.orders {
-            if order.state == OrderState::Opening {
-                let signed = Box::new(order.clone());
-                self.ready.effects.push(Effect::OpenDeal { order: *hash, signed });
-            }
-        }
+        self.open_again(now);
         for deal in self.durable.deals.values() {
             self.ready.effects.push(Effect::DealKnown(deal.opened()));
         }
@@ -116,6 +111,37 @@ impl Grid {
             self.advance(now, task);
         }
         self.watch_batch(now);
+    }
+
+    /// Asks again for deals of orders that have none, or of which somebody else matched a part while this
+    /// scheduler was about to open all of it. An order that expired since has none to come.
+    fn open_again(&mut self, now: Now) {
+        let mut matched: BTreeMap<B256, u32> = BTreeMap::new();
+        for deal in self.durable.deals.values() {
+            let tasks = matched.entry(deal.terms.req_hash).or_default();
+            *tasks = tasks.saturating_add(deal.terms.tasks);
+        }
+        for (hash, order) in &self.durable.orders {
+            let rest = || matched.get(hash).is_none_or(|tasks| *tasks < order.req.tasks);
+            let wants = match order.state {
+                OrderState::Opening => true,
+                OrderState::Deal(_) => now.unix_s() < order.req.expiry && rest(),
+                OrderState::Refused(_) => false,
+            };
+            if wants {
+                let signed = Box::new(order.clone());
+                self.ready.effects.push(Effect::OpenDeal { order: *hash, signed });
+            }
+        }
+    }
+
+    /// Deals that cannot be worked on, because something they need was not here when it was looked for,
+    /// and that have not ended.
+    pub fn deals_waiting(&self, now: Now) -> Vec<Opened> {
+        let deals = self.durable.deals.values();
+        let waits =
+            |deal: &&Deal| !deal.ready && !deal.finished() && now.unix_s() < deal.terms.deadline;
+        deals.filter(waits).map(Deal::opened).collect()
     }
 
     /// Takes something that happened. Afterwards [`Grid::take_ready`] must be called before the next.
