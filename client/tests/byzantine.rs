@@ -4,6 +4,8 @@
 //! seized, the requester gets back what was not spent, and no worker has lost anything.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
+#[path = "byzantine/abandoned.rs"]
+mod abandoned;
 #[path = "market/anvil.rs"]
 mod anvil;
 #[path = "byzantine/chain.rs"]
@@ -154,4 +156,6 @@ async fn an_honest_pool_is_never_accused() {
     // Everything is in the mirror by now: nobody is asked for it again.
     let said = watcher.once(&["--evidence", "http://127.0.0.1:1"]).await.expect(0);
     assert_eq!(said.out, "", "{said}");
+    // It watches for as long as it is told to.
+    watcher.watches_for("1s").await.refused(5, &["as long as --timeout says"]);
 }

@@ -3,7 +3,9 @@
 
 use crate::{
     frame::FrameProof,
-    messages::{Assign, CommitAck, CommitSet, Message as _, RevealAck, Separator},
+    ids::WorkerIdx,
+    merkle::SET_DEPTH,
+    messages::{Assign, CommitAck, CommitSet, Message as _, Reveal, RevealAck, Separator},
 };
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,20 @@ pub struct Word {
     pub said: Said,
     /// Its place in the signed frame.
     pub proof: FrameProof,
+}
+
+/// A vote as its worker keeps it: what shows it on chain when its scheduler is gone. The signature is not
+/// kept, for whoever shows it has the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptVote {
+    /// Whose.
+    pub worker: WorkerIdx,
+    /// The vote.
+    pub reveal: Reveal,
+    /// Its commitment's place in the set it was shown to.
+    pub place: u8,
+    /// From there to the set's root.
+    pub path: [B256; SET_DEPTH],
 }
 
 impl Said {

@@ -1,17 +1,20 @@
 //! What the scheduler signed, kept for whoever may have to prove it: `words/HOUR.jsonl`, a word a line.
-//! `quorate watch --words` reads the folder. Who lies is not looked at here.
+//! `quorate watch --words` reads the folder. `votes/HOUR.jsonl` has this worker's own votes, by which it is
+//! paid when its scheduler is gone. Who lies is not looked at here.
 
-use quorate_common::{clock::SystemClock, report::Chain, word::Word};
+use quorate_common::{clock::SystemClock, report::Chain};
+use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-/// Hours a word is kept: the longest window a contract may have (ten days), and two days for a batch to
-/// be committed. After that nothing can be proven with it.
-const KEPT_HOURS: u64 = 12 * 24;
-/// Bytes of all words: a million of them. When there are more the oldest hours go.
+/// Hours a word is kept. A pool that left a task is ended seven days after its deal's deadline at the
+/// earliest; then votes are shown for a window (ten days at most) and three days. The rest is what deals of
+/// three weeks need, and two days for whoever has to do it.
+const KEPT_HOURS: u64 = (7 + 10 + 3 + 21 + 2) * 24;
+/// Bytes of a folder: a million words. When there are more the oldest hours go.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// The folder.
@@ -29,19 +32,19 @@ impl Words {
         Self { dir, open: None, failing: false }
     }
 
-    /// Keeps a word. A disk that fails costs a proof, not a vote: the worker goes on.
-    pub(crate) fn keep(&mut self, word: &Word) {
+    /// Keeps a word or a vote. A disk that fails costs a proof, not a vote: the worker goes on.
+    pub(crate) fn keep(&mut self, word: &impl Serialize) {
         let kept = self.append(hour(), word);
         if let Err(error) = &kept
             && !self.failing
         {
             let dir = self.dir.display();
-            tracing::error!(error = %Chain(error), "the scheduler's words cannot be kept in {dir}");
+            tracing::error!(error = %Chain(error), "what may have to be shown cannot be kept in {dir}");
         }
         self.failing = kept.is_err();
     }
 
-    fn append(&mut self, hour: u64, word: &Word) -> io::Result<()> {
+    fn append(&mut self, hour: u64, word: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(word)?;
         line.push(b'\n');
         self.file(hour)?.write_all(&line)
@@ -91,7 +94,11 @@ fn sweep(dir: &Path, now: u64) -> io::Result<()> {
 mod tests {
     use super::*;
     use quorate_common::{
-        B256, frame::FrameProof, keys::Signature, messages::CommitAck, word::Said,
+        B256,
+        frame::FrameProof,
+        keys::Signature,
+        messages::CommitAck,
+        word::{Said, Word},
     };
 
     fn word(seq: u64) -> Word {
@@ -121,7 +128,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, [word(1), word(2)]);
         words.append(1_001 + KEPT_HOURS, &word(4)).unwrap();
-        assert_eq!(names(dir.path()), ["1001.jsonl", "1289.jsonl", "notes.txt"]);
+        assert_eq!(names(dir.path()), ["1001.jsonl", "2033.jsonl", "notes.txt"]);
     }
 
     #[test]

@@ -41,13 +41,18 @@ pub(crate) struct Stage {
     pub(crate) operator: Operator,
     pub(crate) volunteers: Vec<Volunteer>,
     pub(crate) requester: Requester,
-    settlement: Settlement,
-    bond: u128,
+    pub(crate) settlement: Settlement,
+    pub(crate) bond: u128,
 }
 
 impl Stage {
     pub(crate) async fn set(site: &Site, anvil: &Anvil, misdeed: &str) -> Self {
-        let mut operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
+        Self::with(site, anvil, misdeed, &SETTINGS).await
+    }
+
+    /// The same, with other settings of the pool.
+    pub(crate) async fn with(site: &Site, anvil: &Anvil, misdeed: &str, settings: &[&str]) -> Self {
+        let mut operator = Operator::init(site, anvil, "operator", settings).await;
         if !misdeed.is_empty() {
             operator.home = operator.home.clone().with("QUORATE_MISBEHAVE", misdeed);
         }
@@ -73,13 +78,7 @@ impl Stage {
     /// Orders a batch's worth of tasks, and waits until it is on chain.
     pub(crate) async fn order(&self, name: &str) {
         let before = self.operator.money().await.head;
-        let app = lucas_lehmer().display().to_string();
-        let numbers = format!("1-{TASKS}");
-        let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
-        // Long enough for an honest replica on a busy machine, short for one that was forgotten.
-        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "3d"];
-        let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
-        self.requester.run(&run).await.expect(0);
+        self.place(name).await;
         until("the order's batch", PATIENCE, async || {
             let pool = self.operator.money().await;
             // A watcher may be so quick that the batch is dropped already.
@@ -87,6 +86,17 @@ impl Stage {
             over.then_some(())
         })
         .await;
+    }
+
+    /// Orders a batch's worth of tasks.
+    pub(crate) async fn place(&self, name: &str) {
+        let app = lucas_lehmer().display().to_string();
+        let numbers = format!("1-{TASKS}");
+        let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
+        // Long enough for an honest replica on a busy machine, short for one that was forgotten.
+        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "3d"];
+        let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
+        self.requester.run(&run).await.expect(0);
     }
 
     pub(crate) async fn is_live(&self) -> bool {

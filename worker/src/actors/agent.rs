@@ -45,6 +45,7 @@ pub struct AgentActor {
     pub(crate) hook: Option<Hook>,
     pub(crate) escapes: Escapes,
     pub(crate) words: Words,
+    pub(crate) votes: Words,
     pub(crate) evidence_dir: PathBuf,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) bundle: Bundle,
@@ -292,6 +293,7 @@ impl AgentActor {
                 self.blobs.release_some(Holder::Result(task), &blobs);
             }
             Effect::Keep(word) => self.words.keep(&word),
+            Effect::KeepVote(vote) => self.votes.keep(&vote),
             Effect::Demand { task_id, attempt, worker } => {
                 self.escapes.say(Saying::Demand { task_id, attempt, worker });
             }

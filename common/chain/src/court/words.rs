@@ -2,7 +2,7 @@
 //! what a batch shows, and against what workers have said on chain.
 
 use super::{Court, Filing, Leaf, Proof, Step, step_of};
-use crate::abi::{Court as Abi, Settlement, StepBench, WordBench};
+use crate::abi::{Court as Abi, Escape, Settlement, StepBench, WordBench};
 use alloy::primitives::{B256, Bytes};
 use alloy::sol_types::SolCall as _;
 use quorate_common::frame::FrameProof;
@@ -248,6 +248,7 @@ macro_rules! signed {
 framed!(StepBench);
 signed!(WordBench);
 signed!(Abi);
+signed!(Escape);
 
 impl From<&Entry> for WordBench::Entry {
     fn from(entry: &Entry) -> Self {

@@ -18,7 +18,7 @@ use quorate_common::{
         AssignItem, CommitAckItem, CommitItem, CommitSetItem, DealInfo, Duties, GiveUpReason,
         RevealAckItem, RevealItem, SettledItem, ToWorker, Welcome,
     },
-    word::Said,
+    word::{KeptVote, Said},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -76,6 +76,8 @@ pub(crate) struct World {
     salts: u64,
     /// What was kept of the scheduler's words.
     pub words: Vec<Said>,
+    /// What was kept of our own votes.
+    pub votes: Vec<KeptVote>,
     /// Off while a test builds a large world, whose checks cost as much as it is large.
     pub checks_each_step: bool,
 }
@@ -89,6 +91,7 @@ impl World {
             trace: String::new(),
             signer: key(9),
             words: Vec::new(),
+            votes: Vec::new(),
             disk: BTreeMap::new(),
             totals: Totals::default(),
             slots,
@@ -343,6 +346,7 @@ impl World {
                 self.commits.insert(item.task, item);
             }
             Effect::Reveal { item, .. } => self.on_reveal(item),
+            Effect::KeepVote(vote) => self.votes.push(*vote),
             Effect::Keep(word) => {
                 assert_eq!(word.signer(&separator()), Some(self.signer.address()));
                 self.words.push(word.said);
@@ -457,7 +461,7 @@ fn effect_name(effect: &Effect) -> String {
         Effect::Slots(slots) => format!("slots {slots}"),
         Effect::Upload { task, .. } => format!("upload {}", short(*task)),
         Effect::Forget { task, .. } => format!("forget {}", short(*task)),
-        Effect::Keep(_) => String::new(),
+        Effect::Keep(_) | Effect::KeepVote(_) => String::new(),
         Effect::Demand { attempt, .. } => format!("demand set of round {attempt}"),
         Effect::Force { reveal, .. } => format!("force reveal of round {}", reveal.attempt),
         Effect::HangUp(breach) => format!("hang up: {breach}"),
