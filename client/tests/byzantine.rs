@@ -153,6 +153,8 @@ async fn an_honest_pool_is_never_accused() {
     assert_eq!(stage.operator.get("/v1/batches/3").await["error"]["code"], "not_found");
     let described = stage.operator.get("/openapi.json").await;
     assert!(described["paths"]["/v1/batches/{index}"].is_object(), "{described}");
+    // A batch is said to be checked before its signatures are fetched.
+    watcher.once(&[]).await.expect(0);
     // Everything is in the mirror by now: nobody is asked for it again.
     let said = watcher.once(&["--evidence", "http://127.0.0.1:1"]).await.expect(0);
     assert_eq!(said.out, "", "{said}");
