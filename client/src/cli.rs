@@ -541,6 +541,10 @@ pub struct WatchArgs {
     /// How long evidence may be missing before a task is asked for on chain
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = units::duration)]
     pub patience: Duration,
+    /// Most tasks of one batch to ask for on chain, at 70,000 gas each: a pool that answers the first is
+    /// asked for all, and each answer costs it three times as much
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub asks: u32,
     /// End when everything known was checked
     #[arg(long)]
     pub once: bool,

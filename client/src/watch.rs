@@ -3,7 +3,7 @@
 //!
 //! In reading order: `known` (what the chain has said), `sources` and `mirror` (evidence, and our copy of
 //! it), `check` and `words` (what is wrong), [`brief`] (what shows it), `docket` (bringing it), `silence`
-//! (asking for what is not shown), `pool` (all of it, for one pool), `say` (what is told).
+//! (asking for what is not shown) and `shown` (the answers), `pool` (all of it, for one pool), `say` (what is told).
 
 pub mod brief;
 mod check;
@@ -13,6 +13,7 @@ mod known;
 mod mirror;
 mod pool;
 mod say;
+mod shown;
 mod silence;
 mod sources;
 #[cfg(test)]
@@ -124,7 +125,7 @@ impl Watcher {
             sources: Arc::new(Sources::parse(&evidence)?),
             words: args.words.clone(),
             data,
-            patience: args.patience,
+            asking: silence::Settings { patience: args.patience, asks_max: args.asks },
             output,
             desk: Arc::new(Semaphore::new(1)),
             once: args.once,

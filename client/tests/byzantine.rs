@@ -128,6 +128,21 @@ async fn evidence_is_withheld() {
     watcher.end().await;
 }
 
+/// Whoever answers every ask, and shows nobody else anything, is asked for everything.
+#[tokio::test]
+async fn evidence_is_shown_only_where_it_is_asked_for() {
+    let site = Site::new();
+    let Some(anvil) = Anvil::start(&site).await else { return };
+    let stage = Stage::set(&site, &anvil, "show-bits").await;
+    let mut watcher = Watcher::start(&site, &stage, &anvil).await;
+    stage.order("bag").await;
+    watcher.hears("shown", &format!("{TASKS} of {TASKS} tasks")).await;
+    watcher.proves(&anvil, "a step").await;
+    stage.is_convicted().await;
+    stage.nobody_else_loses().await;
+    watcher.end().await;
+}
+
 /// The same eyes on an honest pool.
 #[tokio::test]
 async fn an_honest_pool_is_never_accused() {

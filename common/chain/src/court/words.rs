@@ -10,9 +10,10 @@ use quorate_common::ids::WorkerIdx;
 use quorate_common::keys::Signature;
 use quorate_common::messages::{Assign, CommitAck, CommitSet, Header, RevealAck};
 use quorate_common::terms::DealTerms;
+use serde::{Deserialize, Serialize};
 
 /// A commit set as its scheduler signed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedSet {
     /// The set.
     pub set: CommitSet,
