@@ -20,6 +20,7 @@ mod grid;
 mod inbox;
 pub mod input;
 pub mod ledger;
+mod matching;
 pub mod poco;
 pub mod policy;
 mod progress;
