@@ -310,11 +310,11 @@ Example:
         #[arg(long)]
         no_receipts: bool,
     },
-    /// Say why a task is where it is: its replicas, weights and votes
+    /// Say why an order waits, or why one task is where it is: replicas, weights, votes
     Explain {
         /// The order, or the beginning of its id
         order: String,
-        /// The task, from 0; without it the order's first unfinished tasks
+        /// The task, from 0; without it the whole order, by what its tasks wait for
         task: Option<u32>,
     },
     /// Bring back into the wallet what an order paid for tasks that failed

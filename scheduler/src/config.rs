@@ -8,8 +8,8 @@ use quorate_chain::{
 };
 use quorate_common::anchor::SLACK_S;
 use quorate_common::config::{ConfigError, Key, Layers};
-use quorate_common::{Address, ids::PoolId};
-use quorate_grid::policy::Policy;
+use quorate_common::{Address, ids::PoolId, wire::WORK_PER_SLOT};
+use quorate_grid::{policy::Policy, quota::Quota};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -114,6 +114,24 @@ pub const KEYS: &[Key] = &[
                in which a worker may still ask on chain for its commit set, and what the chain takes \
                to tell it.",
     },
+    Key {
+        name: "grid.quota",
+        default: "16",
+        help: "Replicas at once that a worker without a score begins with; one more with each success, half \
+               after a failure. A desktop's threads.",
+    },
+    Key {
+        name: "grid.work_per_slot",
+        default: "2",
+        help: "Replicas of short tasks a worker may have per slot while work is plenty: 2 hides the \
+               network, 1 never buffers.",
+    },
+    Key {
+        name: "pool.open_orders_max",
+        default: "100",
+        help: "Orders one requester may have under way here; more are refused until one is done. They share \
+               one turn in any case; this bounds what they cost in memory.",
+    },
     Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
     Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
     Key {
@@ -192,6 +210,8 @@ pub struct Config {
     pub scheduler_ratio: u8,
     /// Seconds per replica.
     pub max_task_time: u64,
+    /// Orders one requester may have under way.
+    pub open_orders_max: u32,
     /// The rules' tunables.
     pub policy: Policy,
     /// Largest blob.
@@ -242,6 +262,7 @@ impl Config {
             stake_ratio: percent("pool.stake_ratio")?,
             scheduler_ratio: percent("pool.scheduler_ratio")?,
             max_task_time: layers.number("pool.max_task_time", 1, 86_400)?,
+            open_orders_max: number32(layers, "pool.open_orders_max", 1)?,
             policy: policy(layers)?,
             blob_bytes_max: layers.number("blobs.blob_bytes_max", 1 << 20, 1 << 40)?,
             total_bytes_max: layers.number("blobs.total_bytes_max", 1 << 20, 1 << 50)?,
@@ -271,6 +292,8 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
         reveal_s: layers.number("grid.reveal_s", 1, 86_400)?,
         // Below it an honest scheduler could be proven to have ignored a demand.
         hear_s: layers.number("grid.hear_s", SLACK_S + 10, 86_400)?,
+        quota_first: number16(layers, "grid.quota", 1, Quota::MOST)?,
+        work_per_slot: number16(layers, "grid.work_per_slot", 1, WORK_PER_SLOT)?,
         batch_tasks: number32(layers, "batch.tasks", 1)?.min(65_536),
         batch_ms: layers.number("batch.age_s", 1, 86_400)? * 1000,
         ..Policy::default()
@@ -280,6 +303,11 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
 fn number32(layers: &Layers, key: &'static str, least: u64) -> Result<u32, ConfigError> {
     let number = layers.number(key, least, u64::from(u32::MAX))?;
     Ok(u32::try_from(number).expect("bounded a line ago"))
+}
+
+fn number16(layers: &Layers, key: &'static str, least: u16, most: u16) -> Result<u16, ConfigError> {
+    let number = layers.number(key, least.into(), most.into())?;
+    Ok(u16::try_from(number).expect("bounded a line ago"))
 }
 
 fn unit_price(layers: &Layers) -> Result<u128, ConfigError> {

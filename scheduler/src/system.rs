@@ -127,6 +127,7 @@ impl Running {
 /// What is wrong, and what to do.
 pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let Boot { config, node_key, signer, gas, settlement, pool, node } = boot;
+    let open_orders_max = config.open_orders_max;
     let memory = Memory::open(&config)?;
     let domain = settlement.domain();
     let offer = offer(&config, pool, &signer, domain, &memory)?;
@@ -168,6 +169,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         settlement,
         node,
         quic: public.clone(),
+        open_orders_max,
     };
     let (http, server) = http_server(state)?;
     let invite = invite(&shared, public, http);

@@ -16,7 +16,7 @@ use quorate_common::{
     frame::FrameTree,
     keys::node_signed,
     tls::peer_key,
-    wire::{self, BINDING_CONTEXT, FrameError, Hello, Open, ToScheduler, Votes},
+    wire::{self, BINDING_CONTEXT, FrameError, Goodbye, Hello, Open, ToScheduler, ToWorker, Votes},
 };
 use quorate_grid::{
     Input,
@@ -58,6 +58,8 @@ enum End {
     Lost(String),
     #[error("a frame was refused: {0}")]
     Frame(#[from] FrameError),
+    #[error("frame field `hello.version` is {0}; expected {expected}", expected = wire::VERSION)]
+    Version(u16),
     #[error("the peer took too long")]
     Slow,
     #[error("{0}")]
@@ -112,7 +114,7 @@ impl Transport {
             End::Lost(_) => "closed",
             End::Frame(_) => "bad_frame",
             End::Slow => "slow",
-            End::Refused(_) => "refused",
+            End::Refused(_) | End::Version(_) => "refused",
         };
         if matches!(end, End::Frame(_)) {
             self.shared.metrics.frames_refused.inc();
@@ -145,6 +147,7 @@ impl Transport {
             slots: hello.slots,
             net: network(connection.remote_address()),
             engine: hello.engine.hash,
+            ask: hello.ask,
             holding: hello.holding.clone(),
         };
         let end = match self.tell(connected).await {
@@ -158,9 +161,13 @@ impl Transport {
     /// The control stream and a hello that holds.
     async fn open(&self, connection: &Connection) -> Result<(Hello, B256, SendStream, Inbox), End> {
         let node_key = identity(connection).ok_or(End::Refused("no ed25519 identity"))?;
-        let (send, recv) = connection.accept_bi().await?;
+        let (mut send, recv) = connection.accept_bi().await?;
         let mut inbox = Inbox::new(recv);
         let body = inbox.frame().await?;
+        if let Some(version) = wire::hello_version(body).filter(|it| *it != wire::VERSION) {
+            part(&mut send, version).await;
+            return Err(End::Version(version));
+        }
         let Open::Control(hello) = wire::decode(body)? else {
             return Err(End::Refused("the first stream must be the control stream"));
         };
@@ -298,6 +305,25 @@ impl Transport {
         stored?;
         self.grid.do_send(crate::actors::grid::BlobHere(digest));
         Ok(())
+    }
+}
+
+/// Tells a worker of another version what to do, in a frame that all versions understand.
+async fn part(send: &mut SendStream, version: u16) {
+    let (ours, all) = (wire::VERSION, "to work in this pool");
+    let remedy = if version < ours {
+        format!("update the worker {all}")
+    } else {
+        format!("ask the pool's operator to update the scheduler, or take an older worker {all}")
+    };
+    let reason = format!(
+        "the scheduler speaks version {ours} of the protocol, the worker {version}: {remedy}"
+    );
+    let mut frame = Vec::new();
+    wire::encode(&ToWorker::Goodbye(Goodbye { reason, retry_ms: None }), &mut frame);
+    if send.write_all(&frame).await.is_ok() && send.finish().is_ok() {
+        // Closing at once would throw the frame away; who does not read has the patience of a hello.
+        drop(send.stopped().await);
     }
 }
 

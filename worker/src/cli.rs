@@ -5,6 +5,7 @@ mod amount;
 mod chain;
 mod config;
 mod earnings;
+mod explain;
 mod failure;
 mod join;
 mod output;
@@ -29,6 +30,7 @@ Examples:
   quorate-worker join 'quorate://pool.example:7421/…'   keys, account, registration, stake
   quorate-worker run                                    work until interrupted
   quorate-worker status                                 what it does and has earned
+  quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
 
 When a pool is gone for good, with what is in the worker's folder and on chain:
@@ -98,6 +100,8 @@ enum Command {
     Run(RunArgs),
     /// Show what the worker of this data folder does
     Status,
+    /// Say why it has no more work than it has, and what would change that
+    Explain,
     /// Show what was earned, what is final, and what was paid
     Earnings,
     /// Have everything paid out that is final
@@ -218,6 +222,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Join(args) => on_system(join::run(global, args, output)),
         Command::Run(args) => on_system(run::run(global, args, output)),
         Command::Status => show::status(&global, output),
+        Command::Explain => on_system(explain::run(global, output)),
         Command::Earnings => on_system(earnings::show(global, output)),
         Command::Claim => on_system(earnings::claim(global, output)),
         Command::Neglect(args) => on_system(abandoned::neglect(global, args, output)),

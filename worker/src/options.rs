@@ -36,6 +36,8 @@ pub struct WorkerOptions {
     pub data_dir: PathBuf,
     /// Replicas at once, up to [`quorate_common::wire::SLOTS_MAX`].
     pub slots: u16,
+    /// The least price of a task it works for, in token units.
+    pub ask: u128,
     /// Memory it offers for all of them, in bytes; a task that may take more than its slot's share
     /// is given back.
     pub memory_bytes: u64,

@@ -61,7 +61,12 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     let (store, memory) = Store::open(&store_dir, invite.pool, invite.domain)?;
     let blobs = Arc::new(Blobs::open(&options.data_dir.join("blobs"), options.cache_bytes)?);
     let clock = SystemClock::start();
-    let config = Config { pool: invite.pool, domain: invite.domain, slots_max: options.slots };
+    let config = Config {
+        pool: invite.pool,
+        domain: invite.domain,
+        slots_max: options.slots,
+        ask: options.ask,
+    };
     let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
     for (task, job) in agent.kept() {
         blobs.hold(Holder::Result(task), &job.seal.blobs);
@@ -207,6 +212,7 @@ fn identity(options: &WorkerOptions) -> Identity {
         pool: options.invite.pool,
         separator: options.invite.domain.separator(),
         memory_bytes: options.memory_bytes,
+        ask: options.ask,
         engine: EngineInfo { hash: options.runner.engine_hash() },
         name: options.name.clone(),
     }

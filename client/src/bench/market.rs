@@ -249,6 +249,8 @@ fn settings(chain: &LocalChain, port: u16, args: &BenchArgs) -> Vec<String> {
         format!("pool.unit_price={UNIT_PRICE}"),
         format!("pool.trust_max={}", u32::MAX),
         format!("batch.tasks={BATCH_TASKS}"),
+        // All they offer, from the first moment on: it is not their beginnings that are measured.
+        "grid.quota=2048".to_owned(),
     ];
     set.extend(args.set.iter().cloned());
     set

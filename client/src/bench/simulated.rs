@@ -102,6 +102,7 @@ impl Simulated {
             slots: self.slots,
             memory_bytes: 1 << 30,
             engine: EngineInfo { hash: Digest::of(b"simulated") },
+            ask: 0,
             name: "simulated".into(),
             holding: Vec::new(),
         };

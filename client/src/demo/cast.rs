@@ -225,6 +225,7 @@ impl Part {
             vote_key,
             data_dir: data.join(format!("worker-{n}")),
             slots: 1,
+            ask: 0,
             memory_bytes: 1 << 30,
             cache_bytes: 64 << 20,
             name: format!("{role} {n}"),

@@ -38,6 +38,7 @@ fn opens() -> Vec<Open> {
         slots: 16,
         memory_bytes: 4 << 30,
         engine: EngineInfo { hash: digest("engine") },
+        ask: 1_000_000_000_000_000,
         name: "grandma's laptop".into(),
         holding: vec![(task(0), 0), (task(65_535), 3)],
     };
@@ -74,6 +75,7 @@ fn to_scheduler() -> Vec<ToScheduler> {
         gave_up(GiveUpReason::Input),
         gave_up(GiveUpReason::Stack),
         gave_up(GiveUpReason::Engine),
+        gave_up(GiveUpReason::Price),
         ToScheduler::Slots(1_024),
         ToScheduler::Heartbeat,
     ]

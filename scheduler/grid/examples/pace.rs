@@ -1,8 +1,8 @@
 //! How fast the rules alone are: workers that answer at once, tasks until all are settled, and only the
-//! time inside of the grid counted. `cargo run --release -p quorate-grid --example pace`
+//! time inside of the grid counted, so on an idle machine. `cargo run --release -p quorate-grid --example pace`
 //!
 //! No disk, no socket, no signature: what those cost `quorate bench` tells.
-#![expect(clippy::disallowed_methods, reason = "it measures time")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures time")]
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
 use alloy_primitives::{Address, B256, keccak256};
@@ -121,6 +121,7 @@ impl Run {
             slots: SLOTS,
             net: None,
             engine: Digest::ZERO,
+            ask: 0,
             holding: Vec::new(),
         });
     }

@@ -7,7 +7,7 @@ use crate::{
     ledger::{BatchState, Identity, Settling},
     poco::{Judgement, Outcome},
     record::Record,
-    task::{Committed, Done, Open, Replica, ReplicaState, Revealed, SetRec, Task},
+    task::{Committed, Done, Open, Replica, ReplicaState, Revealed, Run, SetRec, Task},
 };
 use alloy_primitives::B256;
 use quorate_common::{
@@ -106,9 +106,7 @@ impl Grid {
     }
 
     fn apply_stake(&mut self, worker: WorkerIdx, stake: u128, exiting: bool) {
-        let member = self.durable.fleet.get_mut(worker).expect("stake follows registration");
-        (member.stake, member.exiting) = (stake, exiting);
-        self.durable.fleet.refresh(worker);
+        self.durable.fleet.stake(worker, stake, exiting);
     }
 
     /// A deal that is known already has only become ready: its tasks may have ended by then.
@@ -122,21 +120,23 @@ impl Grid {
         let known = self.durable.deals.entry(slot).or_insert(deal);
         known.ready = ready;
         if ready && !known.finished() {
-            self.fresh.insert(slot);
+            self.fresh.set(slot, known.terms.tasks - known.next);
+            self.wanting.wake(slot);
         }
     }
 
     fn apply_assigned(&mut self, record: &Record) {
-        let &Record::Assigned { task: key, worker, engine, commit_deadline, reveal_deadline } =
+        let &Record::Assigned { task, worker, engine, net, commit_deadline, reveal_deadline } =
             record
         else {
             return;
         };
+        let key = task;
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal comes before its tasks");
         deal.replicas += 1;
         deal.next = deal.next.max(key.idx + 1);
-        if deal.next == deal.terms.tasks {
-            self.fresh.remove(&key.deal);
+        if self.fresh.contains(key.deal) {
+            self.fresh.set(key.deal, deal.terms.tasks - deal.next);
         }
         let task = &mut deal.tasks[key.idx as usize];
         if matches!(task, Task::Queued) {
@@ -148,10 +148,12 @@ impl Grid {
             worker,
             attempt,
             engine,
+            net,
             commit_deadline,
             reveal_deadline,
             demanded_at: 0,
             state,
+            run: Run::default(),
         });
         self.hold(key, worker);
     }
@@ -213,7 +215,7 @@ impl Grid {
         deal.accepted += u32::from(winner.is_some());
         deal.dissents += judgement.verdicts.iter().filter(|v| v.lost).count() as u64;
         if deal.finished() {
-            self.fresh.remove(&key.deal);
+            self.fresh.set(key.deal, 0);
         }
         (judgement, voters)
     }

@@ -18,6 +18,10 @@ pub enum Deadline {
     Deal(DealSlot),
     /// The open batch is old enough.
     Batch,
+    /// A worker that only failed may try again.
+    Pause(WorkerIdx),
+    /// Few tasks of a deal are left: look for replicas that are late.
+    Tail(DealSlot),
 }
 
 /// Deadlines by time.

@@ -4,18 +4,22 @@ use crate::{
     deadline::{Deadline, Deadlines},
     deal::{Deal, Opened, Order, OrderState},
     effect::{Effect, Ready, Reply},
+    fair::Shares,
     fleet::{Draws, Fleet, Link},
     input::{ChainInput, Input, Ticket},
     ledger::{BatchState, Ledger},
+    matching::{Fresh, Wanting},
     policy::{Genesis, Policy},
     progress::LAST_BYTES_S,
     record::Record,
+    timings::Timings,
 };
 use alloy_primitives::B256;
 use quorate_common::{
     clock::Now,
     ids::{DealSlot, TaskKey},
     messages::{Message as _, Separator},
+    wire::WORK_PER_SLOT,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,11 +47,17 @@ pub struct Grid {
     pub(crate) draws: Draws,
     pub(crate) deadlines: Deadlines,
     /// Open tasks that want another replica, oldest first.
-    pub(crate) wanting: BTreeSet<TaskKey>,
+    pub(crate) wanting: Wanting,
+    /// Whose turn it is.
+    pub(crate) shares: Shares,
+    /// How long replicas take.
+    pub(crate) timings: Timings,
+    /// Open tasks with a replica that is late where few tasks are left.
+    pub(crate) hurried: BTreeSet<TaskKey>,
     /// The last of them that was looked at, when there were too many for one look.
     pub(crate) scanned_to: TaskKey,
     /// Deals with tasks that were never opened.
-    pub(crate) fresh: BTreeSet<DealSlot>,
+    pub(crate) fresh: Fresh,
     pub(crate) ready: Ready,
 }
 
@@ -68,7 +78,7 @@ impl Grid {
 
     /// A grid from a snapshot; records after it are then applied one by one.
     pub fn with(mut durable: Durable, policy: Policy, seed: [u8; 32]) -> Self {
-        durable.fleet.rebuild();
+        durable.fleet.rebuild(policy.work_per_slot.clamp(1, WORK_PER_SLOT));
         durable.ledger.rebuild();
         Self {
             separator: durable.genesis.separator(),
@@ -76,9 +86,12 @@ impl Grid {
             policy,
             draws: Draws::new(seed),
             deadlines: Deadlines::default(),
-            wanting: BTreeSet::new(),
+            wanting: Wanting::default(),
+            shares: Shares::default(),
+            timings: Timings::default(),
+            hurried: BTreeSet::new(),
             scanned_to: TaskKey::default(),
-            fresh: BTreeSet::new(),
+            fresh: Fresh::default(),
             ready: Ready::default(),
         }
     }
@@ -155,8 +168,8 @@ impl Grid {
             }
             Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),
             Input::Chain(input) => self.on_chain(now, input),
-            Input::Connected { session, node_key, vote_key, slots, net, engine, holding } => {
-                let link = Link::new(session, slots, net, engine);
+            Input::Connected { session, node_key, vote_key, slots, net, engine, ask, holding } => {
+                let link = Link::new(session, slots, net, engine, ask);
                 self.on_connected(now, node_key, vote_key, link, &holding);
             }
             Input::Disconnected(session) => self.on_disconnected(now, session),
@@ -201,6 +214,8 @@ impl Grid {
                 Deadline::Fetch(task) => self.on_fetch_over(now, task),
                 Deadline::Deal(deal) => self.on_deal_over(now, deal),
                 Deadline::Batch => self.on_batch_due(now),
+                Deadline::Pause(worker) => self.on_pause_over(now, worker),
+                Deadline::Tail(deal) => self.on_tail(now, deal),
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::{
     grid::Grid,
     poco::Outcome,
     record::Record,
+    running::End,
     task::{Open, Replica, ReplicaState, Task},
 };
 use quorate_common::{
@@ -113,6 +114,7 @@ impl Grid {
         let (running, room) = (open.running(), open.live() < deal.replicas_max());
         match (enough, running, room) {
             (true, 0, _) => Next::Freeze,
+            (true, ..) if self.is_beaten(key, open) => Next::Freeze,
             (true, ..) => Next::Wait,
             (false, _, true) => Next::Ask,
             (false, 0, false) => Next::GiveUp,
@@ -126,6 +128,7 @@ impl Grid {
             // Nobody is judged for a set that was never frozen.
             return self.settle(now, key, Outcome::Expired, None);
         }
+        self.drop_beaten(now, key);
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
         let reveal_deadline = reveal_deadline.max(self.promised(key));
         self.record(Record::Frozen { task: key, reveal_deadline });
@@ -173,7 +176,9 @@ impl Grid {
             replicas.partition(|(_, deadline)| *deadline < now.unix_s());
         for (worker, _) in late {
             self.stop(key, worker);
-            self.lose(now, key, worker);
+            if self.lose(now, key, worker) {
+                self.distrust(now, worker);
+            }
         }
         // The wall clock may have been set back since the deadline was set.
         for (_, deadline) in early {
@@ -182,7 +187,7 @@ impl Grid {
     }
 
     /// Tells a worker that its replica is of no use any more.
-    fn stop(&mut self, key: TaskKey, worker: WorkerIdx) {
+    pub(crate) fn stop(&mut self, key: TaskKey, worker: WorkerIdx) {
         let Some(session) = self.durable.fleet.session(worker) else { return };
         let open = self.task(key).and_then(Task::open);
         let attempt = open.and_then(|open| open.replica(worker)).map(|replica| replica.attempt);
@@ -277,13 +282,13 @@ impl Grid {
     ) {
         let first = self.durable.ledger.open().tasks.is_empty();
         let unheard = self.unheard(key);
+        for (worker, ..) in unheard.iter().filter(|(.., running)| *running) {
+            self.end(now, key, *worker, End::Moot);
+        }
         let at_unix_ms = now.unix_ms;
         let (judgement, voters) = self.apply_settled(key, outcome, winner, at_unix_ms);
         self.ready.records.push(Record::Settled { task: key, outcome, winner, at_unix_ms });
-        for (worker, attempt, running) in unheard {
-            if running {
-                self.durable.fleet.occupy(worker, -1);
-            }
+        for (worker, attempt, _) in unheard {
             if let Some(session) = self.durable.fleet.session(worker) {
                 self.effect(Effect::Send(session, ToSession::Cancel(key, attempt)));
             }

@@ -14,7 +14,7 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 /// Something that happened and must not be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub enum Record {
         worker: WorkerIdx,
         /// What it runs the task with.
         engine: Digest,
+        /// The network it is in, where that is known.
+        net: Option<u64>,
         /// Unix seconds.
         commit_deadline: u64,
         /// Unix seconds.

@@ -40,6 +40,10 @@ pub struct Open {
     /// Whether the task stands in the queue of those that want replicas. Derived.
     #[serde(skip)]
     pub queued: bool,
+    /// Whether somebody was asked because another was late: then the first commits that suffice count.
+    /// Volatile: after a restart the late one has its time anew.
+    #[serde(skip)]
+    pub hurried: bool,
     /// Deadlines standing for it, to be taken out when it is settled. Derived.
     #[serde(skip)]
     pub deadlines: Vec<(u64, Deadline)>,
@@ -54,6 +58,8 @@ pub struct Replica {
     pub attempt: u16,
     /// Hash of the engine it runs with.
     pub engine: Digest,
+    /// The network its worker was in when it was asked, where that is known.
+    pub net: Option<u64>,
     /// Unix seconds.
     pub commit_deadline: u64,
     /// Unix seconds.
@@ -62,6 +68,20 @@ pub struct Replica {
     pub demanded_at: u64,
     /// Where it stands.
     pub state: ReplicaState,
+    /// Its time so far. Volatile.
+    #[serde(skip)]
+    pub run: Run,
+}
+
+/// A replica's time, while it is under way. Nothing is known of one from before a restart.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    /// Monotonic milliseconds of its assignment.
+    pub assigned_ms: Option<u64>,
+    /// Monotonic milliseconds when a slot was free for it.
+    pub began_ms: Option<u64>,
+    /// Milliseconds its requester was charged for it.
+    pub charged_ms: u64,
 }
 
 /// Where a replica stands.
@@ -217,6 +237,12 @@ impl Open {
             }
         }
         tally
+    }
+
+    /// Weights of committed replicas that may still join the leader.
+    pub fn committed(&self, score: impl Fn(WorkerIdx) -> u32) -> Vec<u32> {
+        let committed = |r: &&Replica| matches!(r.state, ReplicaState::Committed(_));
+        self.replicas.iter().filter(committed).map(|r| weight(score(r.worker))).collect()
     }
 
     /// Weights of replicas that may still join the leader.

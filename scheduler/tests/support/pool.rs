@@ -188,6 +188,7 @@ impl Pool {
             slots: 1,
             memory_bytes: 1 << 30,
             engine: EngineInfo { hash: Digest::of(b"some engine") },
+            ask: 0,
             name: "a worker".into(),
             holding: Vec::new(),
         }

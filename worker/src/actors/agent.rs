@@ -68,6 +68,7 @@ pub(crate) struct Identity {
     pub(crate) pool: PoolId,
     pub(crate) separator: Separator,
     pub(crate) memory_bytes: u64,
+    pub(crate) ask: u128,
     pub(crate) engine: EngineInfo,
     pub(crate) name: String,
 }
@@ -309,7 +310,7 @@ impl AgentActor {
     }
 
     fn greet(&mut self, slots: u16, holding: Vec<(TaskKey, u16)>) {
-        let Identity { node_key, vote_key, pool, separator, memory_bytes, engine, name } =
+        let Identity { node_key, vote_key, pool, separator, memory_bytes, ask, engine, name } =
             &self.identity;
         let message = Hello::binding_message(separator, *pool, vote_key.address());
         let binding = node_key.sign(wire::BINDING_CONTEXT, &message);
@@ -321,6 +322,7 @@ impl AgentActor {
             slots,
             memory_bytes: *memory_bytes,
             engine: engine.clone(),
+            ask: *ask,
             name: name.clone(),
             holding,
         };

@@ -1,6 +1,6 @@
 //! The worker's configuration: which keys there are, where their values come from, what they become.
 
-use super::{Global, failure};
+use super::{Global, amount, failure};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 use quorate_chain::ChainUrl;
 use quorate_common::{
@@ -42,6 +42,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "slots",
         default: "0",
         help: "Replicas at once, up to 1024; 0 is one per processor core.",
+    },
+    Key {
+        name: "price",
+        default: "\"0\"",
+        help: "The least a deal must pay for a task: token units, or a decimal of tokens as 0.001. What is \
+               earned of it is this worker's share among those who agree.",
     },
     Key {
         name: "memory_mib",
@@ -168,6 +174,13 @@ impl Config {
         Ok(u16::try_from(slots).unwrap_or(SLOTS_MAX).min(SLOTS_MAX))
     }
 
+    /// The least price of a task, in token units.
+    pub(crate) fn price(&self) -> Result<u128, Failure> {
+        let text = self.layers.text("price").map_err(|error| failure::config(&error))?;
+        let expected = "token units as 1500, or a decimal of tokens as 0.001";
+        amount::parse(&text).map_err(|_| failure::config(&self.layers.refuse("price", expected)))
+    }
+
     /// Memory for all slots; 0 has become a share for each.
     pub(crate) fn memory_bytes(&self) -> Result<u64, Failure> {
         let share_mib = SLOT_MIB * u64::from(self.slots()?);
@@ -229,6 +242,7 @@ impl Config {
         }
         self.name()?;
         self.slots()?;
+        self.price()?;
         self.memory_bytes()?;
         self.cache_bytes().map(drop)
     }

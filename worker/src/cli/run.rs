@@ -58,6 +58,7 @@ fn options(config: &Config) -> Result<WorkerOptions, Failure> {
         vote_key: vote_key.map_err(|error| failure::key(&error))?,
         data_dir: config.data_dir.clone(),
         slots: config.slots()?,
+        ask: config.price()?,
         memory_bytes: config.memory_bytes()?,
         cache_bytes: config.cache_bytes()?,
         name: config.name()?,

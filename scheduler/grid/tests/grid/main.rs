@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod decoders;
+mod explain;
 mod fake;
 mod inbox;
+mod late;
+mod matching;
 mod mutations;
 mod poco;
 mod random;

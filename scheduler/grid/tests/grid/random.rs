@@ -73,6 +73,7 @@ fn settle_the_world(dice: &mut Dice) -> World {
         fake.slots = u16::try_from(dice.roll(3) + 1).unwrap();
         fake.net = (dice.roll(3) == 0).then(|| dice.roll(3));
         (fake.inline, fake.brings) = (dice.roll(2) == 0, dice.roll(4) != 0);
+        fake.ask = dice.one_of(&[0, 0, 0, 1, 500]);
         world.worker(fake);
     }
     world
@@ -87,6 +88,7 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
         deadline_s: dice.roll(120) + 5,
         task_s: dice.roll(40) + 1,
         royalties: (dice.one_of(&[0, 0, 3, 1_000]), dice.one_of(&[0, 0, 5])),
+        requester: dice.one_of(&[0xee, 0xef, 0xf0]),
     };
     if dice.roll(4) == 0 {
         let opened = world.terms(asks);

@@ -79,6 +79,8 @@ pub(crate) struct Asks {
     pub(crate) task_s: u64,
     /// Prices of application and dataset.
     pub(crate) royalties: (u128, u128),
+    /// Who asks.
+    pub(crate) requester: u8,
 }
 
 impl Default for Asks {
@@ -91,6 +93,7 @@ impl Default for Asks {
             deadline_s: 3_600,
             task_s: 60,
             royalties: (0, 0),
+            requester: 0xee,
         }
     }
 }
@@ -202,7 +205,7 @@ impl World {
             ..PoolOrder::default()
         };
         let req = ReqOrder {
-            requester: Address::repeat_byte(0xee),
+            requester: Address::repeat_byte(asks.requester),
             app: B256::repeat_byte(0xa0),
             params: B256::repeat_byte(0xb0),
             pool_restrict: PoolId(1).restrict(),
@@ -227,9 +230,19 @@ impl World {
         fake.session = Some(session);
         (fake.commits, fake.reveals) = (Vec::new(), Vec::new());
         let (node_key, vote_key) = (fake.node_key, fake.key.address());
-        let (slots, net, engine, holding) = (fake.slots, fake.net, fake.engine, fake.holding());
+        let Fake { slots, net, engine, ask, .. } = *fake;
+        let holding = fake.holding();
         fake.repeat(&self.separator);
-        self.input(Input::Connected { session, node_key, vote_key, slots, net, engine, holding });
+        self.input(Input::Connected {
+            session,
+            node_key,
+            vote_key,
+            slots,
+            net,
+            engine,
+            ask,
+            holding,
+        });
         session
     }
 

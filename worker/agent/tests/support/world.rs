@@ -420,7 +420,7 @@ pub(crate) fn nothing() -> Duties {
 }
 
 fn config(slots_max: u16) -> Config {
-    Config { pool: POOL, domain: domain(), slots_max }
+    Config { pool: POOL, domain: domain(), slots_max, ask: 0 }
 }
 
 pub(crate) fn separator() -> Separator {
