@@ -9,7 +9,7 @@ use quorate_chain::{
 use quorate_common::anchor::SLACK_S;
 use quorate_common::config::{ConfigError, Key, Layers};
 use quorate_common::{Address, ids::PoolId, wire::WORK_PER_SLOT};
-use quorate_grid::{policy::Policy, quota::Quota};
+use quorate_grid::{credibility::Promise, policy::Policy, quota::Quota};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -131,6 +131,33 @@ pub const KEYS: &[Key] = &[
         default: "100",
         help: "Orders one requester may have under way here; more are refused until one is done. They share \
                one turn in any case; this bounds what they cost in memory.",
+    },
+    Key {
+        name: "grid.promise_ppm",
+        default: "0",
+        help: "Wrong results among a million settled ones that the pool promises at most, beyond what \
+               each deal's trust proves; 10000 is one in a hundred. 0: no promise.",
+    },
+    Key {
+        name: "grid.faulty_ppm",
+        default: "200000",
+        help: "Saboteurs among a million workers up to which the promise holds.",
+    },
+    Key {
+        name: "grid.lot",
+        default: "50",
+        help: "Answers of one worker over which its checks are spread. Fewer: results are final sooner \
+               and cost more.",
+    },
+    Key {
+        name: "grid.audit_ppm",
+        default: "20000",
+        help: "Among a million answers of any worker, those that are checked at least.",
+    },
+    Key {
+        name: "grid.hold_s",
+        default: "3600",
+        help: "Seconds a result waits for its worker to be believed before it is checked itself.",
     },
     Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
     Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
@@ -296,8 +323,26 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
         work_per_slot: number16(layers, "grid.work_per_slot", 1, WORK_PER_SLOT)?,
         batch_tasks: number32(layers, "batch.tasks", 1)?.min(65_536),
         batch_ms: layers.number("batch.age_s", 1, 86_400)? * 1000,
+        promise: promise(layers)?,
         ..Policy::default()
     })
+}
+
+/// What the pool promises, if anything. Half of all results, or half of all workers, is no promise.
+fn promise(layers: &Layers) -> Result<Option<Promise>, ConfigError> {
+    let promise = Promise {
+        error_ppm: ppm(layers, "grid.promise_ppm", 0, 500_000)?,
+        faulty_ppm: ppm(layers, "grid.faulty_ppm", 1, 499_999)?,
+        lot: ppm(layers, "grid.lot", 1, 1_000_000)?,
+        audit_ppm: ppm(layers, "grid.audit_ppm", 0, 500_000)?,
+        hold_s: layers.number("grid.hold_s", 0, 30 * 86_400)?,
+    };
+    Ok(Some(promise).filter(|promise| promise.error_ppm > 0))
+}
+
+fn ppm(layers: &Layers, key: &'static str, least: u64, most: u32) -> Result<u32, ConfigError> {
+    let number = layers.number(key, least, most.into())?;
+    Ok(u32::try_from(number).expect("bounded a line ago"))
 }
 
 fn number32(layers: &Layers, key: &'static str, least: u64) -> Result<u32, ConfigError> {
@@ -346,6 +391,19 @@ mod tests {
         let config = Config::from_layers(&Layers::new(KEYS)).expect("defaults hold");
         assert_eq!(config.chain, ChainAt::Embedded);
         assert_eq!(config.policy.batch_tasks, 512);
+    }
+
+    #[test]
+    fn a_pool_promises_nothing_unless_told_to() {
+        let mut layers = Layers::new(KEYS);
+        let silent = Config::from_layers(&layers).expect("defaults hold");
+        assert_eq!(silent.policy.promise, None);
+        layers.flag("--set", "grid.promise_ppm", "10000").expect("known key");
+        let promising = Config::from_layers(&layers).expect("one in a hundred");
+        assert_eq!(promising.policy.promise, Some(Promise::ONE_PERCENT));
+        layers.flag("--set", "grid.faulty_ppm", "500000").expect("known key");
+        let error = Config::from_layers(&layers).expect_err("half of the workers").to_string();
+        assert!(error.contains("from 1 to 499999"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     grid::Grid,
     ledger::{BatchState, Identity, Settling},
     poco::{Judgement, Outcome},
-    record::Record,
+    record::{Lesson, Record},
     task::{Committed, Done, Open, Replica, ReplicaState, Revealed, Run, SetRec, Task},
 };
 use alloy_primitives::B256;
@@ -94,6 +94,7 @@ impl Grid {
             Record::Settled { task, outcome, winner, at_unix_ms } => {
                 self.apply_settled(*task, *outcome, *winner, *at_unix_ms);
             }
+            Record::Standing { worker, lesson } => self.apply_lesson(*worker, *lesson),
             Record::Closed => self.durable.ledger.close(),
             Record::BatchCommitted { index } => {
                 self.durable.ledger.advance_batch(*index, BatchState::Committed);
@@ -122,6 +123,15 @@ impl Grid {
         if ready && !known.finished() {
             self.fresh.set(slot, known.terms.tasks - known.next);
             self.wanting.wake(slot);
+        }
+    }
+
+    fn apply_lesson(&mut self, worker: WorkerIdx, lesson: Lesson) {
+        let standing = self.durable.standings.entry(worker).or_default();
+        match lesson {
+            Lesson::Passed { lot, check } => standing.pass(lot, check),
+            Lesson::Released => standing.release(),
+            Lesson::Caught => standing.catch(),
         }
     }
 
@@ -171,6 +181,9 @@ impl Grid {
         else {
             return;
         };
+        let standing = self.durable.standings.entry(*worker).or_default();
+        standing.answer();
+        let lot = standing.lot;
         self.change(*task, *worker, |state| match state {
             ReplicaState::Committed(committed) => ReplicaState::Revealed(Revealed {
                 commitment: committed.commitment,
@@ -180,6 +193,7 @@ impl Grid {
                 vote_hash: *vote_hash,
                 seq: *seq,
                 proof: proof.clone(),
+                lot,
             }),
             other @ (ReplicaState::Assigned
             | ReplicaState::Revealed(_)
@@ -261,6 +275,7 @@ impl Grid {
             self.release(key, worker);
         }
         self.wanting.remove(&key);
+        self.let_go(key);
     }
 
     /// A live replica holds part of the worker's stake.

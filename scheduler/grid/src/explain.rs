@@ -316,6 +316,11 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
             "stake",
             format!("each replica holds {best} of its stake and less is free: add stake, or wait"),
         ),
+        Obstacle::Untrusted => (
+            "untrusted",
+            "it was caught, and votes only beside others until it has passed checks anew"
+                .to_owned(),
+        ),
         Obstacle::Closed => ("closed", "it offers no slots: its owner paused it".to_owned()),
         Obstacle::Paused => (
             "paused",

@@ -1,6 +1,8 @@
 //! The grid itself: its state, the one dispatcher, and the drain.
 
 use crate::{
+    canary::Holdings,
+    credibility::Standing,
     deadline::{Deadline, Deadlines},
     deal::{Deal, Opened, Order, OrderState},
     effect::{Effect, Ready, Reply},
@@ -17,7 +19,7 @@ use crate::{
 use alloy_primitives::B256;
 use quorate_common::{
     clock::Now,
-    ids::{DealSlot, TaskKey},
+    ids::{DealSlot, TaskKey, WorkerIdx},
     messages::{Message as _, Separator},
     wire::WORK_PER_SLOT,
 };
@@ -32,6 +34,8 @@ pub struct Durable {
     pub(crate) orders: BTreeMap<B256, Order>,
     pub(crate) deals: BTreeMap<DealSlot, Deal>,
     pub(crate) ledger: Ledger,
+    /// How far each worker is believed that ever answered.
+    pub(crate) standings: BTreeMap<WorkerIdx, Standing>,
     /// The pool's count of acknowledgements.
     pub(crate) seq: u64,
     /// Block up to which the chain was read.
@@ -58,6 +62,12 @@ pub struct Grid {
     pub(crate) scanned_to: TaskKey,
     /// Deals with tasks that were never opened.
     pub(crate) fresh: Fresh,
+    /// Answers that wait for their backers to earn credibility.
+    pub(crate) holdings: Holdings,
+    /// The last of them that was hurried, when there were too many for one look.
+    pub(crate) hurried_to: WorkerIdx,
+    /// Workers whose open tasks are to be looked at again.
+    pub(crate) stirred: BTreeSet<WorkerIdx>,
     pub(crate) ready: Ready,
 }
 
@@ -70,6 +80,7 @@ impl Grid {
             orders: BTreeMap::new(),
             deals: BTreeMap::new(),
             ledger: Ledger::new(genesis.pool),
+            standings: BTreeMap::new(),
             seq: 0,
             cursor: None,
         };
@@ -92,6 +103,9 @@ impl Grid {
             hurried: BTreeSet::new(),
             scanned_to: TaskKey::default(),
             fresh: Fresh::default(),
+            holdings: BTreeMap::new(),
+            hurried_to: WorkerIdx::default(),
+            stirred: BTreeSet::new(),
             ready: Ready::default(),
         }
     }
@@ -123,6 +137,7 @@ impl Grid {
             }
             self.advance(now, task);
         }
+        self.stir(now);
         self.watch_batch(now);
     }
 
@@ -181,6 +196,7 @@ impl Grid {
             Input::Finalized { index } => self.on_batch(index, BatchState::Final),
             Input::CloseBatch => self.close_batch(),
         }
+        self.stir(now);
         self.assign(now);
     }
 
@@ -212,6 +228,7 @@ impl Grid {
                 Deadline::Commit(task) => self.on_commit_over(now, task),
                 Deadline::Reveal(task) => self.on_reveal_over(now, task),
                 Deadline::Fetch(task) => self.on_fetch_over(now, task),
+                Deadline::Hold(task) => self.on_hold_over(now, task),
                 Deadline::Deal(deal) => self.on_deal_over(now, deal),
                 Deadline::Batch => self.on_batch_due(now),
                 Deadline::Pause(worker) => self.on_pause_over(now, worker),

@@ -5,12 +5,16 @@
 //! `next_deadline` says when to call again. No clock, no randomness, no socket, no disk, no async.
 //!
 //! In reading order: [`input`], [`effect`], [`record`] are the three closed lists. [`poco`] is the
-//! arithmetic of trust and pay, [`task`] a task's life, [`deal`] and [`fleet`] who wants and who can,
-//! [`fair`], [`quota`] and [`timings`] whose turn it is, who gets how much and how long it takes, [`ledger`] the books, [`evidence`] and [`audit`] what a stranger needs to check them.
+//! arithmetic of trust and pay, [`credibility`] of how far a worker is believed, [`task`] a task's life,
+//! [`deal`] and [`fleet`] who wants and who can, [`fair`], [`quota`] and [`timings`] whose turn it is, who
+//! gets how much and how long it takes, [`ledger`] the books, [`evidence`] and [`audit`] what a stranger
+//! needs to check them.
 
 mod apply;
 pub mod audit;
+mod canary;
 mod check;
+pub mod credibility;
 pub mod deadline;
 pub mod deal;
 pub mod effect;

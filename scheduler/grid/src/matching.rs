@@ -149,6 +149,7 @@ impl Grid {
         if self.is_full() {
             return;
         }
+        self.hurry_idle();
         // What waits behind a slot in use gains little: not much is looked for.
         let few = if self.durable.fleet.none_idle() { BUFFER_LOOKS } else { usize::MAX };
         let left = self.policy.scan_max.min(few);
@@ -284,22 +285,30 @@ impl Grid {
                 }
                 return asked;
             };
+            let first = matches!(self.task(key), Some(Task::Queued));
             self.assign_to(now, key, worker);
+            if first {
+                self.widen(now, key, worker);
+            }
+            self.note_mercy(key, worker);
             asked = true;
         }
     }
 
     /// A worker that may take a replica and has a free slot; where work is plenty, one that has all slots
-    /// in use and room behind them.
+    /// in use and room behind them. Of each, those first that the pool's promise wants first.
     fn draw(&mut self, key: TaskKey) -> Option<WorkerIdx> {
         let draw = self.draws.draw();
         let case = self.case(key);
-        let fits = |worker, member: &Member| self.misfit(&case, worker, member).is_none();
-        let fleet = &self.durable.fleet;
-        let idle = fleet.draw(Room::Slot, draw, fits);
-        idle.or_else(|| {
-            self.buffers(key.deal).then(|| fleet.draw(Room::Buffer, draw, fits)).flatten()
-        })
+        let of = |room: Room| {
+            self.ranks(key).iter().find_map(|rank| {
+                let fits = |worker, member: &Member| {
+                    self.is_of(*rank, worker) && self.misfit(&case, worker, member).is_none()
+                };
+                self.durable.fleet.draw(room, draw, fits)
+            })
+        };
+        of(Room::Slot).or_else(|| self.buffers(key.deal).then(|| of(Room::Buffer)).flatten())
     }
 
     /// Whether nobody can take a replica, whatever it is.
@@ -365,6 +374,7 @@ impl Grid {
     pub(crate) fn rebuild(&mut self, now: Now) {
         self.wanting.clear();
         self.fresh = Fresh::default();
+        self.holdings.clear();
         let slots: Vec<DealSlot> = self.durable.deals.keys().copied().collect();
         for slot in slots {
             let deal = &self.durable.deals[&slot];

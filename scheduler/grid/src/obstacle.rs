@@ -31,6 +31,8 @@ pub enum Obstacle {
     Network,
     /// Not enough of its stake is free.
     Stake,
+    /// It was caught, and votes only beside others until it has passed checks anew.
+    Untrusted,
     /// It offers no slot.
     Closed,
     /// It only failed of late, and gets nothing for a while.
@@ -117,7 +119,10 @@ impl Grid {
         if member.link.is_some() && member.exiting {
             return Some(Obstacle::Exiting);
         }
-        self.misfit(case, worker, member).or_else(|| no_room(member))
+        let fresh = case.others.is_empty();
+        let untrusted = fresh && self.promises() && self.standing(worker).barred;
+        let misfit = self.misfit(case, worker, member);
+        misfit.or_else(|| untrusted.then_some(Obstacle::Untrusted)).or_else(|| no_room(member))
     }
 
     /// Who could take a replica of a task, and what keeps the others out.
@@ -167,6 +172,8 @@ pub struct Waiting {
     pub network: usize,
     /// Without enough free stake.
     pub stake: usize,
+    /// Caught, and not asked first until they have passed checks anew.
+    pub untrusted: usize,
     /// Offering no slot.
     pub closed: usize,
     /// Getting nothing for a while, because they only failed.
@@ -194,6 +201,7 @@ impl Waiting {
             Some(Obstacle::Owner) => &mut self.related,
             Some(Obstacle::Network) => &mut self.network,
             Some(Obstacle::Stake) => &mut self.stake,
+            Some(Obstacle::Untrusted) => &mut self.untrusted,
             Some(Obstacle::Closed) => &mut self.closed,
             Some(Obstacle::Paused) => &mut self.paused,
             Some(Obstacle::Quota) => &mut self.quota,
@@ -214,6 +222,11 @@ impl Waiting {
                 self.stake,
                 "stake",
                 "workers lack free stake: they must add stake, or the price be lower",
+            ),
+            (
+                self.untrusted,
+                "untrusted",
+                "workers were caught, and vote only beside others: it needs others",
             ),
             (
                 self.price,

@@ -1,5 +1,6 @@
 //! The tunables of the rules: unit, bounds, reason. Where they come from is the shell's business.
 
+use crate::credibility::Promise;
 use quorate_common::{
     ids::{PoolId, TASKS_MAX},
     messages::{Domain, Separator},
@@ -45,6 +46,8 @@ pub struct Policy {
     pub quota_first: u16,
     /// Replicas a worker may have per slot, 1 or 2: with 2 a slot need not wait for the network.
     pub work_per_slot: u16,
+    /// What the pool promises of its results beyond what each deal's trust proves.
+    pub promise: Option<Promise>,
 }
 
 impl Policy {
@@ -74,6 +77,8 @@ impl Default for Policy {
             quota_first: 16,
             // The worker's own limit.
             work_per_slot: WORK_PER_SLOT,
+            // The floor that the contract repeats is all that a pool owes; more is the operator's word.
+            promise: None,
         }
     }
 }

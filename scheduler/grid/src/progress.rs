@@ -37,6 +37,8 @@ pub(crate) enum Next {
     Accept(Digest),
     /// This result is credible and its bytes are not here.
     Fetch(Digest),
+    /// PoCo has decided, and the pool's promise wants its backers to have earned more.
+    Hold,
     /// No more replicas are allowed and the votes do not suffice.
     GiveUp,
 }
@@ -48,7 +50,11 @@ impl Grid {
         if now.unix_s() >= self.durable.deals[&key.deal].terms.deadline {
             return self.conclude(now, key);
         }
-        match self.next(key, open) {
+        let next = self.next(key, open);
+        if !matches!(next, Next::Hold) {
+            self.unhold(key);
+        }
+        match next {
             Next::Wait => {
                 self.wanting.remove(&key);
             }
@@ -58,6 +64,7 @@ impl Grid {
             Next::Freeze => self.freeze(now, key),
             Next::Accept(digest) => self.settle(now, key, Outcome::Consensus, Some(digest)),
             Next::Fetch(digest) => self.fetch(now, key, digest),
+            Next::Hold => self.hold_back(now, key),
             Next::GiveUp => self.settle(now, key, Outcome::NoQuorum, None),
         }
     }
@@ -67,7 +74,7 @@ impl Grid {
     pub(crate) fn conclude(&mut self, now: Now, key: TaskKey) {
         let next = match self.task(key) {
             Some(Task::Open(open)) if open.revealing() => return,
-            Some(Task::Open(open)) => self.next(key, open),
+            Some(Task::Open(open)) => self.at_the_end(key, open),
             Some(Task::Queued) => Next::GiveUp,
             Some(Task::Done(_)) | None => return,
         };
@@ -77,7 +84,7 @@ impl Grid {
             Next::Fetch(digest) if now.unix_s() < deadline + LAST_BYTES_S => {
                 self.fetch(now, key, digest);
             }
-            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::GiveUp => {
+            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::Hold | Next::GiveUp => {
                 self.settle(now, key, Outcome::Expired, None);
             }
         }
@@ -89,7 +96,7 @@ impl Grid {
         match self.task(key) {
             Some(Task::Open(open)) if open.revealing() => false,
             Some(Task::Open(open)) => {
-                let fetching = matches!(self.next(key, open), Next::Fetch(_));
+                let fetching = matches!(self.at_the_end(key, open), Next::Fetch(_));
                 !fetching || now.unix_s() >= deadline + LAST_BYTES_S
             }
             Some(Task::Queued) => true,
@@ -105,21 +112,45 @@ impl Grid {
             return Next::Wait;
         }
         let tally = open.tally(score);
-        if let Some(word) = tally.decided(trust) {
-            let digest = Digest::from(word);
-            let stored = open.stored.contains(&digest);
-            return if stored { Next::Accept(digest) } else { Next::Fetch(digest) };
+        let decided = tally.decided(trust).map(Digest::from);
+        if let Some(digest) = decided.filter(|digest| self.keeps(open, *digest)) {
+            return take(open, digest);
         }
-        let enough = tally.would_decide(trust, open.hopes(score).into_iter());
+        if decided.is_some() && self.may_wait(open) {
+            return Next::Hold;
+        }
+        let hopes = open.hopes(score);
+        let waits = !hopes.is_empty();
+        let agreed = tally.would_decide(trust, hopes.into_iter());
+        let enough = agreed && self.would_keep(open, tally.leader());
         let (running, room) = (open.running(), open.live() < deal.replicas_max());
         match (enough, running, room) {
             (true, 0, _) => Next::Freeze,
             (true, ..) if self.is_beaten(key, open) => Next::Freeze,
             (true, ..) => Next::Wait,
             (false, _, true) => Next::Ask,
-            (false, 0, false) => Next::GiveUp,
+            // The contract's trust is within reach, if not the promise.
+            (false, 0, false) if agreed && waits => Next::Freeze,
+            (false, 0, false) => self.unpromised(key, open).unwrap_or(Next::GiveUp),
             (false, _, false) => Next::Wait,
         }
+    }
+
+    /// What becomes of a task of a deal that is over.
+    fn at_the_end(&self, key: TaskKey, open: &Open) -> Next {
+        match self.next(key, open) {
+            next @ (Next::Accept(_) | Next::Fetch(_)) => next,
+            next @ (Next::Wait | Next::Ask | Next::Freeze | Next::Hold | Next::GiveUp) => {
+                self.unpromised(key, open).unwrap_or(next)
+            }
+        }
+    }
+
+    /// The result PoCo has decided, kept to the promise or not: the contract wants it settled.
+    fn unpromised(&self, key: TaskKey, open: &Open) -> Option<Next> {
+        let trust = self.durable.deals[&key.deal].terms.trust;
+        let tally = open.tally(|worker| self.durable.ledger.score(worker));
+        tally.decided(trust).map(|word| take(open, Digest::from(word)))
     }
 
     fn freeze(&mut self, now: Now, key: TaskKey) {
@@ -280,6 +311,8 @@ impl Grid {
         outcome: Outcome,
         winner: Option<Digest>,
     ) {
+        let lessons = self.lessons(key, winner);
+        let kept = self.is_kept(key, winner);
         let first = self.durable.ledger.open().tasks.is_empty();
         let unheard = self.unheard(key);
         for (worker, ..) in unheard.iter().filter(|(.., running)| *running) {
@@ -288,6 +321,7 @@ impl Grid {
         let at_unix_ms = now.unix_ms;
         let (judgement, voters) = self.apply_settled(key, outcome, winner, at_unix_ms);
         self.ready.records.push(Record::Settled { task: key, outcome, winner, at_unix_ms });
+        self.learn(lessons);
         for (worker, attempt, _) in unheard {
             if let Some(session) = self.durable.fleet.session(worker) {
                 self.effect(Effect::Send(session, ToSession::Cancel(key, attempt)));
@@ -305,7 +339,7 @@ impl Grid {
                 self.effect(Effect::Send(session, ToSession::Settled(item)));
             }
         }
-        self.tell_settled(now, key, winner, outcome, &judgement.verdicts);
+        self.tell_settled(now, key, winner, outcome, kept, &judgement.verdicts);
         if first {
             self.watch_batch(now);
         }
@@ -320,6 +354,7 @@ impl Grid {
         key: TaskKey,
         winner: Option<Digest>,
         outcome: Outcome,
+        kept: bool,
         verdicts: &[crate::poco::Verdict],
     ) {
         let deal = &self.durable.deals[&key.deal];
@@ -332,6 +367,7 @@ impl Grid {
             task: key,
             outcome,
             digest: winner.unwrap_or_default(),
+            kept,
             replicas,
             dissents: u8::try_from(dissents).expect("at most fifteen"),
             age_ms: now.unix_ms.saturating_sub(deal.opened_unix_ms),
@@ -356,4 +392,9 @@ impl Grid {
         };
         open.replicas.iter().filter_map(unheard).collect()
     }
+}
+
+/// A result that stands: its bytes are here, or are to be fetched.
+fn take(open: &Open, digest: Digest) -> Next {
+    if open.stored.contains(&digest) { Next::Accept(digest) } else { Next::Fetch(digest) }
 }

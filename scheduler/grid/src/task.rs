@@ -1,6 +1,7 @@
 //! Where a task is in its life. A variant holds what is true in that state and nothing else.
 
 use crate::{
+    canary::Watch,
     deadline::Deadline,
     poco::{Ballot, Outcome, Tally, weight},
 };
@@ -44,6 +45,9 @@ pub struct Open {
     /// Volatile: after a restart the late one has its time anew.
     #[serde(skip)]
     pub hurried: bool,
+    /// What the pool's promise asks of it. Volatile.
+    #[serde(skip)]
+    pub watch: Watch,
     /// Deadlines standing for it, to be taken out when it is settled. Derived.
     #[serde(skip)]
     pub deadlines: Vec<(u64, Deadline)>,
@@ -127,6 +131,11 @@ pub struct Revealed {
     pub seq: u64,
     /// The signed frame it came in.
     pub proof: FrameProof,
+    /// The worker's lot it belongs to (see [`Standing`]): the one it was in when this came, so that
+    /// nobody gains by waiting.
+    ///
+    /// [`Standing`]: crate::credibility::Standing
+    pub lot: u32,
 }
 
 /// A frozen commit set.

@@ -57,6 +57,10 @@ pub struct Explanation {
     pub total: String,
     /// Trust asked for.
     pub trust: u32,
+    /// The chance that the leading result is wrong, in billionths, where the pool makes a promise.
+    pub doubt_ppb: Option<u64>,
+    /// What its answer waits for, if it is held.
+    pub held: Option<String>,
     /// What it waits for, if it waits for workers.
     pub waiting: Option<Waiting>,
     /// What comes before its deal, if it waits for workers.
@@ -150,6 +154,8 @@ impl Grid {
             groups,
             total: tally.total().to_string(),
             trust,
+            doubt_ppb: task.open().and_then(|open| self.leading_doubt(open)),
+            held: task.open().and_then(|open| self.why_held(open)),
             waiting: waits.then(|| self.waiting(key)),
             ahead: waits.then(|| self.ahead(key.deal)),
             runtime_ms: self.timings.runtime_ms(self.durable.deals[&key.deal].app()),
@@ -161,6 +167,7 @@ impl Grid {
             Task::Queued => ("queued".into(), true),
             Task::Done(done) => (done.outcome.to_string(), false),
             Task::Open(open) if open.revealing() => ("revealing".into(), false),
+            Task::Open(open) if open.watch.held => ("held".into(), false),
             Task::Open(_) if self.wanting.contains(&key) => ("waiting".into(), true),
             Task::Open(_) => ("running".into(), false),
         }

@@ -267,7 +267,7 @@ fn trust_is_lost_by_halves_and_regained_one_by_one() {
             held.stage == crate::fake::Stage::Working
                 && world.grid.task(**task).and_then(Task::open).is_some_and(|o| o.running() > 0)
         });
-        let task = *working.map(|(task, _)| task).last().unwrap();
+        let task = *working.map(|(task, _)| task).next_back().unwrap();
         world.finish(1, task, "right");
         world.run();
         assert_eq!(running(&world, 1), expected);

@@ -11,7 +11,10 @@ use quorate_common::{
     ids::{TaskKey, WorkerIdx},
     wire::CommitItem,
 };
-use quorate_grid::{Input, audit::verify, evidence::Receipt, input::ChainInput, policy::Policy};
+use quorate_grid::{
+    Input, audit::verify, credibility::Promise, evidence::Receipt, input::ChainInput,
+    policy::Policy,
+};
 
 /// Steps of one world: enough for a few deals to end in every way there is.
 const STEPS: usize = 400;
@@ -46,8 +49,9 @@ impl Dice {
     }
 }
 
-fn settle_the_world(dice: &mut Dice) -> World {
+fn settle_the_world(dice: &mut Dice, promise: Option<Promise>) -> World {
     let policy = Policy {
+        promise,
         reveal_s: 10,
         fetch_ms: 2_000,
         batch_tasks: 4,
@@ -245,13 +249,32 @@ proptest! {
 
     #[test]
     fn a_random_world_ends_well(seed in any::<u64>()) {
-        let mut dice = Dice(seed);
-        let mut world = settle_the_world(&mut dice);
-        open_a_deal(&mut world, &mut dice);
-        for _ in 0..STEPS {
-            step(&mut world, &mut dice);
-        }
-        end(&mut world);
-        check_what_strangers_see(&world);
+        live(seed, None);
     }
+
+    /// The same with a promise: besides, a result is settled as promised, or told of as one that is not
+    /// (see `shadow`).
+    #[test]
+    fn a_random_world_keeps_its_promise(seed in any::<u64>()) {
+        let promise = Promise {
+            error_ppm: 50_000,
+            faulty_ppm: 250_000,
+            lot: 6,
+            audit_ppm: 100_000,
+            hold_s: 20,
+        };
+        live(seed, Some(promise));
+    }
+}
+
+/// A whole life of one world.
+fn live(seed: u64, promise: Option<Promise>) {
+    let mut dice = Dice(seed);
+    let mut world = settle_the_world(&mut dice, promise);
+    open_a_deal(&mut world, &mut dice);
+    for _ in 0..STEPS {
+        step(&mut world, &mut dice);
+    }
+    end(&mut world);
+    check_what_strangers_see(&world);
 }

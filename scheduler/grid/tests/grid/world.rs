@@ -1,7 +1,10 @@
 //! The builder, the clock, the loop and the printed trace; and the check of the whole state after
 //! each input: cross-references, money, and that replaying the records gives the same grid.
 
-use crate::fake::{Fake, Habit, digest_of};
+use crate::{
+    fake::{Fake, Habit, digest_of},
+    shadow::Shadow,
+};
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     clock::Now,
@@ -61,6 +64,8 @@ pub(crate) struct World {
     pub(crate) down: VecDeque<(SessionId, ToSession)>,
     /// Whether each check replays the records; off where a story is long.
     pub(crate) replays: bool,
+    /// Judges each settled result anew, where the pool makes a promise.
+    shadow: Option<Shadow>,
     trace: String,
     snapshot: Vec<u8>,
     records: Vec<Vec<u8>>,
@@ -133,6 +138,9 @@ impl World {
             up: VecDeque::new(),
             down: VecDeque::new(),
             replays: true,
+            shadow: policy
+                .promise
+                .map(|promise| Shadow::new(Grid::new(genesis, policy, [8; 32]), promise)),
             trace: String::new(),
             records: Vec::new(),
             sessions: 0,
@@ -263,6 +271,10 @@ impl World {
 
     pub(crate) fn drain(&mut self) {
         let ready = self.grid.take_ready();
+        if let Some(shadow) = &mut self.shadow {
+            let broken = |effect: &&Effect| matches!(effect, Effect::Settled(done) if !done.kept);
+            shadow.read(&ready.records, ready.effects.iter().filter(broken).count());
+        }
         self.records.extend(ready.records.iter().map(wire::to_bytes));
         for effect in ready.effects {
             self.perform(effect);
@@ -288,7 +300,8 @@ impl World {
             Effect::Seal(header, file) => self.seal(header, *file),
             Effect::Settled(done) => {
                 let result = if done.outcome == Outcome::Consensus {
-                    format!(" on {}", name(done.digest))
+                    let kept = if done.kept { "" } else { ", not as promised" };
+                    format!(" on {}{kept}", name(done.digest))
                 } else {
                     String::new()
                 };
@@ -534,6 +547,11 @@ impl World {
             .replay(&self.separator, signer, &header, &file, Some(&seal))
             .unwrap_or_else(|fault| panic!("batch {index} does not replay: {fault}"));
         self.batches.insert(index, Batch { header, file, seal });
+    }
+
+    /// What was judged of settled results.
+    pub(crate) fn shadowed(&self) -> &Shadow {
+        self.shadow.as_ref().expect("the pool makes a promise")
     }
 
     /// What the records say, with nothing else known.

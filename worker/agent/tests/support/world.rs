@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub disk: BTreeMap<TaskKey, Vec<Record>>,
     pub totals: Totals,
     slots: u16,
+    /// The least price of a task it works for, from the next restart on; a deal here pays 100.
+    pub ask: u128,
     /// What the agent asked for last, by task.
     pub tickets: BTreeMap<TaskKey, Ticket>,
     pub commits: BTreeMap<TaskKey, CommitItem>,
@@ -86,7 +88,7 @@ impl World {
     pub(crate) fn new(slots: u16) -> Self {
         let now = Now { mono_ms: 500, unix_ms: START_S * 1000 };
         Self {
-            agent: Agent::new(config(slots), now),
+            agent: Agent::new(config(slots, 0), now),
             now,
             trace: String::new(),
             signer: key(9),
@@ -95,6 +97,7 @@ impl World {
             disk: BTreeMap::new(),
             totals: Totals::default(),
             slots,
+            ask: 0,
             tickets: BTreeMap::new(),
             commits: BTreeMap::new(),
             reveals: BTreeMap::new(),
@@ -272,7 +275,7 @@ impl World {
         let records: Vec<&Record> = self.disk.values().flatten().collect();
         // A new process begins its monotonic clock anew.
         self.now.mono_ms = 0;
-        self.agent = Agent::restore(config(self.slots), self.now, self.totals, records);
+        self.agent = Agent::restore(config(self.slots, self.ask), self.now, self.totals, records);
         self.tickets.clear();
         writeln!(self.trace, "restart").expect("a string");
         self.agent.check();
@@ -394,7 +397,7 @@ impl World {
     /// What a restart would bring back is what there is.
     fn check_disk(&self) {
         let records = self.disk.values().flatten();
-        let restored = Agent::restore(config(self.slots), self.now, self.totals, records);
+        let restored = Agent::restore(config(self.slots, self.ask), self.now, self.totals, records);
         let durable = |agent: &Agent| -> Vec<_> {
             agent.kept().map(|(task, job)| (task, job.seal.clone(), job.set().cloned())).collect()
         };
@@ -419,8 +422,8 @@ pub(crate) fn nothing() -> Duties {
     }
 }
 
-fn config(slots_max: u16) -> Config {
-    Config { pool: POOL, domain: domain(), slots_max, ask: 0 }
+fn config(slots_max: u16, ask: u128) -> Config {
+    Config { pool: POOL, domain: domain(), slots_max, ask }
 }
 
 pub(crate) fn separator() -> Separator {

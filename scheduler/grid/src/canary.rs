@@ -1,0 +1,487 @@
+//! The promise at work: which answers are checked, what is held until its backers have earned more,
+//! and what a worker earns or loses when a task is settled. The arithmetic is `credibility`'s.
+//!
+//! Two ways of checking, which cost a replica each. A *canary* is a fresh task that goes to several
+//! workers at once: nothing tells it from any other, neither its round nor its time. A *pressed* task
+//! is one whose answer is there and held: somebody else is asked after all. Who gave the answer could
+//! not know, because then it was not yet drawn; that is why accomplices who talk gain little by it.
+
+use crate::{
+    credibility::{Belief, CHECK, Promise, Standing, can_check},
+    deadline::Deadline,
+    grid::Grid,
+    record::{Lesson, Record},
+    task::{Open, Replica, ReplicaState, Task},
+};
+use alloy_primitives::B256;
+use quorate_common::{
+    clock::Now,
+    digest::Digest,
+    ids::{TaskKey, WorkerIdx},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
+
+/// A million, as settings count chances.
+const MILLION: u64 = 1_000_000;
+/// A worker that lacks checks is checked in every second answer at most: if all of its first tasks
+/// were canaries, it would know them by that.
+const SHARE_MAX: u64 = MILLION / 2;
+/// One canary in so many has a place for a worker that was caught: a way back, at a price of one
+/// replica for sixteen checks.
+const MERCY: u64 = 16;
+/// Rounds of work that a held task must leave before its deal ends: one to check it, one to settle a
+/// dissent.
+const ROUNDS_LEFT: u64 = 2;
+
+/// What the promise asks of one open task. Volatile: a restart forgets it, and draws anew what to
+/// check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// A canary: it was drawn at its opening to go to several workers at once.
+    pub wide: bool,
+    /// Its answer was drawn to be checked by somebody else.
+    pub pressed: bool,
+    /// Its answer waits for its backers to earn credibility.
+    pub held: bool,
+    /// It has a place for a worker that was caught.
+    pub mercy: bool,
+}
+
+/// Answers of one worker that wait for its credibility. Derived.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Holding {
+    /// Tasks that are held.
+    waiting: BTreeSet<TaskKey>,
+    /// Tasks that were held and are being checked.
+    pressed: BTreeSet<TaskKey>,
+}
+
+/// Everything held, by backer.
+pub(crate) type Holdings = BTreeMap<WorkerIdx, Holding>;
+
+/// Whom a draw is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Whoever there is: the pool promises nothing.
+    Anyone,
+    /// Those believed enough to check others.
+    Able,
+    /// All but those who were caught.
+    Clean,
+    /// Those who were caught.
+    Barred,
+}
+
+impl Grid {
+    /// What is known of a worker; of a newcomer, nothing.
+    pub fn standing(&self, worker: WorkerIdx) -> Standing {
+        self.durable.standings.get(&worker).cloned().unwrap_or_default()
+    }
+
+    /// The chance that an answer the worker gave in `lot` is wrong, or that one it gives now is.
+    pub fn doubt(&self, promise: &Promise, worker: WorkerIdx, lot: Option<u32>) -> u64 {
+        let Some(standing) = self.durable.standings.get(&worker) else {
+            return promise.doubt(0, 0);
+        };
+        let needed = promise.needed(standing.caught);
+        promise.doubt(standing.counts(lot.unwrap_or(standing.lot), needed), standing.caught)
+    }
+
+    /// What the revealed votes of a task are worth together, leaving out one voter.
+    fn belief(&self, promise: &Promise, open: &Open, without: Option<WorkerIdx>) -> Belief {
+        let mut belief = Belief::default();
+        for replica in open.replicas.iter().filter(|r| Some(r.worker) != without) {
+            if let ReplicaState::Revealed(vote) = &replica.state {
+                let doubt = self.doubt(promise, replica.worker, Some(vote.lot));
+                belief.add(vote.digest.word(), doubt);
+            }
+        }
+        belief
+    }
+
+    /// The chance that a digest of a task is wrong, where the pool promises something.
+    pub(crate) fn doubt_of(&self, open: &Open, digest: Digest) -> Option<u64> {
+        let promise = self.policy.promise?;
+        Some(self.belief(&promise, open, None).doubt(digest.word()))
+    }
+
+    /// Whether a result is as credible as the pool promises.
+    pub(crate) fn keeps(&self, open: &Open, digest: Digest) -> bool {
+        let Some(promise) = self.policy.promise else { return true };
+        self.doubt_of(open, digest).is_some_and(|doubt| promise.keeps(doubt))
+    }
+
+    /// Whether the pool makes a promise at all.
+    pub(crate) fn promises(&self) -> bool {
+        self.policy.promise.is_some()
+    }
+
+    /// The chance that the result that leads by PoCo is wrong, where there is one and a promise.
+    pub(crate) fn leading_doubt(&self, open: &Open) -> Option<u64> {
+        let leader = open.tally(|worker| self.durable.ledger.score(worker)).leader()?;
+        self.doubt_of(open, Digest::from(leader))
+    }
+
+    /// What a held answer waits for, in one sentence.
+    pub(crate) fn why_held(&self, open: &Open) -> Option<String> {
+        let promise = self.policy.promise.filter(|_| open.watch.held)?;
+        let (worker, lot) = backers(open).next()?;
+        let standing = self.standing(worker);
+        let needed = promise.needed(standing.caught);
+        let tenths = |millis: u64| format!("{}.{}", millis / CHECK, millis % CHECK * 10 / CHECK);
+        let passed = tenths(standing.counts(lot, needed));
+        let needed = tenths(needed);
+        Some(format!(
+            "{worker} has passed {passed} of {needed} checks; it is settled when the rest are \
+             passed, or another worker agrees"
+        ))
+    }
+
+    /// Whether a task about to end does so as promised; without a result, nothing was.
+    pub(crate) fn is_kept(&self, key: TaskKey, winner: Option<Digest>) -> bool {
+        let open = self.task(key).and_then(Task::open);
+        open.zip(winner).is_none_or(|(open, digest)| self.keeps(open, digest))
+    }
+
+    /// Whether the result that leads by PoCo would be, if everybody who is still at it agreed. A first
+    /// answer need not be: it can be held.
+    pub(crate) fn would_keep(&self, open: &Open, leader: Option<B256>) -> bool {
+        let Some(promise) = self.policy.promise else { return true };
+        if open.sets.is_empty() && !open.watch.wide {
+            return true;
+        }
+        let belief = self.belief(&promise, open, None);
+        let pending = open.replicas.iter().filter(|r| is_pending(r));
+        let hopes = pending.map(|r| self.doubt(&promise, r.worker, None));
+        let alone = open.watch.wide && open.live() < 2;
+        !alone && promise.keeps(belief.hoped(leader.unwrap_or_default(), hopes))
+    }
+
+    /// Whether the answer of a task, enough for PoCo, may wait for its backers to earn more: nobody
+    /// contradicts, nobody is at it, and one of them can.
+    pub(crate) fn may_wait(&self, open: &Open) -> bool {
+        let Some(promise) = self.policy.promise else { return false };
+        let watched = open.watch.wide || open.watch.pressed;
+        let silent = open
+            .replicas
+            .iter()
+            .any(|r| is_pending(r) || matches!(r.state, ReplicaState::Missed(_)));
+        let agreed = self.belief(&promise, open, None).answers() == 1;
+        let can_earn = |worker: WorkerIdx, lot: u32| {
+            let standing = self.durable.standings.get(&worker);
+            standing.is_none_or(|s| s.lot == lot && !s.barred)
+        };
+        !watched && !silent && agreed && backers(open).any(|(worker, lot)| can_earn(worker, lot))
+    }
+
+    /// Draws whether a task that has just got its first replica is a canary: so often that the worker
+    /// has passed what it needs by the end of its lot.
+    pub(crate) fn widen(&mut self, now: Now, key: TaskKey, first: WorkerIdx) {
+        let Some(promise) = self.policy.promise else { return };
+        let [draw, ..] = self.draws.draw();
+        let until = (now.unix_s() + promise.hold_s).min(self.latest(key));
+        let wide = until > now.unix_s() && draw % MILLION < self.share(&promise, first);
+        if !wide {
+            return;
+        }
+        let mercy = (draw / MILLION).is_multiple_of(MERCY);
+        if let Some(watch) = self.watch_mut(key) {
+            *watch = Watch { wide, mercy, ..Watch::default() };
+        }
+        self.watch(key, now, until, Deadline::Hold(key));
+    }
+
+    /// Nobody came to share a canary for long: those who have answered are heard.
+    fn narrow(&mut self, now: Now, key: TaskKey) {
+        if let Some(watch) = self.watch_mut(key) {
+            *watch = Watch::default();
+        }
+        self.advance(now, key);
+    }
+
+    /// Among a million of a worker's next answers, how many are to be canaries.
+    fn share(&self, promise: &Promise, worker: WorkerIdx) -> u64 {
+        let standing = self.standing(worker);
+        // Twice the checks are due before anything is known: in half a lot, or nobody would get a
+        // result for long.
+        let lot = u64::from(promise.lot.max(1)).div_ceil(if standing.lot == 0 { 2 } else { 1 });
+        let left = lot.saturating_sub(standing.taken.into()).max(1);
+        let check = promise.check(1).max(1);
+        let coming = check.saturating_mul(self.canaries(worker));
+        let lacking = self.lacking(promise, &standing).saturating_sub(coming);
+        let share = lacking.saturating_mul(MILLION) / (check * left);
+        share.max(promise.audit_ppm.into()).min(SHARE_MAX)
+    }
+
+    /// Canaries that a worker has a part in and that are not settled.
+    fn canaries(&self, worker: WorkerIdx) -> u64 {
+        let wide = |key: &&TaskKey| {
+            self.task(**key).and_then(Task::open).is_some_and(|open| open.watch.wide)
+        };
+        let tasks = self.durable.fleet.get(worker).map(|member| &member.tasks);
+        tasks.map_or(0, |tasks| tasks.iter().filter(wide).count() as u64)
+    }
+
+    /// Thousandths of checks a worker lacks in its lot.
+    fn lacking(&self, promise: &Promise, standing: &Standing) -> u64 {
+        let needed = promise.needed(standing.caught);
+        needed.saturating_sub(standing.counts(standing.lot, needed))
+    }
+
+    /// Whom to draw for the next replica of a task, best first. Who was caught votes only beside
+    /// others, and only where there is a place for that: being free more often than the others, it
+    /// would otherwise get most of the work.
+    pub(crate) fn ranks(&self, key: TaskKey) -> &'static [Rank] {
+        if self.policy.promise.is_none() {
+            return &[Rank::Anyone];
+        }
+        match self.task(key).and_then(Task::open) {
+            None => &[Rank::Clean],
+            Some(open) if open.watch.mercy => &[Rank::Barred, Rank::Able, Rank::Clean],
+            Some(_) => &[Rank::Able, Rank::Clean],
+        }
+    }
+
+    /// Whether a worker is of that rank.
+    pub(crate) fn is_of(&self, rank: Rank, worker: WorkerIdx) -> bool {
+        let barred = || self.durable.standings.get(&worker).is_some_and(|s| s.barred);
+        match (rank, &self.policy.promise) {
+            (Rank::Anyone, _) | (_, None) => true,
+            (Rank::Barred, _) => barred(),
+            (Rank::Clean, _) => !barred(),
+            (Rank::Able, Some(promise)) => {
+                !barred() && can_check(self.doubt(promise, worker, None))
+            }
+        }
+    }
+
+    /// A place for a worker that was caught is taken.
+    pub(crate) fn note_mercy(&mut self, key: TaskKey, worker: WorkerIdx) {
+        let barred = self.durable.standings.get(&worker).is_some_and(|s| s.barred);
+        if let Some(watch) = self.watch_mut(key).filter(|_| barred) {
+            watch.mercy = false;
+        }
+    }
+
+    /// Keeps an answer back until its backers have earned more, or until that takes too long.
+    pub(crate) fn hold_back(&mut self, now: Now, key: TaskKey) {
+        self.wanting.remove(&key);
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        if open.watch.held {
+            return;
+        }
+        let backers: Vec<WorkerIdx> = backers(open).map(|(worker, _)| worker).collect();
+        for worker in &backers {
+            self.holdings.entry(*worker).or_default().waiting.insert(key);
+        }
+        if let Some(watch) = self.watch_mut(key) {
+            watch.held = true;
+        }
+        self.wait_for_backers(now, key);
+        if !self.fresh.contains(key.deal) {
+            self.hurry_all(&backers);
+        }
+    }
+
+    /// Sets the time by which a held answer is checked itself.
+    fn wait_for_backers(&mut self, now: Now, key: TaskKey) {
+        let Some(promise) = self.policy.promise else { return };
+        let due = (now.unix_s() + promise.hold_s).min(self.latest(key));
+        if due <= now.unix_s() {
+            return self.press(key);
+        }
+        self.watch(key, now, due, Deadline::Hold(key));
+    }
+
+    /// The last moment at which checking a task still leaves its deal time enough.
+    fn latest(&self, key: TaskKey) -> u64 {
+        let terms = &self.durable.deals[&key.deal].terms;
+        let round = terms.max_task_time.saturating_add(self.policy.reveal_s);
+        terms.deadline.saturating_sub(round.saturating_mul(ROUNDS_LEFT))
+    }
+
+    /// A held answer has waited long: some of its backers' answers are checked, any of them, or this
+    /// one if its deal is about to end.
+    pub(crate) fn on_hold_over(&mut self, now: Now, key: TaskKey) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        if open.watch.wide && open.sets.is_empty() {
+            return self.narrow(now, key);
+        }
+        if !open.watch.held {
+            return;
+        }
+        let backers: Vec<WorkerIdx> = backers(open).map(|(worker, _)| worker).collect();
+        self.hurry_all(&backers);
+        let held = |task: &Task| task.open().is_some_and(|open| open.watch.held);
+        if self.task(key).is_some_and(held) {
+            self.wait_for_backers(now, key);
+        }
+    }
+
+    /// Where somebody is free and no fresh task is left, held answers are checked at once.
+    pub(crate) fn hurry_idle(&mut self) {
+        if self.policy.promise.is_none() || self.fresh.total() > 0 {
+            return;
+        }
+        let from = (Bound::Excluded(self.hurried_to), Bound::Unbounded);
+        let later = self.holdings.range(from).map(|(worker, _)| *worker);
+        let workers: Vec<WorkerIdx> = later.take(self.policy.scan_max).collect();
+        let all = workers.len() < self.policy.scan_max;
+        self.hurried_to = workers.last().copied().filter(|_| !all).unwrap_or_default();
+        self.hurry_all(&workers);
+    }
+
+    fn hurry_all(&mut self, workers: &[WorkerIdx]) {
+        for worker in workers {
+            self.press_some(*worker);
+        }
+    }
+
+    /// Draws as many of a worker's held answers as it lacks checks, less those being checked.
+    fn press_some(&mut self, worker: WorkerIdx) {
+        let Some(promise) = self.policy.promise else { return };
+        let Some(holding) = self.holdings.get(&worker) else { return };
+        let checks =
+            self.lacking(&promise, &self.standing(worker)).div_ceil(promise.check(1).max(1));
+        let wanted = checks.saturating_sub(holding.pressed.len() as u64);
+        for _ in 0..wanted {
+            let [draw, ..] = self.draws.draw();
+            let Some(waiting) = self.holdings.get(&worker).map(|held| &held.waiting) else {
+                return;
+            };
+            let Some(place) = draw.checked_rem(waiting.len() as u64) else { return };
+            let drawn = usize::try_from(place).ok().and_then(|place| waiting.iter().nth(place));
+            match drawn.copied() {
+                Some(key) => self.press(key),
+                None => return,
+            }
+        }
+    }
+
+    /// Has a held answer checked by somebody else.
+    fn press(&mut self, key: TaskKey) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        let backers: Vec<WorkerIdx> = backers(open).map(|(worker, _)| worker).collect();
+        for worker in backers {
+            let holding = self.holdings.entry(worker).or_default();
+            holding.waiting.remove(&key);
+            holding.pressed.insert(key);
+        }
+        if let Some(watch) = self.watch_mut(key) {
+            (watch.held, watch.pressed) = (false, true);
+        }
+        self.wanting.insert(key);
+    }
+
+    /// A task that is no longer held, because it moves on by itself.
+    pub(crate) fn unhold(&mut self, key: TaskKey) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        if open.watch.held {
+            self.let_go(key);
+            if let Some(watch) = self.watch_mut(key) {
+                watch.held = false;
+            }
+        }
+    }
+
+    /// Takes a task out of what its backers have waiting.
+    pub(crate) fn let_go(&mut self, key: TaskKey) {
+        let Some(open) = self.task(key).and_then(Task::open) else { return };
+        if !open.watch.held && !open.watch.pressed {
+            return;
+        }
+        let workers: Vec<WorkerIdx> = open.replicas.iter().map(|r| r.worker).collect();
+        for worker in workers {
+            let Some(holding) = self.holdings.get_mut(&worker) else { continue };
+            holding.waiting.remove(&key);
+            holding.pressed.remove(&key);
+            if holding.waiting.is_empty() && holding.pressed.is_empty() {
+                self.holdings.remove(&worker);
+            }
+        }
+    }
+
+    fn watch_mut(&mut self, key: TaskKey) -> Option<&mut Watch> {
+        let deal = self.durable.deals.get_mut(&key.deal)?;
+        let open = deal.tasks.get_mut(key.idx as usize)?.open_mut()?;
+        Some(&mut open.watch)
+    }
+
+    /// What a task that ends with this result teaches of its voters. To be asked before it is
+    /// settled.
+    ///
+    /// An answer of the first round that the others would have borne out without it is a check passed.
+    /// Who is asked later can guess that it is to check somebody, so that teaches nothing. A vote
+    /// against the result is being caught, and so is one that was never revealed.
+    pub(crate) fn lessons(&self, key: TaskKey, winner: Option<Digest>) -> Vec<(WorkerIdx, Lesson)> {
+        let Some(promise) = self.policy.promise else { return Vec::new() };
+        let Some(open) = self.task(key).and_then(Task::open) else { return Vec::new() };
+        let check = promise.check(open.replicas.len().saturating_sub(1));
+        let passed = |worker: WorkerIdx, digest: Digest| {
+            can_check(self.belief(&promise, open, Some(worker)).doubt(digest.word()))
+        };
+        let lesson = |replica: &Replica| match (&replica.state, winner) {
+            (ReplicaState::Missed(_), _) => Some((replica.worker, Lesson::Caught)),
+            (ReplicaState::Revealed(vote), Some(winner)) if vote.digest != winner => {
+                Some((replica.worker, Lesson::Caught))
+            }
+            (ReplicaState::Revealed(vote), Some(winner)) => {
+                let first = replica.attempt == 0 && passed(replica.worker, winner);
+                first.then_some((replica.worker, Lesson::Passed { lot: vote.lot, check }))
+            }
+            (
+                ReplicaState::Assigned
+                | ReplicaState::Committed(_)
+                | ReplicaState::Lost
+                | ReplicaState::Revealed(_),
+                _,
+            ) => None,
+        };
+        open.replicas.iter().filter_map(lesson).collect()
+    }
+
+    /// Writes down what a settled task taught; the other answers of those it changed are looked at
+    /// again.
+    pub(crate) fn learn(&mut self, lessons: Vec<(WorkerIdx, Lesson)>) {
+        let Some(promise) = self.policy.promise else { return };
+        for (worker, lesson) in lessons {
+            self.record(Record::Standing { worker, lesson });
+            let believed = self.lacking(&promise, &self.standing(worker)) == 0;
+            if believed {
+                self.record(Record::Standing { worker, lesson: Lesson::Released });
+            }
+            if believed || lesson == Lesson::Caught {
+                self.stirred.insert(worker);
+            }
+        }
+    }
+
+    /// Looks again at all open tasks of workers that are believed more, or less, than before.
+    pub(crate) fn stir(&mut self, now: Now) {
+        while let Some(worker) = self.stirred.pop_first() {
+            let tasks = self.durable.fleet.get(worker).map(|member| member.tasks.clone());
+            for key in tasks.unwrap_or_default() {
+                self.advance(now, key);
+            }
+        }
+    }
+}
+
+/// Whose result is still to come.
+fn is_pending(replica: &Replica) -> bool {
+    matches!(replica.state, ReplicaState::Assigned | ReplicaState::Committed(_))
+}
+
+/// Everybody who revealed, with the lot of the answer.
+fn backers(open: &Open) -> impl Iterator<Item = (WorkerIdx, u32)> + '_ {
+    open.replicas.iter().filter_map(|replica| match &replica.state {
+        ReplicaState::Revealed(vote) => Some((replica.worker, vote.lot)),
+        ReplicaState::Assigned
+        | ReplicaState::Committed(_)
+        | ReplicaState::Lost
+        | ReplicaState::Missed(_) => None,
+    })
+}
