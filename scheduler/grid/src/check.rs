@@ -21,6 +21,7 @@ impl Grid {
         assert!(self.ready.records.is_empty() && self.ready.effects.is_empty(), "not drained");
         self.durable.fleet.check();
         self.check_members();
+        self.check_holdings();
         for (slot, deal) in &self.durable.deals {
             let waits = deal.ready && deal.next < deal.terms.tasks && !deal.finished();
             assert_eq!(self.fresh.contains(*slot), waits, "{slot} among the deals with new tasks");

@@ -1,6 +1,6 @@
 //! How far a worker is believed, and what votes of such workers are worth together: Sarmenta's
 //! credibility in integers. Money knows nothing of it: PoCo alone pays, and the contract repeats that.
-//! Who is asked, and what is held until its backers have earned more, is `canary`'s business.
+//! Who is asked is `canary`'s business, and what is held until its backers have earned more `holding`'s.
 //!
 //! # Source
 //! Sarmenta, "Sabotage-tolerance mechanisms for volunteer computing systems" (FGCS 2002).

@@ -1,13 +1,13 @@
 //! The grid itself: its state, the one dispatcher, and the drain.
 
 use crate::{
-    canary::Holdings,
     credibility::Standing,
     deadline::{Deadline, Deadlines},
     deal::{Deal, Opened, Order, OrderState},
     effect::{Effect, Ready, Reply},
     fair::Shares,
     fleet::{Draws, Fleet, Link},
+    holding::Holdings,
     input::{ChainInput, Input, Ticket},
     ledger::{BatchState, Ledger},
     matching::{Fresh, Wanting},

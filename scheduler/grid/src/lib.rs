@@ -23,6 +23,7 @@ mod explain;
 pub mod fair;
 pub mod fleet;
 mod grid;
+mod holding;
 mod inbox;
 pub mod input;
 pub mod ledger;

@@ -25,6 +25,7 @@ const ASKS: Asks = Asks {
     deadline_s: 36_000,
     task_s: 60,
     royalties: (0, 0),
+    requester: 0xee,
 };
 
 /// One percent, if one worker in five is a saboteur; every newcomer's second answer is a canary.

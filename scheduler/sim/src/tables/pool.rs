@@ -126,6 +126,7 @@ impl Pool {
             slots: 1,
             net: None,
             engine: Digest::ZERO,
+            ask: 0,
             holding: Vec::new(),
         });
     }
