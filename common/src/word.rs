@@ -3,7 +3,7 @@
 
 use crate::{
     frame::FrameProof,
-    ids::WorkerIdx,
+    ids::{PoolId, WorkerIdx},
     merkle::SET_DEPTH,
     messages::{Assign, CommitAck, CommitSet, Message as _, Reveal, RevealAck, Separator},
 };
@@ -70,6 +70,15 @@ impl Said {
 }
 
 impl Word {
+    /// The pool and its count of acknowledgements, if this is one.
+    pub fn acknowledged(&self) -> Option<(PoolId, u64)> {
+        match &self.said {
+            Said::CommitAck(ack) => Some((ack.pool, ack.seq)),
+            Said::RevealAck(ack) => Some((ack.pool, ack.seq)),
+            Said::Assign(_) | Said::CommitSet(_) => None,
+        }
+    }
+
     /// Who said it; `None` if nobody can have.
     pub fn signer(&self, separator: &Separator) -> Option<Address> {
         self.proof.signer(separator, self.said.struct_hash())

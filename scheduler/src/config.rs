@@ -34,6 +34,12 @@ pub const KEYS: &[Key] = &[
         help: "host:port put into invitations; empty: the listen address.",
     },
     Key {
+        name: "quic.address_rate",
+        default: "20",
+        help: "Handshakes a second that one address may make, ten times as many at once: a campus of a \
+               thousand behind one address is back in a minute, and floods from fifty addresses take a core.",
+    },
+    Key {
         name: "http.listen",
         default: "\"127.0.0.1:7420\"",
         help: "TCP address of the API; loopback by default, put a TLS proxy in front of it.",
@@ -205,6 +211,8 @@ pub struct Config {
     pub quic_listen: SocketAddr,
     /// What invitations say.
     pub quic_public: Option<String>,
+    /// Handshakes a second of one address.
+    pub address_rate: u32,
     /// The API.
     pub http_listen: SocketAddr,
     /// What invitations say.
@@ -268,6 +276,7 @@ impl Config {
             data: layers.text("data")?.into(),
             quic_listen: layers.parse("quic.listen", "an IP address and port, as 0.0.0.0:7421")?,
             quic_public: layers.optional("quic.public"),
+            address_rate: number32(layers, "quic.address_rate", 1)?,
             http_listen: layers
                 .parse("http.listen", "an IP address and port, as 127.0.0.1:7420")?,
             http_public: layers.optional("http.public"),

@@ -65,6 +65,8 @@ pub struct Shared {
     pub events: broadcast::Sender<Event>,
     /// Somebody has brought bytes: a deal may have waited for them.
     pub uploaded: Notify,
+    /// Acknowledgements given: never behind what a worker can have heard.
+    pub acknowledged: AtomicU64,
     clock: SystemClock,
     /// Milliseconds by which the chain's clock is ahead of the wall (development chains only).
     ahead_ms: AtomicU64,
@@ -107,6 +109,7 @@ impl Shared {
             metrics: SchedulerMetrics::new(),
             events: broadcast::channel(EVENTS_MAX).0,
             uploaded: Notify::new(),
+            acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),
             ahead_ms: AtomicU64::new(0),
             deals: RwLock::default(),

@@ -105,6 +105,7 @@ impl Simulated {
             ask: 0,
             name: "simulated".into(),
             holding: Vec::new(),
+            newest: None,
         };
         let mut frame = Vec::new();
         wire::encode(&Open::Control(hello), &mut frame);

@@ -7,6 +7,7 @@ use crate::{
     ids::{DealId, PoolId, TaskKey, WorkerIdx},
     keys::Signature,
     messages::{Commit, Message as _, Reveal},
+    word::Word,
 };
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub struct Hello {
     pub name: String,
     /// Replicas it still works on or holds sealed, from before a reconnection.
     pub holding: Vec<(TaskKey, u16)>,
+    /// The acknowledgement with the highest count that the pool's signer ever gave it: a scheduler
+    /// whose journal does not reach so far was set back to an old disk, and stops.
+    pub newest: Option<Box<Word>>,
 }
 
 /// An engine by kind and exact build: replicas that could differ never vote against each other.

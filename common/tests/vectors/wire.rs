@@ -6,10 +6,12 @@ use crate::{
 };
 use quorate_common::{
     digest::Digest,
+    frame::FrameProof,
     ids::{DealId, DealSlot, PoolId, TaskKey, WorkerIdx},
     keys::Signature,
-    messages::Domain,
+    messages::{CommitAck, Domain},
     wire::{self, *},
+    word::{Said, Word},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeSet, fmt::Debug};
@@ -24,6 +26,14 @@ fn signature() -> Signature {
 
 fn task(idx: u32) -> TaskKey {
     TaskKey { deal: DealSlot(300), idx }
+}
+
+fn newest() -> Word {
+    let (task_id, worker, commitment) = (word("task"), WorkerIdx(3), word("commitment"));
+    let ack = CommitAck { pool: PoolId(7), task_id, attempt: 1, worker, commitment, seq: 1 << 40 };
+    let proof =
+        FrameProof { index: 1, count: 2, path: vec![word("sibling")], signature: signature() };
+    Word { said: Said::CommitAck(ack), proof }
 }
 
 fn opens() -> Vec<Open> {
@@ -41,6 +51,7 @@ fn opens() -> Vec<Open> {
         ask: 1_000_000_000_000_000,
         name: "grandma's laptop".into(),
         holding: vec![(task(0), 0), (task(65_535), 3)],
+        newest: Some(Box::new(newest())),
     };
     hello.check().unwrap();
     vec![

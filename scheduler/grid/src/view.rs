@@ -108,6 +108,11 @@ impl Grid {
         self.durable.cursor
     }
 
+    /// Acknowledgements given: the pool's count.
+    pub fn acknowledged(&self) -> u64 {
+        self.durable.seq
+    }
+
     /// The worker of a connection.
     pub fn worker_of(&self, session: SessionId) -> Option<WorkerIdx> {
         self.durable.fleet.by_session(session)

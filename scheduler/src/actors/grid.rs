@@ -7,6 +7,7 @@ use crate::{
         session::{Deliver, SessionActor},
         settler::{AnswerDemand, OpenDeal, SealBatch, SettlerActor},
     },
+    replay::Standing,
     results,
     shared::{Event, Shared},
 };
@@ -21,7 +22,7 @@ use quorate_grid::{
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::oneshot;
@@ -65,6 +66,11 @@ pub struct Opened(pub SessionId, pub Addr<SessionActor>);
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct BlobHere(pub Digest);
+
+/// What the grid holds, once everything it wrote is on disk.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Standing>")]
+pub struct Stand;
 
 /// A session is gone.
 #[derive(Debug, Message)]
@@ -140,6 +146,8 @@ impl GridActor {
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         let Ready { records, effects } = self.grid.take_ready();
+        // Before any of them is said: see `fence`.
+        self.shared.acknowledged.store(self.grid.acknowledged(), Ordering::Release);
         let first_seq = self.seq + 1;
         self.seq += records.len() as u64;
         if !effects.is_empty() {
@@ -320,6 +328,15 @@ impl Handler<Gone> for GridActor {
     fn handle(&mut self, Gone(session): Gone, ctx: &mut Context<Self>) {
         self.sessions.remove(&session);
         self.arrived(Input::Disconnected(session), ctx);
+    }
+}
+
+impl Handler<Stand> for GridActor {
+    type Result = Option<Standing>;
+
+    /// Nothing while something is on its way to the disk: ask again.
+    fn handle(&mut self, _: Stand, _: &mut Context<Self>) -> Option<Standing> {
+        (self.durable == self.seq).then(|| Standing::of(&self.grid, self.seq))
     }
 }
 

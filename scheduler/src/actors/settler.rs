@@ -6,7 +6,7 @@ use crate::{
         grid::{Arrived, GridActor, Query},
         journal::die,
     },
-    asks,
+    asks, fence,
     finals::Finals,
     orders,
     sealed::Batches,
@@ -410,18 +410,8 @@ fn batch_committed(parts: &Parts, header: &Header, opening: &Opening) {
     noted.unwrap_or_else(|error| die("noting a batch", &error));
     let ours = parts.batches.read(header.index);
     let ours = ours.unwrap_or_else(|error| die("reading a batch", &error));
-    if let Some(ours) = ours {
-        check_same(header.index, ours.header.struct_hash(), opening.header_hash);
-    }
-}
-
-fn check_same(index: u64, ours: B256, there: B256) {
-    if ours != there {
-        let error = std::io::Error::other(format!(
-            "the chain has {there} at batch {index}, this journal has {ours}: an old disk was restored"
-        ));
-        die("the anti-rollback fence", &error);
-    }
+    let ours = ours.map(|sealed| sealed.header.struct_hash());
+    fence::check_batch(header.index, ours, opening.header_hash);
 }
 
 /// Seals and commits batches, one after the other, in order.
@@ -538,7 +528,7 @@ async fn committed(parts: &Parts, header: &Header) -> Result<bool, SettleError> 
         }
         tokio::time::sleep(parts.shared.config.poll).await;
     };
-    check_same(header.index, header.struct_hash(), opening.header_hash);
+    fence::check_batch(header.index, Some(header.struct_hash()), opening.header_hash);
     Ok(true)
 }
 

@@ -191,6 +191,7 @@ impl Pool {
             ask: 0,
             name: "a worker".into(),
             holding: Vec::new(),
+            newest: None,
         }
     }
 }

@@ -293,7 +293,7 @@ impl AgentActor {
             Effect::Forget { task, blobs } => {
                 self.blobs.release_some(Holder::Result(task), &blobs);
             }
-            Effect::Keep(word) => self.words.keep(&word),
+            Effect::Keep(word) => self.words.hear(&word),
             Effect::KeepVote(vote) => self.votes.keep(&vote),
             Effect::Demand { task_id, attempt, worker } => {
                 self.escapes.say(Saying::Demand { task_id, attempt, worker });
@@ -325,6 +325,7 @@ impl AgentActor {
             ask: *ask,
             name: name.clone(),
             holding,
+            newest: self.words.newest().cloned().map(Box::new),
         };
         let mut frame = Vec::new();
         wire::encode(&Open::Control(hello), &mut frame);
