@@ -104,6 +104,12 @@ pub const KEYS: &[Key] = &[
         help: "Seconds one replica may take; the contract's slack is a day.",
     },
     Key {
+        name: "pool.open_orders_max",
+        default: "100",
+        help: "Orders one requester may have under way here; more are refused until one is done. They share \
+               one turn in any case; this bounds what they cost in memory.",
+    },
+    Key {
         name: "grid.lease_ms",
         default: "3000",
         help: "Milliseconds a worker may be away before its replicas go to others.",
@@ -131,12 +137,6 @@ pub const KEYS: &[Key] = &[
         default: "2",
         help: "Replicas of short tasks a worker may have per slot while work is plenty: 2 hides the \
                network, 1 never buffers.",
-    },
-    Key {
-        name: "pool.open_orders_max",
-        default: "100",
-        help: "Orders one requester may have under way here; more are refused until one is done. They share \
-               one turn in any case; this bounds what they cost in memory.",
     },
     Key {
         name: "grid.promise_ppm",

@@ -53,7 +53,7 @@ fn a_worker_that_does_not_run_is_told_so_without_asking_anybody() {
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(told["reasons"][0]["reason"], "not_running");
     let (_, err) = ends(dir.path(), &["--set", "price=1.2.3", "explain"], 2);
-    assert!(err.contains("`price` is 1.2.3; expected token units"), "{err}");
+    assert!(err.contains("`price` is \"1.2.3\"; expected token units"), "{err}");
 }
 
 #[test]

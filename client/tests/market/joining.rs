@@ -9,7 +9,7 @@ pub(crate) async fn joining_is_refused_in_words(volunteer: &Volunteer) {
     volunteer.run(&["status"]).await.refused(3, &["no worker has run in", "run"]);
     volunteer.run(&["claim"]).await.refused(2, &["has not joined a pool"]);
     volunteer.run(&["explain"]).await.refused(2, &["has not joined a pool"]);
-    volunteer.run(&["--set", "price=cheap", "run"]).await.refused(2, &["`price` is cheap"]);
+    volunteer.run(&["--set", "price=cheap", "run"]).await.refused(2, &["`price` is \"cheap\""]);
     let ran = volunteer.run(&["join", "http://pool.example"]).await;
     ran.refused(2, &["invitation begins with", "expected `quorate://host:port/key?pool=…`"]);
     let ran = volunteer.run(&["join", "quorate://pool.example:1/00?pool=1"]).await;

@@ -46,7 +46,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "price",
         default: "\"0\"",
-        help: "The least a deal must pay for a task: token units, or a decimal of tokens as 0.001. What is \
+        help: "The least a deal must pay for a task: token units, or a decimal of tokens as \"0.001\". What is \
                earned of it is this worker's share among those who agree.",
     },
     Key {
@@ -176,9 +176,10 @@ impl Config {
 
     /// The least price of a task, in token units.
     pub(crate) fn price(&self) -> Result<u128, Failure> {
-        let text = self.layers.text("price").map_err(|error| failure::config(&error))?;
-        let expected = "token units as 1500, or a decimal of tokens as 0.001";
-        amount::parse(&text).map_err(|_| failure::config(&self.layers.refuse("price", expected)))
+        let expected = "token units as 1500, or a decimal of tokens in quotes as \"0.001\"";
+        let refused = || failure::config(&self.layers.refuse("price", expected));
+        let text = self.layers.text("price").map_err(|_| refused())?;
+        amount::parse(&text).map_err(|_| refused())
     }
 
     /// Memory for all slots; 0 has become a share for each.
