@@ -51,7 +51,7 @@ const SETTINGS: [&str; 3] = ["batch.tasks=16", "batch.age_s=1", "pool.scheduler_
 /// Volunteers, each behind a router of its own.
 const WORKERS: usize = 4;
 /// Tasks in the bag: more than can be done before the weather has changed six times.
-const TASKS: usize = 96;
+const TASKS: usize = 192;
 /// Longest wait for the next tasks in bad weather: a lease, a handshake and a vote, each late.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Tasks that are settled in each weather before the next one comes.

@@ -114,13 +114,23 @@ impl Grid {
     /// Whether the result that leads by PoCo would be, if everybody who is still at it agreed. A first
     /// answer need not be: it can be held.
     pub(crate) fn would_keep(&self, open: &Open, leader: Option<B256>) -> bool {
+        self.would_keep_with(open, leader, is_pending)
+    }
+
+    /// The same, if only those agreed that `joins` names.
+    pub(crate) fn would_keep_with(
+        &self,
+        open: &Open,
+        leader: Option<B256>,
+        joins: impl Fn(&Replica) -> bool,
+    ) -> bool {
         let Some(promise) = self.policy.promise else { return true };
         if open.sets.is_empty() && !open.watch.wide {
             return true;
         }
         let belief = self.belief(&promise, open, None);
-        let pending = open.replicas.iter().filter(|r| is_pending(r));
-        let hopes = pending.map(|r| self.doubt(&promise, r.worker, None));
+        let joining = open.replicas.iter().filter(|r| joins(r));
+        let hopes = joining.map(|r| self.doubt(&promise, r.worker, None));
         let alone = open.watch.wide && open.live() < 2;
         !alone && promise.keeps(belief.hoped(leader.unwrap_or_default(), hopes))
     }

@@ -10,7 +10,7 @@ use crate::{
     grid::Grid,
     record::Record,
     running::End,
-    task::{Open, ReplicaState, Task},
+    task::{Open, Replica, ReplicaState, Task},
 };
 use quorate_common::{
     clock::Now,
@@ -65,11 +65,17 @@ impl Grid {
         }
     }
 
-    /// Whether the commits there are suffice without those who are late.
+    /// Whether the commits there are suffice without those who are late, for PoCo and for the promise.
+    /// Without any commit there is nothing to freeze.
     pub(crate) fn is_beaten(&self, key: TaskKey, open: &Open) -> bool {
         let trust = self.durable.deals[&key.deal].terms.trust;
         let score = |worker| self.durable.ledger.score(worker);
-        open.hurried && open.tally(score).would_decide(trust, open.committed(score).into_iter())
+        let (tally, committed) = (open.tally(score), open.committed(score));
+        let has_committed = |r: &Replica| matches!(r.state, ReplicaState::Committed(_));
+        open.hurried
+            && !committed.is_empty()
+            && tally.would_decide(trust, committed.into_iter())
+            && self.would_keep_with(open, tally.leader(), has_committed)
     }
 
     /// Tells those who were too late to stop, before the set is frozen without them.
