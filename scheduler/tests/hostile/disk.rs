@@ -129,10 +129,13 @@ async fn answers(program: &Program) -> Vec<(String, Value)> {
     answers
 }
 
+/// What no journal remembers: who is connected, and how long runs took lately.
+const VOLATILE: [&str; 4] = ["connected", "slots", "busy", "runtime_ms"];
+
 fn settle(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|key, _| !["connected", "slots", "busy"].contains(&key.as_str()));
+            fields.retain(|key, _| !VOLATILE.contains(&key.as_str()));
             fields.values_mut().for_each(settle);
         }
         Value::Array(items) => items.iter_mut().for_each(settle),
