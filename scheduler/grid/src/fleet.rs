@@ -321,7 +321,7 @@ impl Fleet {
     /// ones alone. If none is, the draw is among those that are found by looking at all. (Walking on
     /// from a drawn place instead gives the first behind a run of others that run's chances.)
     ///
-    /// Costs O([`TRIES`]) where many may, O(workers with room) where few may. (Sortition that a watcher
+    /// Costs O(`TRIES`) where many may, O(workers with room) where few may. (Sortition that a watcher
     /// can check is drawn from the seed epoch.)
     pub fn draw(
         &self,
