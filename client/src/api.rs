@@ -160,6 +160,11 @@ impl Api {
         self.get_json(&format!("/v1/orders/{order}/tasks/{idx}/explain")).await
     }
 
+    /// `GET /v1/orders/{order}/explain`.
+    pub async fn explain_order(&self, order: B256) -> Result<serde_json::Value, Failure> {
+        self.get_json(&format!("/v1/orders/{order}/explain")).await
+    }
+
     /// `GET /v1/batches`.
     pub async fn batches(&self) -> Result<BatchList, Failure> {
         self.get_json("/v1/batches").await

@@ -35,11 +35,13 @@ pub async fn domain(config: &Config) -> Result<Domain, Failure> {
 /// # Errors
 /// [`Code::Usage`] without `chain.url`; the node's; no such contract there.
 pub async fn connect(config: &Config, domain: Domain) -> Result<Settlement, Failure> {
-    let url = config.chain_url().ok_or_else(|| {
-        Failure::new(Code::Usage, "`chain.url` is not set; expected a JSON-RPC node's URL")
-            .hint("--chain-url http://127.0.0.1:8545, or a development scheduler's /rpc")
-    })?;
-    let chain = ChainUrl::parse(&url).and_then(|url| Chain::connect(&url));
+    let nodes = config.nodes()?;
+    if nodes.is_empty() {
+        let text = "`chain.url` is not set; expected a JSON-RPC node's URL";
+        return Err(Failure::new(Code::Usage, text)
+            .hint("--chain-url http://127.0.0.1:8545, or a development scheduler's /rpc"));
+    }
+    let chain = ChainUrl::parse_all(&nodes).and_then(|nodes| Chain::connect_all(&nodes));
     let chain = chain.map_err(|error| failure::chain(&error))?;
     Settlement::connect(chain, domain).await.map_err(|error| failure::chain(&error))
 }

@@ -143,6 +143,9 @@ pub enum Command {
     /// Follow pools on chain, repeat all they settle, and challenge what is wrong
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(WatchArgs),
+    /// End a pool that has left its duties, and settle what it left
+    #[command(subcommand, after_help = POOL_EXAMPLES)]
+    Pool(PoolCommand),
     /// Accounts and money
     #[command(subcommand)]
     Wallet(WalletCommand),
@@ -307,11 +310,11 @@ Example:
         #[arg(long)]
         no_receipts: bool,
     },
-    /// Say why a task is where it is: its replicas, weights and votes
+    /// Say why an order waits, or why one task is where it is: replicas, weights, votes
     Explain {
         /// The order, or the beginning of its id
         order: String,
-        /// The task, from 0; without it the order's first unfinished tasks
+        /// The task, from 0; without it the whole order, by what its tasks wait for
         task: Option<u32>,
     },
     /// Bring back into the wallet what an order paid for tasks that failed
@@ -538,10 +541,63 @@ pub struct WatchArgs {
     /// How long evidence may be missing before a task is asked for on chain
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = units::duration)]
     pub patience: Duration,
+    /// Most tasks of one batch to ask for on chain, at 70,000 gas each: a pool that answers the first is
+    /// asked for all, and each answer costs it three times as much
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub asks: u32,
     /// End when everything known was checked
     #[arg(long)]
     pub once: bool,
     /// Check, and send nothing; needs no wallet
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const POOL_EXAMPLES: &str = "\
+Examples:
+  quorate pool neglect 1 --words ~/words            end a pool that left a task unsettled
+  quorate pool settle 1 --evidence seen             have its last tasks judged by the votes shown
+  quorate pool settle 1 --dry-run                   say what would be paid; send nothing
+
+A pool may be ended from seven days after the deadline of a deal on that it left unsettled. Until the
+contract's window and three days later its workers show their votes (`quorate-worker settle`); in the four
+days after that anybody has tasks judged by all votes shown; then what is left can be refunded
+(`quorate order refund`). The account that sends pays the gas and gets nothing.";
+
+/// `pool`.
+#[derive(Debug, Subcommand)]
+pub enum PoolCommand {
+    /// End a live pool that froze a vote and left its task unsettled for seven days after the deal's deadline
+    Neglect {
+        /// The pool, and who has its evidence
+        #[command(flatten)]
+        remains: PoolRemains,
+        /// Folder of *.jsonl files with what its scheduler has signed, as workers keep it; may be repeated
+        #[arg(long, value_name = "DIR", action = ArgAction::Append, required = true)]
+        words: Vec<PathBuf>,
+    },
+    /// Have every task of a dead pool settled of which votes were shown and decide
+    Settle {
+        /// The pool, and who has its evidence
+        #[command(flatten)]
+        remains: PoolRemains,
+    },
+}
+
+/// What both need.
+#[derive(Clone, Debug, Args)]
+pub struct PoolRemains {
+    /// The pool's number
+    #[arg(value_name = "POOL")]
+    pub pool: u32,
+    /// Who has the evidence of its final batches: a URL that serves it, or the folder of a `quorate watch`;
+    /// may be repeated [default: the key `api`]. A pool without final batches needs none
+    #[arg(long, value_name = "URL|DIR", action = ArgAction::Append)]
+    pub evidence: Vec<String>,
+    /// Block the contract was deployed in: its events are read from here
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub from_block: u64,
+    /// Say what would be done, what it would pay and the gas it takes; needs no wallet, sends nothing
     #[arg(long)]
     pub dry_run: bool,
 }

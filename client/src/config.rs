@@ -47,7 +47,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "chain.url",
         default: "",
-        help: "JSON-RPC node, http or https. Without it balances are not checked before an order.",
+        help: "JSON-RPC node, http or https, or up to five: an array, or commas between them. Without it \
+               balances are not checked before an order.",
     },
     Key {
         name: "chain.id",
@@ -156,9 +157,9 @@ impl Config {
         self.layers.optional("password_file").map(PathBuf::from)
     }
 
-    /// The JSON-RPC node.
-    pub fn chain_url(&self) -> Option<String> {
-        self.layers.optional("chain.url")
+    /// The JSON-RPC nodes' URLs; none if no node is set.
+    pub fn nodes(&self) -> Result<Vec<String>, Failure> {
+        self.layers.list("chain.url").map_err(|error| failure::config(&error))
     }
 
     /// The chain id to insist on.

@@ -5,7 +5,8 @@
 //! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`offer`] and [`signed`] (who sells to it
 //! or pays for it), [`api`] and [`follow`] (the
 //! scheduler), [`directory`], [`results`] and [`verify`] (what comes back, and whether it holds),
-//! [`wallet`] and [`chain`] (money), [`watch`] (holding pools to it), [`poco`] (the arithmetic of trust).
+//! [`wallet`] and [`chain`] (money), [`watch`] (holding pools to it),
+//! [`pool`] (what one that is gone has left), [`poco`] (the arithmetic of trust).
 //!
 //! Nothing about credibility or pay is decided here: that is `quorate_grid`'s, in the same code the
 //! scheduler runs.
@@ -29,6 +30,7 @@ pub mod output;
 pub mod place;
 pub mod plan;
 pub mod poco;
+pub mod pool;
 pub mod progress;
 pub mod results;
 pub mod rows;
@@ -97,6 +99,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         }),
         Command::Offer(command) => with_context(&global, output, async |context| {
             offer::run(context, &command).await.map(|()| 0)
+        }),
+        Command::Pool(command) => with_context(&global, output, async |context| {
+            pool::run(context, &command).await.map(|()| 0)
         }),
         Command::Watch(args) => {
             let context = Context::new(Config::load(&global)?, output, &global);

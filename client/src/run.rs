@@ -182,7 +182,7 @@ async fn check_funds(
     cost: u128,
     tasks: u32,
 ) -> Result<(), Failure> {
-    if context.config.chain_url().is_none() {
+    if context.config.nodes()?.is_empty() {
         tracing::debug!("`chain.url` is not set: the scheduler checks the balance");
         return Ok(());
     }

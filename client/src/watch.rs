@@ -3,7 +3,7 @@
 //!
 //! In reading order: `known` (what the chain has said), `sources` and `mirror` (evidence, and our copy of
 //! it), `check` and `words` (what is wrong), [`brief`] (what shows it), `docket` (bringing it), `silence`
-//! (asking for what is not shown), `pool` (all of it, for one pool), `say` (what is told).
+//! (asking for what is not shown) and `shown` (the answers), `pool` (all of it, for one pool), `say` (what is told).
 
 pub mod brief;
 mod check;
@@ -13,6 +13,7 @@ mod known;
 mod mirror;
 mod pool;
 mod say;
+mod shown;
 mod silence;
 mod sources;
 #[cfg(test)]
@@ -53,7 +54,8 @@ const END: Duration = Duration::from_secs(5);
 /// could not be checked; without `--once` it runs until it is ended.
 ///
 /// # Errors
-/// The configuration's, the wallet's, the disk's; the chain's at the start.
+/// The configuration's, the wallet's, the disk's; the chain's at the start. [`Code::TimedOut`] when
+/// `--timeout` is over, unless a fraud was found by then.
 pub async fn run(context: &Context, args: &WatchArgs) -> Result<u8, Failure> {
     // Pools wait for the network side by side, on one thread; replays have threads of their own.
     LocalSet::new().run_until(run_here(context, args)).await
@@ -64,14 +66,28 @@ async fn run_here(context: &Context, args: &WatchArgs) -> Result<u8, Failure> {
     let ended = tokio::select! {
         outcome = watcher.follow() => outcome,
         failure = context.interrupted() => Err(failure),
+        failure = timed_out(context.timeout) => Err(failure),
     };
     let tally = watcher.end().await;
-    ended?;
+    let out_of_time = ended.as_ref().is_err_and(|failure| failure.exit == Code::TimedOut as u8);
+    // What was found says more than that the time is over.
+    if !(tally.fraud && out_of_time) {
+        ended?;
+    }
     Ok(match tally {
         Tally { fraud: true, .. } => Code::Failed as u8,
         Tally { unchecked: true, .. } => Code::Unreachable as u8,
         Tally { .. } => Code::Ok as u8,
     })
+}
+
+/// Ends when `--timeout` is over; never without.
+async fn timed_out(timeout: Option<Duration>) -> Failure {
+    let Some(timeout) = timeout else { return std::future::pending().await };
+    tokio::time::sleep(timeout).await;
+    let text = format!("watched for {timeout:?}, as long as --timeout says");
+    Failure::new(Code::TimedOut, text)
+        .hint("what was learned is kept: the same command goes on there")
 }
 
 /// The chain's reader, and the pools it tells.
@@ -109,7 +125,7 @@ impl Watcher {
             sources: Arc::new(Sources::parse(&evidence)?),
             words: args.words.clone(),
             data,
-            patience: args.patience,
+            asking: silence::Settings { patience: args.patience, asks_max: args.asks },
             output,
             desk: Arc::new(Semaphore::new(1)),
             once: args.once,

@@ -4,6 +4,8 @@
 //! seized, the requester gets back what was not spent, and no worker has lost anything.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
+#[path = "byzantine/abandoned.rs"]
+mod abandoned;
 #[path = "market/anvil.rs"]
 mod anvil;
 #[path = "byzantine/chain.rs"]
@@ -126,6 +128,21 @@ async fn evidence_is_withheld() {
     watcher.end().await;
 }
 
+/// Whoever answers every ask, and shows nobody else anything, is asked for everything.
+#[tokio::test]
+async fn evidence_is_shown_only_where_it_is_asked_for() {
+    let site = Site::new();
+    let Some(anvil) = Anvil::start(&site).await else { return };
+    let stage = Stage::set(&site, &anvil, "show-bits").await;
+    let mut watcher = Watcher::start(&site, &stage, &anvil).await;
+    stage.order("bag").await;
+    watcher.hears("shown", &format!("{TASKS} of {TASKS} tasks")).await;
+    watcher.proves(&anvil, "a step").await;
+    stage.is_convicted().await;
+    stage.nobody_else_loses().await;
+    watcher.end().await;
+}
+
 /// The same eyes on an honest pool.
 #[tokio::test]
 async fn an_honest_pool_is_never_accused() {
@@ -151,7 +168,11 @@ async fn an_honest_pool_is_never_accused() {
     assert_eq!(stage.operator.get("/v1/batches/3").await["error"]["code"], "not_found");
     let described = stage.operator.get("/openapi.json").await;
     assert!(described["paths"]["/v1/batches/{index}"].is_object(), "{described}");
+    // A batch is said to be checked before its signatures are fetched.
+    watcher.once(&[]).await.expect(0);
     // Everything is in the mirror by now: nobody is asked for it again.
     let said = watcher.once(&["--evidence", "http://127.0.0.1:1"]).await.expect(0);
     assert_eq!(said.out, "", "{said}");
+    // It watches for as long as it is told to.
+    watcher.watches_for("1s").await.refused(5, &["as long as --timeout says"]);
 }

@@ -14,6 +14,8 @@
 //! * `judge`: a score that wraps, a score of `score / 3 * 2`, a lone winner that gains one.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "court/abandoned.rs"]
+mod abandoned;
 #[path = "court/arena.rs"]
 mod arena;
 #[path = "court/batch.rs"]

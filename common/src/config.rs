@@ -188,6 +188,26 @@ impl Layers {
         self.text(key).ok().filter(|text| !text.is_empty())
     }
 
+    /// The texts of `key`: a TOML array of them, or one text with commas between them. None where it is
+    /// unset or empty.
+    ///
+    /// # Errors
+    /// Neither, or with an empty text among others.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other kind of value is refused")]
+    pub fn list(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
+        let Some((value, _)) = self.values.get(key) else { return Ok(Vec::new()) };
+        let expected = "a text, texts with commas between them, or an array of texts";
+        let texts: Option<Vec<&str>> = match value {
+            Value::String(text) if text.trim().is_empty() => return Ok(Vec::new()),
+            Value::String(text) => Some(text.split(',').collect()),
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            _ => None,
+        };
+        let texts = texts.map(|texts| texts.iter().map(|text| text.trim().to_owned()).collect());
+        let whole = |texts: &Vec<String>| texts.iter().all(|text| !text.is_empty());
+        texts.filter(whole).ok_or_else(|| self.bad(key, value, expected))
+    }
+
     /// The whole number of `key`, between `least` and `most`.
     ///
     /// # Errors
@@ -372,6 +392,35 @@ mod tests {
             .filter_map(|(_, v)| v.as_ref().map(|(_, o)| o.to_string()))
             .collect();
         assert_eq!(origins[1..], ["flag --listen", "environment QUORATE_BATCH__TASKS"]);
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text_with_commas() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("quorate.toml");
+        let list = |toml: &str| {
+            let mut layers = Layers::new(KEYS);
+            std::fs::write(&path, format!("[chain]\nurl = {toml}\n")).expect("written");
+            layers.file(&path, true).expect("read");
+            layers.list("chain.url")
+        };
+        assert_eq!(list("\"http://a, http://b\"").expect("a list"), ["http://a", "http://b"]);
+        assert_eq!(list("[\"http://a\", \"http://b\"]").expect("a list"), ["http://a", "http://b"]);
+        assert_eq!(list("\"http://a\"").expect("a list"), ["http://a"]);
+        for empty in ["\"\"", "[]"] {
+            assert!(list(empty).expect("a list").is_empty(), "{empty}");
+        }
+        assert!(Layers::new(KEYS).list("chain.url").expect("a list").is_empty());
+        for bad in ["7", "\"http://a,\"", "[\"\"]", "[1]"] {
+            let error = list(bad).expect_err(bad).to_string();
+            assert!(
+                error.contains("`chain.url` is ") && error.contains("array of texts"),
+                "{error}"
+            );
+        }
+        let mut layers = Layers::new(KEYS);
+        layers.flag("--set", "chain.url", "[\"http://a\", \"http://b\"]").expect("known key");
+        assert_eq!(layers.list("chain.url").expect("a list"), ["http://a", "http://b"]);
     }
 
     #[test]

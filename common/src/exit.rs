@@ -27,7 +27,8 @@ pub enum Code {
     Conflict = 8,
     /// The chain node failed or the contract refused.
     Chain = 9,
-    /// The order finished with failed tasks, a receipt did not verify, or warnings were found.
+    /// The order finished with failed tasks, a receipt or proof did not verify, warnings were found, or a
+    /// watcher found a fraud.
     Failed = 10,
 }
 
@@ -43,7 +44,8 @@ pub const HELP: &str = "\
   7  insufficient funds, budget or price refused
   8  conflict: already exists, version mismatch
   9  chain error: node or contract
- 10  finished with failed tasks; a receipt that does not verify; warnings
+ 10  finished with failed tasks; a receipt or proof that does not verify; warnings;
+     a fraud that watch has found
 130  interrupted (SIGINT); 143 terminated (SIGTERM); a placed order goes on";
 
 /// An error that ends the program: what, what to do, and the exit code.

@@ -18,6 +18,7 @@ pub mod frame;
 pub mod ids;
 pub mod invite;
 pub mod keys;
+pub mod lock;
 pub mod manifest;
 pub mod merkle;
 pub mod messages;

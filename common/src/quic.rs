@@ -19,6 +19,11 @@ pub const STREAMS_MAX: u32 = 16;
 pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// Bytes in flight on one connection, so that a peer can make the other side hold no more.
 pub const WINDOW_BYTES: u32 = 4 << 20;
+/// Bytes and streams of a peer nobody knows yet: a hello and the frame after it, and nothing beside the
+/// control stream. The scheduler widens both once it knows whose connection it is.
+pub const STRANGER_WINDOW_BYTES: u32 = 64 << 10;
+/// Streams of a peer nobody knows yet.
+pub const STRANGER_STREAMS: u32 = 1;
 /// Silence after which a connection is dead.
 pub const IDLE: Duration = Duration::from_secs(30);
 /// The worker's keep-alive: three fit into [`IDLE`], so that losing two is no loss.
@@ -41,7 +46,9 @@ pub fn server_config(key: &NodeKey) -> Result<ServerConfig, SetupError> {
     let crypto = QuicServerConfig::try_from(tls).map_err(setup)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     let mut transport = transport();
-    transport.max_concurrent_bidi_streams(STREAMS_MAX.into());
+    transport
+        .max_concurrent_bidi_streams(STRANGER_STREAMS.into())
+        .receive_window(STRANGER_WINDOW_BYTES.into());
     config
         .transport_config(Arc::new(transport))
         .max_incoming(INCOMING_MAX)

@@ -26,7 +26,7 @@ mod to_worker;
 pub use codec::{FrameError, decode, encode, frame_len, to_bytes};
 pub use to_scheduler::{
     CommitItem, EngineInfo, GaveUp, GiveUpReason, Hello, Inline, Open, RevealItem, ToScheduler,
-    Votes,
+    Votes, hello_version,
 };
 pub use to_worker::{
     AssignItem, CommitAckItem, CommitSetItem, DealInfo, Duties, Goodbye, RevealAckItem,
@@ -34,7 +34,9 @@ pub use to_worker::{
 };
 
 /// The protocol's version; both sides must speak it.
-pub const VERSION: u16 = 1;
+///
+/// 2: a hello names the worker's price, and a deal its first task of the bag.
+pub const VERSION: u16 = 2;
 
 /// Largest frame, in bytes, checked before allocation. The largest honest one is `Duties` with 256
 /// commit sets of about 200 bytes.
@@ -46,6 +48,10 @@ pub const INLINE_BYTES_MAX: usize = 2 << 10;
 
 /// Slots a worker may offer: a big server's threads, doubled.
 pub const SLOTS_MAX: u16 = 1024;
+
+/// Replicas a worker takes per offered slot: one that runs and one that fetches or waits, so that a slot
+/// never waits for the network. More are given back.
+pub const WORK_PER_SLOT: u16 = 2;
 
 /// Context of the node key's signature over its vote key; see [`Hello::binding`].
 pub const BINDING_CONTEXT: &str = "quorate/1 vote key";

@@ -3,7 +3,9 @@
 
 use crate::{
     frame::FrameProof,
-    messages::{Assign, CommitAck, CommitSet, Message as _, RevealAck, Separator},
+    ids::{PoolId, WorkerIdx},
+    merkle::SET_DEPTH,
+    messages::{Assign, CommitAck, CommitSet, Message as _, Reveal, RevealAck, Separator},
 };
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,20 @@ pub struct Word {
     pub proof: FrameProof,
 }
 
+/// A vote as its worker keeps it: what shows it on chain when its scheduler is gone. The signature is not
+/// kept, for whoever shows it has the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptVote {
+    /// Whose.
+    pub worker: WorkerIdx,
+    /// The vote.
+    pub reveal: Reveal,
+    /// Its commitment's place in the set it was shown to.
+    pub place: u8,
+    /// From there to the set's root.
+    pub path: [B256; SET_DEPTH],
+}
+
 impl Said {
     /// The struct hash.
     pub fn struct_hash(&self) -> B256 {
@@ -54,6 +70,15 @@ impl Said {
 }
 
 impl Word {
+    /// The pool and its count of acknowledgements, if this is one.
+    pub fn acknowledged(&self) -> Option<(PoolId, u64)> {
+        match &self.said {
+            Said::CommitAck(ack) => Some((ack.pool, ack.seq)),
+            Said::RevealAck(ack) => Some((ack.pool, ack.seq)),
+            Said::Assign(_) | Said::CommitSet(_) => None,
+        }
+    }
+
     /// Who said it; `None` if nobody can have.
     pub fn signer(&self, separator: &Separator) -> Option<Address> {
         self.proof.signer(separator, self.said.struct_hash())

@@ -9,6 +9,7 @@
 //! | `two-headers` | shows another header than the one it commits |
 //! | `pay-friend` | gives a winner's earnings to somebody else |
 //! | `withhold` | shows nobody evidence or signatures |
+//! | `show-bits` | does what `pay-friend` does, and shows no more than the tasks it is asked for on chain |
 //! | `settle-twice` | settles a task a second time |
 
 use crate::{
@@ -59,6 +60,7 @@ enum Misdeed {
     TwoHeaders,
     PayFriend,
     Withhold,
+    ShowBits,
     SettleTwice,
 }
 
@@ -71,6 +73,7 @@ static ASKED: LazyLock<Option<(Misdeed, u64)>> = LazyLock::new(|| {
         "two-headers" => Misdeed::TwoHeaders,
         "pay-friend" => Misdeed::PayFriend,
         "withhold" => Misdeed::Withhold,
+        "show-bits" => Misdeed::ShowBits,
         "settle-twice" => Misdeed::SettleTwice,
         _ => panic!("{VARIABLE}={text}: there is no such misdeed"),
     };
@@ -123,6 +126,15 @@ pub(crate) fn forget(session: SessionId, mut votes: SignedVotes) -> SignedVotes 
     votes
 }
 
+fn withholds(index: u64) -> bool {
+    does(Misdeed::Withhold, index) || does(Misdeed::ShowBits, index)
+}
+
+/// Whether not even an ask is answered.
+pub(crate) fn is_silent(index: u64) -> bool {
+    does(Misdeed::Withhold, index)
+}
+
 /// Whether a blob is hidden.
 pub(crate) fn hides(digest: Digest) -> bool {
     locked(&HIDDEN).contains(&digest)
@@ -131,7 +143,7 @@ pub(crate) fn hides(digest: Digest) -> bool {
 /// What is shown of a batch.
 pub(crate) fn shown(shared: &Shared, batch: SealedBatch) -> Result<SealedBatch, Failure> {
     let index = batch.header.index;
-    if does(Misdeed::Withhold, index) {
+    if withholds(index) {
         return Err(Failure::new(Code::NotFound, format!("batch {index} is not sealed")));
     }
     if !does(Misdeed::TwoHeaders, index) {
@@ -147,11 +159,16 @@ pub(crate) fn shown(shared: &Shared, batch: SealedBatch) -> Result<SealedBatch, 
 /// The batch as it is signed instead.
 pub(crate) fn twist(shared: &Shared, seal: SealBatch) -> SealBatch {
     let index = seal.header.index;
-    if does(Misdeed::Withhold, index) {
+    let seal = cooked(shared, seal);
+    if withholds(index) {
         locked(&HIDDEN).insert(Digest::from(seal.header.evidence));
     }
-    let cooks = [Misdeed::LateVote, Misdeed::PayFriend, Misdeed::SettleTwice];
-    if !ASKED.is_some_and(|(asked, from)| cooks.contains(&asked) && index <= from) {
+    seal
+}
+
+fn cooked(shared: &Shared, seal: SealBatch) -> SealBatch {
+    let cooks = [Misdeed::LateVote, Misdeed::PayFriend, Misdeed::ShowBits, Misdeed::SettleTwice];
+    if !ASKED.is_some_and(|(asked, from)| cooks.contains(&asked) && seal.header.index <= from) {
         return seal;
     }
     let mut books = locked(&BOOKS);
@@ -184,7 +201,8 @@ impl Cooked {
         let (mut header, mut file) =
             self.ledger.unsealed_at(index).expect("it was closed just now");
         let replayed = self.books.replay(&shared.separator, None, &header, &file, None);
-        if replayed.is_ok() && does(Misdeed::PayFriend, index) {
+        let pays = does(Misdeed::PayFriend, index) || does(Misdeed::ShowBits, index);
+        if replayed.is_ok() && pays {
             self.pay_friend(&mut file);
         }
         if does(Misdeed::SettleTwice, index) {

@@ -97,6 +97,8 @@ enum Command {
     Serve,
     /// Print the link that workers join with
     Invite,
+    /// Read a stopped pool's journal from its first record and print what it comes to
+    Replay,
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -157,9 +159,11 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         // What needs no configuration works with a broken one.
         Command::Help { topic } => return help(topic, output),
         Command::Openapi => return output.line(openapi()),
-        Command::Init(_) | Command::Serve | Command::Invite | Command::Config(_) => {
-            layers(&global, matches!(command, Command::Init(_)))?
-        }
+        Command::Init(_)
+        | Command::Serve
+        | Command::Invite
+        | Command::Replay
+        | Command::Config(_) => layers(&global, matches!(command, Command::Init(_)))?,
     };
     let format: LogFormat = layers.parse("log.format", "text or json").map_err(usage)?;
     telemetry::start(format, filter(&global, &command));
@@ -168,6 +172,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Init(args) => block_on(init::run(&global, &layers, &args, output)),
         Command::Serve => block_on(serve::run(config()?, output)),
         Command::Invite => invite::run(&config()?, output),
+        Command::Replay => show::replay(&config()?, output),
         Command::Config(ConfigCommand::Show { origin }) => show::show(&layers, origin, output),
         Command::Config(ConfigCommand::Check) => show::check(&config()?, output),
         Command::Help { .. } | Command::Openapi => Ok(()),

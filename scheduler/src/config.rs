@@ -8,8 +8,8 @@ use quorate_chain::{
 };
 use quorate_common::anchor::SLACK_S;
 use quorate_common::config::{ConfigError, Key, Layers};
-use quorate_common::{Address, ids::PoolId};
-use quorate_grid::policy::Policy;
+use quorate_common::{Address, ids::PoolId, wire::WORK_PER_SLOT};
+use quorate_grid::{credibility::Promise, policy::Policy, quota::Quota};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -34,6 +34,12 @@ pub const KEYS: &[Key] = &[
         help: "host:port put into invitations; empty: the listen address.",
     },
     Key {
+        name: "quic.address_rate",
+        default: "20",
+        help: "Handshakes a second that one address may make, ten times as many at once: a campus of a \
+               thousand behind one address is back in a minute, and floods from fifty addresses take a core.",
+    },
+    Key {
         name: "http.listen",
         default: "\"127.0.0.1:7420\"",
         help: "TCP address of the API; loopback by default, put a TLS proxy in front of it.",
@@ -51,7 +57,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "chain.url",
         default: "\"\"",
-        help: "JSON-RPC node, or up to five with commas between them; empty: the preset's. With two or \
+        help: "JSON-RPC node, or up to five: an array, or commas between them; empty: the preset's. With two or \
                more, what matters needs two that agree. `embedded` keeps a development chain in the \
                data folder.",
     },
@@ -98,6 +104,12 @@ pub const KEYS: &[Key] = &[
         help: "Seconds one replica may take; the contract's slack is a day.",
     },
     Key {
+        name: "pool.open_orders_max",
+        default: "100",
+        help: "Orders one requester may have under way here; more are refused until one is done. They share \
+               one turn in any case; this bounds what they cost in memory.",
+    },
+    Key {
         name: "grid.lease_ms",
         default: "3000",
         help: "Milliseconds a worker may be away before its replicas go to others.",
@@ -113,6 +125,45 @@ pub const KEYS: &[Key] = &[
         help: "Seconds after a reveal deadline until silence is taken for silence: the fifteen minutes \
                in which a worker may still ask on chain for its commit set, and what the chain takes \
                to tell it.",
+    },
+    Key {
+        name: "grid.quota",
+        default: "16",
+        help: "Replicas at once that a worker without a score begins with; one more with each success, half \
+               after a failure. A desktop's threads.",
+    },
+    Key {
+        name: "grid.work_per_slot",
+        default: "2",
+        help: "Replicas of short tasks a worker may have per slot while work is plenty: 2 hides the \
+               network, 1 never buffers.",
+    },
+    Key {
+        name: "grid.promise_ppm",
+        default: "0",
+        help: "Wrong results among a million settled ones that the pool promises at most, beyond what \
+               each deal's trust proves; 10000 is one in a hundred. 0: no promise.",
+    },
+    Key {
+        name: "grid.faulty_ppm",
+        default: "200000",
+        help: "Saboteurs among a million workers up to which the promise holds.",
+    },
+    Key {
+        name: "grid.lot",
+        default: "50",
+        help: "Answers of one worker over which its checks are spread. Fewer: results are final sooner \
+               and cost more.",
+    },
+    Key {
+        name: "grid.audit_ppm",
+        default: "20000",
+        help: "Among a million answers of any worker, those that are checked at least.",
+    },
+    Key {
+        name: "grid.hold_s",
+        default: "3600",
+        help: "Seconds a result waits for its worker to be believed before it is checked itself.",
     },
     Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
     Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
@@ -160,6 +211,8 @@ pub struct Config {
     pub quic_listen: SocketAddr,
     /// What invitations say.
     pub quic_public: Option<String>,
+    /// Handshakes a second of one address.
+    pub address_rate: u32,
     /// The API.
     pub http_listen: SocketAddr,
     /// What invitations say.
@@ -192,6 +245,8 @@ pub struct Config {
     pub scheduler_ratio: u8,
     /// Seconds per replica.
     pub max_task_time: u64,
+    /// Orders one requester may have under way.
+    pub open_orders_max: u32,
     /// The rules' tunables.
     pub policy: Policy,
     /// Largest blob.
@@ -221,6 +276,7 @@ impl Config {
             data: layers.text("data")?.into(),
             quic_listen: layers.parse("quic.listen", "an IP address and port, as 0.0.0.0:7421")?,
             quic_public: layers.optional("quic.public"),
+            address_rate: number32(layers, "quic.address_rate", 1)?,
             http_listen: layers
                 .parse("http.listen", "an IP address and port, as 127.0.0.1:7420")?,
             http_public: layers.optional("http.public"),
@@ -242,6 +298,7 @@ impl Config {
             stake_ratio: percent("pool.stake_ratio")?,
             scheduler_ratio: percent("pool.scheduler_ratio")?,
             max_task_time: layers.number("pool.max_task_time", 1, 86_400)?,
+            open_orders_max: number32(layers, "pool.open_orders_max", 1)?,
             policy: policy(layers)?,
             blob_bytes_max: layers.number("blobs.blob_bytes_max", 1 << 20, 1 << 40)?,
             total_bytes_max: layers.number("blobs.total_bytes_max", 1 << 20, 1 << 50)?,
@@ -253,14 +310,14 @@ impl Config {
 
 /// The nodes of `chain.url`, at least one.
 fn nodes(layers: &Layers, preset: &str) -> Result<Vec<String>, ConfigError> {
-    let text = layers.text("chain.url")?;
-    let text = if text.is_empty() { preset } else { &text };
-    let nodes: Vec<String> = text.split(',').map(|node| node.trim().to_owned()).collect();
-    let bad = nodes.len() > NODES_MAX
-        || nodes.iter().any(String::is_empty)
-        || nodes.len() > 1 && nodes.iter().any(|node| node == EMBEDDED);
-    if bad {
-        return Err(layers.refuse("chain.url", "`embedded`, or one to five URLs, as URL,URL,URL"));
+    let mut nodes = layers.list("chain.url")?;
+    if nodes.is_empty() {
+        nodes.push(preset.to_owned());
+    }
+    let mixed = nodes.len() > 1 && nodes.iter().any(|node| node == EMBEDDED);
+    if nodes.len() > NODES_MAX || mixed {
+        let expected = "`embedded`, or one to five URLs: URL,URL,URL or an array of them";
+        return Err(layers.refuse("chain.url", expected));
     }
     Ok(nodes)
 }
@@ -271,15 +328,40 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
         reveal_s: layers.number("grid.reveal_s", 1, 86_400)?,
         // Below it an honest scheduler could be proven to have ignored a demand.
         hear_s: layers.number("grid.hear_s", SLACK_S + 10, 86_400)?,
+        quota_first: number16(layers, "grid.quota", 1, Quota::MOST)?,
+        work_per_slot: number16(layers, "grid.work_per_slot", 1, WORK_PER_SLOT)?,
         batch_tasks: number32(layers, "batch.tasks", 1)?.min(65_536),
         batch_ms: layers.number("batch.age_s", 1, 86_400)? * 1000,
+        promise: promise(layers)?,
         ..Policy::default()
     })
+}
+
+/// What the pool promises, if anything. Half of all results, or half of all workers, is no promise.
+fn promise(layers: &Layers) -> Result<Option<Promise>, ConfigError> {
+    let promise = Promise {
+        error_ppm: ppm(layers, "grid.promise_ppm", 0, 500_000)?,
+        faulty_ppm: ppm(layers, "grid.faulty_ppm", 1, 499_999)?,
+        lot: ppm(layers, "grid.lot", 1, 1_000_000)?,
+        audit_ppm: ppm(layers, "grid.audit_ppm", 0, 500_000)?,
+        hold_s: layers.number("grid.hold_s", 0, 30 * 86_400)?,
+    };
+    Ok(Some(promise).filter(|promise| promise.error_ppm > 0))
+}
+
+fn ppm(layers: &Layers, key: &'static str, least: u64, most: u32) -> Result<u32, ConfigError> {
+    let number = layers.number(key, least, most.into())?;
+    Ok(u32::try_from(number).expect("bounded a line ago"))
 }
 
 fn number32(layers: &Layers, key: &'static str, least: u64) -> Result<u32, ConfigError> {
     let number = layers.number(key, least, u64::from(u32::MAX))?;
     Ok(u32::try_from(number).expect("bounded a line ago"))
+}
+
+fn number16(layers: &Layers, key: &'static str, least: u16, most: u16) -> Result<u16, ConfigError> {
+    let number = layers.number(key, least.into(), most.into())?;
+    Ok(u16::try_from(number).expect("bounded a line ago"))
 }
 
 fn unit_price(layers: &Layers) -> Result<u128, ConfigError> {
@@ -321,6 +403,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_promises_nothing_unless_told_to() {
+        let mut layers = Layers::new(KEYS);
+        let silent = Config::from_layers(&layers).expect("defaults hold");
+        assert_eq!(silent.policy.promise, None);
+        layers.flag("--set", "grid.promise_ppm", "10000").expect("known key");
+        let promising = Config::from_layers(&layers).expect("one in a hundred");
+        assert_eq!(promising.policy.promise, Some(Promise::ONE_PERCENT));
+        layers.flag("--set", "grid.faulty_ppm", "500000").expect("known key");
+        let error = Config::from_layers(&layers).expect_err("half of the workers").to_string();
+        assert!(error.contains("from 1 to 499999"), "{error}");
+    }
+
+    #[test]
     fn several_nodes_stand_in_one_text() {
         let with = |text: &str| {
             let mut layers = Layers::new(KEYS);
@@ -331,10 +426,15 @@ mod tests {
         assert_eq!(config.max_fee_wei_per_gas, None, "the preset's");
         assert_eq!(config.chain, ChainAt::Url("https://a".into()));
         assert_eq!(config.more_nodes, ["https://b", "https://c"]);
-        for bad in ["https://a,", "embedded,https://a", "a,b,c,d,e,f"] {
+        let array = with("[\"https://a\", \"https://b\"]").expect("two nodes");
+        assert_eq!(array.chain, ChainAt::Url("https://a".into()));
+        assert_eq!(array.more_nodes, ["https://b"]);
+        for bad in ["embedded,https://a", "a,b,c,d,e,f"] {
             let error = with(bad).expect_err(bad).to_string();
             assert!(error.contains("one to five URLs"), "{error}");
         }
+        let error = with("https://a,").expect_err("a comma too many").to_string();
+        assert!(error.contains("an array of texts"), "{error}");
     }
 
     #[test]

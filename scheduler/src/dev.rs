@@ -22,6 +22,8 @@ use std::{path::Path, time::Duration};
 
 /// Challenge window of a development contract: the shortest it allows.
 pub const WINDOW_S: u64 = 48 * 3600;
+/// The id of every development chain.
+pub const CHAIN_ID: u64 = 31_337;
 /// Wei every development account starts with: 1,000 coins.
 const WEI: u128 = 1_000_000_000_000_000_000_000;
 /// The bond of the development pool: 1,000,000 tokens.
@@ -71,7 +73,7 @@ impl DevChain {
     /// What the node or the contracts say.
     pub async fn start(path: Option<&Path>) -> Result<Self, Failure> {
         let bank = bank();
-        let mut config = EmbeddedConfig::new(31_337, GENESIS_UNIX_S)
+        let mut config = EmbeddedConfig::new(CHAIN_ID, GENESIS_UNIX_S)
             .with_account(bank.address(), U256::from(WEI) * U256::from(1_000_000))
             .with_account(gas().address(), U256::from(WEI));
         if let Some(path) = path {
@@ -87,7 +89,7 @@ impl DevChain {
         if chain.code(token).await.map_err(failure)?.is_empty() {
             deploy_token(&outbox, bank.address()).await.map_err(failure)?;
         }
-        let domain = Domain { chain_id: 31_337, contract };
+        let domain = Domain { chain_id: CHAIN_ID, contract };
         let settlement = if chain.code(contract).await.map_err(failure)?.is_empty() {
             deploy_settlement(&outbox, token, WINDOW_S).await.map_err(failure)?
         } else {
@@ -188,7 +190,7 @@ impl DevChain {
 /// How transactions are sent on a chain that mines at once and never reorganises.
 pub fn outbox_config() -> OutboxConfig {
     OutboxConfig {
-        chain_id: 31_337,
+        chain_id: CHAIN_ID,
         finality: Finality::Finalized,
         poll: Duration::from_millis(5),
         mined_within: Duration::from_secs(10),

@@ -47,6 +47,8 @@ pub struct State {
     pub node: Option<EmbeddedNode>,
     /// Where workers connect.
     pub quic: String,
+    /// Orders one requester may have under way.
+    pub open_orders_max: u32,
 }
 
 impl State {
@@ -82,6 +84,7 @@ pub fn stopping() -> Failure {
         pool::exposition,
         pool::worker_list,
         pool::worker_proof,
+        pool::explain_worker,
         pool::deal_proof,
         pool::batch_list,
         batches::sealed_batch,
@@ -90,6 +93,7 @@ pub fn stopping() -> Failure {
         orders::show_order,
         orders::task_list,
         orders::explain_task,
+        orders::explain_order,
         orders::task_receipt,
         events::watch,
         blobs::put_blob,
@@ -107,6 +111,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(pool::exposition)
         .service(pool::worker_list)
         .service(pool::worker_proof)
+        .service(pool::explain_worker)
         .service(pool::deal_proof)
         .service(pool::batch_list)
         .service(batches::sealed_batch)
@@ -117,6 +122,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(orders::show_order)
         .service(orders::task_list)
         .service(orders::explain_task)
+        .service(orders::explain_order)
         .service(orders::task_receipt)
         .service(events::watch)
         .service(blobs::head_blob)

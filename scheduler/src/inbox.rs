@@ -1,14 +1,17 @@
 //! Reading from a stream that an untrusted peer writes: frames one by one, then perhaps a blob.
 //! Nothing is allocated before its length was checked, and reading may be interrupted anywhere.
 
-use crate::blobs::Blobs;
+use crate::{blobs::Blobs, transport::PATIENCE};
 use quinn::RecvStream;
 use quorate_common::{
     digest::Digest,
     manifest::Manifest,
     wire::{FrameError, Inline, frame_len},
 };
-use tokio::task::block_in_place;
+use tokio::{
+    task::block_in_place,
+    time::{Instant, timeout_at},
+};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 << 10;
@@ -22,6 +25,9 @@ pub(crate) enum ReadError {
     /// The peer sent nonsense.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// A frame was begun and not finished in time.
+    #[error("a frame was not finished in time")]
+    Slow,
 }
 
 /// A stream's unread bytes.
@@ -31,12 +37,14 @@ pub(crate) struct Inbox {
     buffer: Vec<u8>,
     /// Bytes of the buffer that were handed out already.
     taken: usize,
+    /// When the frame that is being read has to be whole, once it has begun.
+    due: Option<Instant>,
 }
 
 impl Inbox {
     /// Starts at the stream's beginning.
     pub(crate) fn new(recv: RecvStream) -> Self {
-        Self { recv, buffer: Vec::new(), taken: 0 }
+        Self { recv, buffer: Vec::new(), taken: 0, due: None }
     }
 
     /// The next frame's body. May be dropped while it waits: nothing is lost.
@@ -51,11 +59,17 @@ impl Inbox {
             if let Some(prefix) = self.buffer.first_chunk::<4>() {
                 let len = frame_len(*prefix)?;
                 if self.buffer.len() >= 4 + len {
-                    self.taken = 4 + len;
+                    (self.taken, self.due) = (4 + len, None);
                     return Ok(&self.buffer[4..4 + len]);
                 }
             }
-            self.fill().await?;
+            if self.buffer.is_empty() {
+                self.fill().await?;
+            } else {
+                // Kept here, because this future may be dropped between two bytes.
+                let due = *self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
+                timeout_at(due, self.fill()).await.map_err(|_| ReadError::Slow)??;
+            }
         }
     }
 

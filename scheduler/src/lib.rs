@@ -1,9 +1,10 @@
 //! A pool's scheduler: the shell around the grid.
 //!
 //! In reading order: [`config`] is what an operator may set; [`system`] starts everything and is the map
-//! of threads; [`actors`] says who owns what; [`transport`] and [`http`] are the two doors, [`orders`] the
+//! of threads; [`actors`] says who owns what; [`transport`] (with [`door`] before it) and [`http`] are the two ways in, [`orders`] the
 //! lock on the second; [`journal`], [`store`], [`blobs`] and [`sealed`] are the four ways to remember;
-//! [`finals`] repeats our own batches as a stranger would; [`dev`] is a chain for one machine.
+//! [`finals`] repeats our own batches as a stranger would; [`fence`] keeps an old disk from signing;
+//! [`replay`] says what a journal comes to; [`dev`] is a chain for one machine.
 //!
 //! Invariants: nothing is acknowledged, assigned or paid before its record is on disk; a peer's mistake
 //! ends its session and nothing else; our own mistake ends the process, and the journal replays.
@@ -16,13 +17,16 @@ pub mod byzantine;
 pub mod cli;
 pub mod config;
 pub mod dev;
+pub mod door;
 pub mod failure;
+pub mod fence;
 pub mod finals;
 pub mod http;
 mod inbox;
 pub mod index;
 pub mod orders;
 mod outbox;
+pub mod replay;
 mod reset;
 mod results;
 pub mod sealed;

@@ -21,7 +21,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 /// Events a slow listener may lag behind before it is told to read again: five seconds of a busy
 /// scheduler.
@@ -63,6 +63,10 @@ pub struct Shared {
     pub metrics: SchedulerMetrics,
     /// For those who watch.
     pub events: broadcast::Sender<Event>,
+    /// Somebody has brought bytes: a deal may have waited for them.
+    pub uploaded: Notify,
+    /// Acknowledgements given: never behind what a worker can have heard.
+    pub acknowledged: AtomicU64,
     clock: SystemClock,
     /// Milliseconds by which the chain's clock is ahead of the wall (development chains only).
     ahead_ms: AtomicU64,
@@ -104,6 +108,8 @@ impl Shared {
             blobs,
             metrics: SchedulerMetrics::new(),
             events: broadcast::channel(EVENTS_MAX).0,
+            uploaded: Notify::new(),
+            acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),
             ahead_ms: AtomicU64::new(0),
             deals: RwLock::default(),

@@ -28,6 +28,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use quorate_common::lock;
+
 use self::error::io_error;
 pub use self::error::{Reason, Rebuild, StoreError};
 use self::standing::{Standing, StandingFile};
@@ -349,18 +351,25 @@ fn open_sled(standing: &StandingFile, sled_dir: &Path) -> Result<(sled::Db, u64)
 }
 
 fn try_open(sled_dir: &Path) -> sled::Result<(sled::Db, u64)> {
-    let db = sled::Config::default()
+    let config = sled::Config::default()
         .path(sled_dir)
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(Some(FLUSH_EVERY_MS))
-        .mode(sled::Mode::LowSpace)
-        .open()?;
+        .mode(sled::Mode::LowSpace);
+    let db = lock::wait_for(|| config.open(), is_locked)?;
     // sled meets a bad page only when it reads it. Better here than in the middle of the day.
     for pair in db.iter() {
         pair?;
     }
     let applied_seq = read_applied(&db)?;
     Ok((db, applied_seq))
+}
+
+/// Whether another handle has the files. It is one that was dropped in this process: sled 0.34 keeps its
+/// lock until its last background job is done, and a store would be set aside for it. Two schedulers
+/// never meet here, for the journal has a lock of its own. sled has no other mark for it than these words.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 fn read_applied(db: &sled::Db) -> sled::Result<u64> {

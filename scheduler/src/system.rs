@@ -13,18 +13,21 @@
 
 use crate::{
     actors::{
-        grid::{Durable, GridActor, MeetSettler},
+        grid::{Durable, GridActor, MeetSettler, Stand},
         journal::{JournalActor, Pending, die, write_snapshots},
         settler::{Parts as SettlerParts, SettlerActor},
     },
     blobs::Blobs,
     config::{Config, reachable},
-    failure,
+    door::Door,
+    failure, fence,
     finals::Finals,
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
-    outbox, reset,
+    outbox,
+    replay::Standing,
+    reset,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
@@ -54,9 +57,18 @@ use std::{
     collections::VecDeque,
     net::{SocketAddr, UdpSocket},
     path::Path,
-    sync::{Arc, Mutex, atomic::AtomicU64, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
+
+/// How long workers may take to hear that the doors close: two round trips around the world.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the last group commit may take at the end: a disk that is slower has failed.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// What a scheduler needs beside its settings: keys, and a chain that has its pool.
 #[derive(Debug)]
@@ -113,12 +125,31 @@ impl Running {
     /// Closes the doors and lets what was heard become durable.
     pub async fn stop(self) {
         self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
-        self.endpoint.wait_idle().await;
+        // Whoever does not hear it, or pretends not to, is not waited for.
+        drop(tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await);
         // Nobody watching is no error.
         drop(self.shared.events.send(Event::Stopping));
         self.server.stop(true).await;
         drop(self.threads);
+        if let Some(standing) = stands(&self.grid).await {
+            let Standing { seq, state, acknowledged, .. } = standing;
+            tracing::info!(seq, %state, acknowledged, "stopped");
+        }
     }
+}
+
+/// What a grid holds once all of it is on disk; nothing if that takes longer than [`LAST_WRITE`].
+async fn stands(grid: &Addr<GridActor>) -> Option<Standing> {
+    let look = async {
+        loop {
+            match grid.send(Stand).await {
+                Ok(Some(standing)) => return Some(standing),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(_) => return None,
+            }
+        }
+    };
+    tokio::time::timeout(LAST_WRITE, look).await.ok().flatten()
 }
 
 /// Starts a scheduler. Must be called on an actix system's thread.
@@ -127,6 +158,7 @@ impl Running {
 /// What is wrong, and what to do.
 pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let Boot { config, node_key, signer, gas, settlement, pool, node } = boot;
+    let open_orders_max = config.open_orders_max;
     let memory = Memory::open(&config)?;
     let domain = settlement.domain();
     let offer = offer(&config, pool, &signer, domain, &memory)?;
@@ -138,9 +170,11 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let chain = settlement.chain().clone();
     chain.expect_chain(domain.chain_id).await.map_err(failure::chain)?;
     let follower = follower(&shared, &settlement, grid.cursor()).await?;
-    let finalized = settlement.pool(pool).await.map_err(failure::chain)?.finalized;
+    let view = settlement.pool(pool).await.map_err(failure::chain)?;
     let batches = memory.batches.clone();
-    let finals = Finals::open(&shared, &batches, finalized);
+    fence::check_chain(&grid, &settlement, &batches, view.head).await?;
+    shared.acknowledged.store(grid.acknowledged(), Ordering::Release);
+    let finals = Finals::open(&shared, &batches, view.finalized);
     let grid = memory.start(grid, seq, &shared)?;
     let outbox = outbox::open(&shared.config, chain, gas)?;
     actix::spawn(outbox::tend(outbox.clone()));
@@ -168,6 +202,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         settlement,
         node,
         quic: public.clone(),
+        open_orders_max,
     };
     let (http, server) = http_server(state)?;
     let invite = invite(&shared, public, http);
@@ -265,6 +300,9 @@ impl Memory {
         let store = Store::open(&dir.join("index"), span).map_err(|e| broken("index", &e))?;
         if let Some(rebuild) = &store.rebuild {
             tracing::warn!("index: filled anew from the journal: {}", rebuild.reason);
+        } else if store.applied_seq == 0 && span.head_seq > 0 {
+            // Killed before its first flush, or cut to nothing: sled takes both for a new one.
+            tracing::warn!("index: filled anew from the journal: it holds nothing");
         }
         let blobs = Blobs::open(&dir.join("blobs"), config.blob_bytes_max, config.total_bytes_max)
             .map_err(|error| broken("blobs", &error))?;
@@ -432,6 +470,7 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
         shared: Arc::clone(shared),
         grid: grid.clone(),
         arbiters: (0..2).map(|_| Arbiter::new().handle()).collect(),
+        door: Door::new(shared.config.address_rate),
         sessions: Arc::new(AtomicU64::new(1)),
     };
     handle.spawn(transport.serve(endpoint.clone()));

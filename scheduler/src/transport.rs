@@ -6,6 +6,8 @@ use crate::{
         grid::{Arrived, Gone, GridActor, Opened},
         session::{SessionActor, WRITES_MAX},
     },
+    door::{Answer, Door, Pass, STAY},
+    fence,
     inbox::{self, Inbox},
     shared::Shared,
 };
@@ -16,7 +18,7 @@ use quorate_common::{
     frame::FrameTree,
     keys::node_signed,
     tls::peer_key,
-    wire::{self, BINDING_CONTEXT, FrameError, Hello, Open, ToScheduler, Votes},
+    wire::{self, BINDING_CONTEXT, FrameError, Goodbye, Hello, Open, ToScheduler, ToWorker, Votes},
 };
 use quorate_grid::{
     Input,
@@ -29,12 +31,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::mpsc, task::block_in_place, time::timeout};
 
 /// How long a peer may take to open its control stream and say hello, and to finish a frame it began.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes a second below which an upload is given up: a modem's rate. Whoever trickles holds a file open.
+const SLOWEST_BYTES_S: u64 = 4 << 10;
 /// Bytes copied at once between a stream and a file.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -47,6 +51,8 @@ pub struct Transport {
     pub grid: Addr<GridActor>,
     /// Where session actors run.
     pub arbiters: Arc<[ArbiterHandle]>,
+    /// Who may come in.
+    pub door: Arc<Door>,
     /// The next session's number.
     pub sessions: Arc<AtomicU64>,
 }
@@ -58,6 +64,8 @@ enum End {
     Lost(String),
     #[error("a frame was refused: {0}")]
     Frame(#[from] FrameError),
+    #[error("frame field `hello.version` is {0}; expected {expected}", expected = wire::VERSION)]
+    Version(u16),
     #[error("the peer took too long")]
     Slow,
     #[error("{0}")]
@@ -75,6 +83,7 @@ impl From<inbox::ReadError> for End {
         match error {
             inbox::ReadError::Lost(why) => Self::Lost(why),
             inbox::ReadError::Frame(error) => Self::Frame(error),
+            inbox::ReadError::Slow => Self::Slow,
         }
     }
 }
@@ -83,28 +92,30 @@ impl Transport {
     /// Accepts workers until the endpoint is closed.
     pub async fn serve(self, endpoint: Endpoint) {
         while let Some(incoming) = endpoint.accept().await {
-            let transport = self.clone();
-            tokio::spawn(async move { transport.peer(incoming).await });
+            // Before anything is spawned or computed for it.
+            let (from, validated) =
+                (incoming.remote_address(), incoming.remote_address_validated());
+            match self.door.knock(from.ip(), validated, Instant::now()) {
+                Answer::Enter(pass) => {
+                    let transport = self.clone();
+                    tokio::spawn(async move { transport.peer(incoming, Arc::new(pass)).await });
+                }
+                // It answers with the same first packet and a token of ours.
+                Answer::Ask => drop(incoming.retry()),
+                Answer::Ignore => {
+                    self.shared.metrics.sessions_ended.with_label_values(&["ignored"]).inc();
+                    incoming.ignore();
+                }
+            }
         }
     }
 
-    async fn peer(self, incoming: Incoming) {
-        // Address validation costs a round trip, so it is asked for only under load.
-        if !incoming.remote_address_validated() && self.crowded() {
-            drop(incoming.retry());
-            return;
-        }
+    async fn peer(self, incoming: Incoming, pass: Arc<Pass>) {
         let Ok(Ok(connection)) = timeout(PATIENCE, async { incoming.await }).await else { return };
         self.shared.metrics.connections.inc();
-        let end = self.session(&connection).await;
+        let end = self.session(&connection, &pass).await;
         self.shared.metrics.connections.dec();
         self.close(&connection, end);
-    }
-
-    /// Whether handshakes come faster than they are worth trusting: many sessions in their first
-    /// moments. A guess; measured load will tell.
-    fn crowded(&self) -> bool {
-        self.shared.metrics.connections.get() > 20_000
     }
 
     fn close(&self, connection: &Connection, end: End) {
@@ -112,7 +123,7 @@ impl Transport {
             End::Lost(_) => "closed",
             End::Frame(_) => "bad_frame",
             End::Slow => "slow",
-            End::Refused(_) => "refused",
+            End::Refused(_) | End::Version(_) => "refused",
         };
         if matches!(end, End::Frame(_)) {
             self.shared.metrics.frames_refused.inc();
@@ -123,7 +134,7 @@ impl Transport {
     }
 
     /// Runs one worker's session to its end.
-    async fn session(&self, connection: &Connection) -> End {
+    async fn session(&self, connection: &Connection, pass: &Arc<Pass>) -> End {
         let opened = timeout(PATIENCE, self.open(connection)).await.unwrap_or(Err(End::Slow));
         let (hello, node_key, send, inbox) = match opened {
             Ok(opened) => opened,
@@ -132,7 +143,12 @@ impl Transport {
         let session = SessionId(self.sessions.fetch_add(1, Ordering::Relaxed));
         let (writer, frames) = mpsc::channel(WRITES_MAX);
         tokio::spawn(write(send, frames));
-        let actor = SessionActor::new(Arc::clone(&self.shared), writer, connection.clone());
+        let actor = SessionActor::new(
+            Arc::clone(&self.shared),
+            writer,
+            connection.clone(),
+            Arc::clone(pass),
+        );
         let arbiter = &self.arbiters[(session.0 % self.arbiters.len() as u64) as usize];
         let addr = SessionActor::start_in_arbiter(arbiter, |_| actor);
         #[cfg(feature = "byzantine")]
@@ -145,10 +161,16 @@ impl Transport {
             slots: hello.slots,
             net: network(connection.remote_address()),
             engine: hello.engine.hash,
+            ask: hello.ask,
             holding: hello.holding.clone(),
         };
         let end = match self.tell(connected).await {
-            Ok(()) => self.listen(connection, session, &hello, inbox).await,
+            Ok(()) => {
+                tokio::select! {
+                    end = self.listen(connection, session, &hello, inbox) => end,
+                    end = outstay(pass) => end,
+                }
+            }
             Err(end) => end,
         };
         self.grid.do_send(Gone(session));
@@ -158,9 +180,13 @@ impl Transport {
     /// The control stream and a hello that holds.
     async fn open(&self, connection: &Connection) -> Result<(Hello, B256, SendStream, Inbox), End> {
         let node_key = identity(connection).ok_or(End::Refused("no ed25519 identity"))?;
-        let (send, recv) = connection.accept_bi().await?;
+        let (mut send, recv) = connection.accept_bi().await?;
         let mut inbox = Inbox::new(recv);
         let body = inbox.frame().await?;
+        if let Some(version) = wire::hello_version(body).filter(|it| *it != wire::VERSION) {
+            part(&mut send, version).await;
+            return Err(End::Version(version));
+        }
         let Open::Control(hello) = wire::decode(body)? else {
             return Err(End::Refused("the first stream must be the control stream"));
         };
@@ -171,6 +197,9 @@ impl Transport {
         let binding = Hello::binding_message(&self.shared.separator, hello.pool, hello.vote_key);
         if !node_signed(node_key, BINDING_CONTEXT, &binding, &hello.binding_bytes()) {
             return Err(End::Refused("the node key did not sign the vote key"));
+        }
+        if let Some(word) = &hello.newest {
+            fence::check_word(&self.shared, word);
         }
         Ok((hello, node_key, send, inbox))
     }
@@ -291,7 +320,9 @@ impl Transport {
         digest: quorate_common::digest::Digest,
         len: u64,
     ) -> Result<(), String> {
-        let stored = inbox.store(&self.shared.blobs, digest, len).await;
+        let within = PATIENCE * 6 + Duration::from_secs(len / SLOWEST_BYTES_S);
+        let stored = timeout(within, inbox.store(&self.shared.blobs, digest, len)).await;
+        let stored = stored.unwrap_or_else(|_| Err("the upload took too long".into()));
         let status = u8::from(stored.is_err());
         send.write_all(&[status]).await.map_err(|error| error.to_string())?;
         self.shared.metrics.transfer_bytes.with_label_values(&["in"]).inc_by(len);
@@ -299,6 +330,34 @@ impl Transport {
         self.grid.do_send(crate::actors::grid::BlobHere(digest));
         Ok(())
     }
+}
+
+/// Tells a worker of another version what to do, in a frame that all versions understand.
+async fn part(send: &mut SendStream, version: u16) {
+    let (ours, all) = (wire::VERSION, "to work in this pool");
+    let remedy = if version < ours {
+        format!("update the worker {all}")
+    } else {
+        format!("ask the pool's operator to update the scheduler, or take an older worker {all}")
+    };
+    let reason = format!(
+        "the scheduler speaks version {ours} of the protocol, the worker {version}: {remedy}"
+    );
+    let mut frame = Vec::new();
+    wire::encode(&ToWorker::Goodbye(Goodbye { reason, retry_ms: None }), &mut frame);
+    if send.write_all(&frame).await.is_ok() && send.finish().is_ok() {
+        // Closing at once would throw the frame away; who does not read has the patience of a hello.
+        drop(send.stopped().await);
+    }
+}
+
+/// Ends a stranger's session in time; anybody else's never.
+async fn outstay(pass: &Pass) -> End {
+    tokio::time::sleep(STAY).await;
+    if pass.is_stranger() {
+        return End::Refused("the contract does not know this node key; register it and come back");
+    }
+    std::future::pending().await
 }
 
 /// Writes what the session actor hands over, until it is gone.

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use quorate_scheduler::store::writer::{Change, StoreWriter};
 use quorate_scheduler::store::{
@@ -100,6 +101,36 @@ fn a_first_start_is_no_rebuild_and_a_restart_keeps_everything() {
     assert_eq!(again.applied_seq, 100);
     catch_up(&again, 120);
     assert_eq!(content(&again.store), truth(120));
+}
+
+#[test]
+fn a_store_opened_again_at_once_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    catch_up(&open(dir.path(), 1), 1);
+    for round in 1..300 {
+        let opened = open(dir.path(), round);
+        assert!(opened.rebuild.is_none(), "round {round}: {:?}", opened.rebuild);
+        assert_eq!(opened.applied_seq, round);
+        catch_up(&opened, round + 1);
+    }
+}
+
+/// Without the wait the store would be set aside at once.
+#[test]
+fn a_store_whose_last_holder_is_not_gone_yet_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    catch_up(&open(dir.path(), 5), 5);
+    let files = fs::File::open(dir.path().join("sled/db")).unwrap();
+    files.lock().unwrap();
+    let (done, opened) = mpsc::channel();
+    let path = dir.path().to_owned();
+    std::thread::spawn(move || done.send(open(&path, 5)).unwrap());
+    let early = opened.recv_timeout(Duration::from_millis(300));
+    assert!(early.is_err(), "it did not wait: {:?}", early.unwrap().rebuild);
+    files.unlock().unwrap();
+    let opened = opened.recv().unwrap();
+    assert!(opened.rebuild.is_none(), "{:?}", opened.rebuild);
+    assert_eq!(opened.applied_seq, 5);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! expectation; a bad frame ends its session and no other; a damaged journal is cut or refused by name.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/opening.rs"]
+mod opening;
 #[path = "support/pool.rs"]
 mod pool;
 #[path = "support/sides.rs"]
@@ -15,7 +17,7 @@ use quorate_common::{
     frame,
     ids::{DealSlot, PoolId, TaskKey},
     messages::{Domain, ReqOrder},
-    wire::{self, CommitItem, GaveUp, GiveUpReason, Open, ToScheduler, Votes},
+    wire::{self, CommitItem, GaveUp, GiveUpReason, Open, ToScheduler, ToWorker, Votes},
 };
 use quorate_scheduler::journal::{Journal, Options};
 use serde_json::{Value, json};
@@ -303,6 +305,7 @@ fn a_bad_frame_ends_its_session_and_no_other() {
             assert!(!stranger.ended().await.is_empty());
         }
         wrong_hellos(&pool, &rude).await;
+        other_versions(&pool, &rude).await;
         assert!(bystander.is_alive().await);
         pool.running.stop().await;
     });
@@ -321,7 +324,7 @@ async fn wrong_hellos(pool: &Pool, worker: &Worker) {
     loud.name = "x".repeat(65);
     let cases = [
         (other_pool, "another pool"),
-        (other_version, "hello.version"),
+        (other_version.clone(), "hello.version"),
         (unbound, "did not sign"),
         (loud, "hello.name"),
     ];
@@ -330,6 +333,24 @@ async fn wrong_hellos(pool: &Pool, worker: &Worker) {
         line.say(&Open::Control(hello)).await;
         let reason = line.ended().await;
         assert!(reason.contains(says), "`{says}`: {reason}");
+    }
+}
+
+/// A worker of another version is told what to do in words, whatever else its hello looks like.
+async fn other_versions(pool: &Pool, worker: &Worker) {
+    #[derive(serde::Serialize)]
+    enum Old {
+        Control { version: u16, pool: PoolId },
+    }
+    let old = |version| Old::Control { version, pool: PoolId(1) };
+    for (version, says) in [(1, "update the worker"), (3, "update the scheduler")] {
+        let mut line: Line = pool.connect(worker).await;
+        line.say(&old(version)).await;
+        let ToWorker::Goodbye(goodbye) = line.hear().await else { panic!("no goodbye") };
+        assert!(goodbye.reason.contains(says), "{}", goodbye.reason);
+        assert_eq!(goodbye.retry_ms, None, "it is not to come back as it is");
+        let reason = line.ended().await;
+        assert!(reason.contains(&format!("`hello.version` is {version}")), "{reason}");
     }
 }
 
@@ -399,7 +420,7 @@ fn with_history() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Waits until the threads of the scheduler that was here have let go of the journal.
-fn free(journal: &Path) {
+pub(crate) fn free(journal: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while let Err(error) = Journal::open(journal, Options::default()) {
         assert!(Instant::now() < deadline, "{error}");

@@ -1,9 +1,11 @@
 //! The command line of `quorate-worker`: every command, flag and help text, and which file does what.
 
+mod abandoned;
 mod amount;
 mod chain;
 mod config;
 mod earnings;
+mod explain;
 mod failure;
 mod join;
 mod output;
@@ -28,7 +30,13 @@ Examples:
   quorate-worker join 'quorate://pool.example:7421/…'   keys, account, registration, stake
   quorate-worker run                                    work until interrupted
   quorate-worker status                                 what it does and has earned
+  quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
+
+When a pool is gone for good, with what is in the worker's folder and on chain:
+  quorate-worker neglect                                end it, a week after a task was due
+  quorate-worker claim-abandoned                        be paid for standing by, out of its bond
+  quorate-worker settle                                 show votes, then have them judged and be paid
 
 Everything a worker owns is in its data folder (--data-dir). Exit codes: quorate-worker help exit-codes";
 
@@ -92,10 +100,20 @@ enum Command {
     Run(RunArgs),
     /// Show what the worker of this data folder does
     Status,
+    /// Say why it has no more work than it has, and what would change that
+    Explain,
     /// Show what was earned, what is final, and what was paid
     Earnings,
     /// Have everything paid out that is final
     Claim,
+    /// End a pool that froze a vote and left its task unsettled for seven days after the deal's deadline
+    Neglect(RemainsArgs),
+    /// Be paid out of a pool's bond for tasks this worker had committed to and that were never settled
+    #[command(after_help = CLAIM_ABANDONED_HELP)]
+    ClaimAbandoned(RemainsArgs),
+    /// Show this worker's votes of tasks that a dead pool left, and have the tasks judged by all votes shown
+    #[command(after_help = SETTLE_HELP)]
+    Settle(RemainsArgs),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -146,6 +164,30 @@ pub(crate) struct RunArgs {
     pub(crate) slots: Option<u16>,
 }
 
+const CLAIM_ABANDONED_HELP: &str = "\
+Pays 30 % of a task's price, of all tasks together a tenth of the pool's bond at most: at once if the pool
+has ended, else from seven days after the deal's deadline on. What `settle` pays later is that much less.";
+
+const SETTLE_HELP: &str = "\
+Run it twice. Until the contract's window and three days after a pool's end it shows this worker's votes;
+from then on, for four days, it has every task judged of which votes were shown, by whoever. After that
+the payers are refunded.";
+
+/// `neglect`, `claim-abandoned`, `settle`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RemainsArgs {
+    /// Who has the evidence of the pool's final batches: a URL that serves it, or the folder of a `quorate
+    /// watch`; may be repeated [default: the scheduler's API]. A pool without final batches needs none
+    #[arg(long, value_name = "URL|DIR", action = ArgAction::Append)]
+    pub(crate) evidence: Vec<String>,
+    /// Block the contract was deployed in: its events are read from here
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) from_block: u64,
+    /// Say what would be done, what it would pay and the gas it takes; send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum ConfigCommand {
     /// Print every key with its value
@@ -180,8 +222,12 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Join(args) => on_system(join::run(global, args, output)),
         Command::Run(args) => on_system(run::run(global, args, output)),
         Command::Status => show::status(&global, output),
+        Command::Explain => on_system(explain::run(global, output)),
         Command::Earnings => on_system(earnings::show(global, output)),
         Command::Claim => on_system(earnings::claim(global, output)),
+        Command::Neglect(args) => on_system(abandoned::neglect(global, args, output)),
+        Command::ClaimAbandoned(args) => on_system(abandoned::claim(global, args, output)),
+        Command::Settle(args) => on_system(abandoned::settle(global, args, output)),
         Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
     }
 }

@@ -36,8 +36,8 @@ const ANSWER: Duration = Duration::from_secs(2 * SLACK_S);
 /// The owner's means to be heard.
 #[derive(Clone, Debug)]
 pub struct EscapeOptions {
-    /// A node of the contract's chain.
-    pub chain: ChainUrl,
+    /// Nodes of the contract's chain.
+    pub chain: Vec<ChainUrl>,
     /// Pays the gas; needs no other rights.
     pub signer: Signer,
 }
@@ -143,7 +143,7 @@ impl Speaker {
     }
 
     async fn connect(&self) -> Result<(Settlement, Outbox), SettleError> {
-        let chain = Chain::connect(&self.options.chain)?;
+        let chain = Chain::connect_all(&self.options.chain)?;
         let settlement = Settlement::connect(chain, self.domain).await?;
         let outbox = gas::outbox(&settlement, self.options.signer.clone());
         Ok((settlement, outbox))

@@ -9,6 +9,7 @@
 //!   [`blobs`]; [`runner`] runs them, by default on the [`engine`].
 //! * [`escape`]: what is said on chain when the scheduler does not listen; `words`, `ticket`: what is kept to
 //!   prove and to claim without it.
+//! * [`remains`]: what a pool leaves when its scheduler is gone for good, and how to be paid out of it.
 //! * [`store`]: what was sealed and is not settled. [`evidence`]: what a scheduler should not have signed.
 //!
 //! What always holds:
@@ -31,6 +32,7 @@ pub mod evidence;
 mod gas;
 mod jobs;
 pub mod options;
+pub mod remains;
 pub mod runner;
 pub mod start;
 pub mod status;

@@ -36,6 +36,8 @@ pub struct WorkerOptions {
     pub data_dir: PathBuf,
     /// Replicas at once, up to [`quorate_common::wire::SLOTS_MAX`].
     pub slots: u16,
+    /// The least price of a task it works for, in token units.
+    pub ask: u128,
     /// Memory it offers for all of them, in bytes; a task that may take more than its slot's share
     /// is given back.
     pub memory_bytes: u64,
@@ -47,8 +49,8 @@ pub struct WorkerOptions {
     pub runner: Arc<dyn Runner>,
     /// Called when a run begins.
     pub hook: Option<Hook>,
-    /// A node of the contract's chain, to keep a claim ticket by; without, none is kept.
-    pub chain: Option<ChainUrl>,
+    /// Nodes of the contract's chain, to keep a claim ticket by; without any, none is kept.
+    pub chain: Vec<ChainUrl>,
     /// The means to be heard on chain, if the owner gives any.
     pub escape: Option<EscapeOptions>,
 }

@@ -61,7 +61,12 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     let (store, memory) = Store::open(&store_dir, invite.pool, invite.domain)?;
     let blobs = Arc::new(Blobs::open(&options.data_dir.join("blobs"), options.cache_bytes)?);
     let clock = SystemClock::start();
-    let config = Config { pool: invite.pool, domain: invite.domain, slots_max: options.slots };
+    let config = Config {
+        pool: invite.pool,
+        domain: invite.domain,
+        slots_max: options.slots,
+        ask: options.ask,
+    };
     let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
     for (task, job) in agent.kept() {
         blobs.hold(Holder::Result(task), &job.seal.blobs);
@@ -98,6 +103,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
                 actix::AsyncContext::address(ctx),
             ),
             words: Words::at(options.data_dir.join("words")),
+            votes: Words::at(options.data_dir.join("votes")),
             evidence_dir: options.data_dir.join("evidence"),
             status: status_sender,
             bundle: Bundle::default(),
@@ -206,6 +212,7 @@ fn identity(options: &WorkerOptions) -> Identity {
         pool: options.invite.pool,
         separator: options.invite.domain.separator(),
         memory_bytes: options.memory_bytes,
+        ask: options.ask,
         engine: EngineInfo { hash: options.runner.engine_hash() },
         name: options.name.clone(),
     }
@@ -219,7 +226,7 @@ fn keeper(options: &WorkerOptions) -> Option<Keeper> {
         pool: invite.pool,
         domain: invite.domain,
         node_key: options.node_key.public(),
-        chain: options.chain.clone()?,
+        chain: Some(options.chain.clone()).filter(|nodes| !nodes.is_empty())?,
         api: invite.api.clone()?,
         escape: options.escape.clone(),
     })

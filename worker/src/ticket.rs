@@ -41,7 +41,7 @@ pub(crate) struct Keeper {
     pub(crate) domain: Domain,
     /// The worker's node key, by which the contract knows it.
     pub(crate) node_key: quorate_common::B256,
-    pub(crate) chain: ChainUrl,
+    pub(crate) chain: Vec<ChainUrl>,
     pub(crate) api: String,
     pub(crate) escape: Option<EscapeOptions>,
 }
@@ -154,7 +154,7 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<Settlement, SettleError> {
-        Settlement::connect(Chain::connect(&self.chain)?, self.domain).await
+        Settlement::connect(Chain::connect_all(&self.chain)?, self.domain).await
     }
 }
 
@@ -226,13 +226,13 @@ mod tests {
         let url = ChainUrl::Embedded(node);
         let chain = Chain::connect(&url).unwrap();
         let settlement = pool(&chain).await;
-        let escape = EscapeOptions { chain: url.clone(), signer: funded(&chain, 0x20).await };
+        let escape = EscapeOptions { chain: vec![url.clone()], signer: funded(&chain, 0x20).await };
         let keeper = Keeper {
             file: "ticket.json".into(),
             pool: PoolId(1),
             domain: settlement.domain(),
             node_key: B256::repeat_byte(9),
-            chain: url,
+            chain: vec![url],
             api: "http://127.0.0.1:1".into(),
             escape: Some(escape.clone()),
         };

@@ -45,6 +45,18 @@ fn exit_codes_and_commands_are_explained() {
 }
 
 #[test]
+fn a_worker_that_does_not_run_is_told_so_without_asking_anybody() {
+    let dir = joined();
+    let (out, _) = ends(dir.path(), &["explain"], 0);
+    assert!(out.contains("not_running") && out.contains("quorate-worker run"), "{out}");
+    let (out, _) = ends(dir.path(), &["--json", "explain"], 0);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["reasons"][0]["reason"], "not_running");
+    let (_, err) = ends(dir.path(), &["--set", "price=1.2.3", "explain"], 2);
+    assert!(err.contains("`price` is \"1.2.3\"; expected token units"), "{err}");
+}
+
+#[test]
 fn joining_makes_everything_once() {
     let dir = folder();
     let at = |name: &str| dir.path().join(name);

@@ -109,13 +109,14 @@ fn options(scheduler: &Scheduler, world: &World, dir: &Path) -> WorkerOptions {
         vote_key: VoteKey::from_bytes(&[2; 32]).unwrap(),
         data_dir: dir.to_owned(),
         slots: 1,
+        ask: 0,
         memory_bytes: 1 << 30,
         cache_bytes: 64 << 20,
         name: "ann's laptop".into(),
         runner: Arc::new(EngineRunner::new(Engine::new(EngineConfig::default()).unwrap())),
         hook: None,
-        chain: Some(world.url.clone()),
-        escape: Some(EscapeOptions { chain: world.url.clone(), signer }),
+        chain: vec![world.url.clone()],
+        escape: Some(EscapeOptions { chain: vec![world.url.clone()], signer }),
     }
 }
 

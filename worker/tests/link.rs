@@ -71,12 +71,13 @@ fn options(scheduler: &Scheduler, dir: &Path) -> WorkerOptions {
         vote_key: VoteKey::from_bytes(&[2; 32]).unwrap(),
         data_dir: dir.to_owned(),
         slots: 2,
+        ask: 0,
         memory_bytes: 1 << 30,
         cache_bytes: 64 << 20,
         name: "ann's laptop".into(),
         runner: real_runner(),
         hook: None,
-        chain: None,
+        chain: Vec::new(),
         escape: None,
     }
 }

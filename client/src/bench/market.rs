@@ -246,9 +246,13 @@ fn settings(chain: &LocalChain, port: u16, args: &BenchArgs) -> Vec<String> {
         format!("chain.contract={}", chain.dev.settlement.address()),
         format!("http.listen=127.0.0.1:{port}"),
         "quic.listen=127.0.0.1:0".to_owned(),
+        // Thousands come from this one address.
+        "quic.address_rate=100000".to_owned(),
         format!("pool.unit_price={UNIT_PRICE}"),
         format!("pool.trust_max={}", u32::MAX),
         format!("batch.tasks={BATCH_TASKS}"),
+        // All they offer, from the first moment on: it is not their beginnings that are measured.
+        "grid.quota=2048".to_owned(),
     ];
     set.extend(args.set.iter().cloned());
     set

@@ -102,8 +102,10 @@ impl Simulated {
             slots: self.slots,
             memory_bytes: 1 << 30,
             engine: EngineInfo { hash: Digest::of(b"simulated") },
+            ask: 0,
             name: "simulated".into(),
             holding: Vec::new(),
+            newest: None,
         };
         let mut frame = Vec::new();
         wire::encode(&Open::Control(hello), &mut frame);

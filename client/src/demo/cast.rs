@@ -225,12 +225,13 @@ impl Part {
             vote_key,
             data_dir: data.join(format!("worker-{n}")),
             slots: 1,
+            ask: 0,
             memory_bytes: 1 << 30,
             cache_bytes: 64 << 20,
             name: format!("{role} {n}"),
             runner: runner(role, engine),
             hook: hook(role, Arc::clone(&cuts)),
-            chain: None,
+            chain: Vec::new(),
             escape: None,
         })
         .await

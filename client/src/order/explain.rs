@@ -11,7 +11,7 @@ use crate::{
 };
 use quorate_common::{
     B256,
-    api::{TaskPhase, TaskView},
+    api::{OrderPhase, TaskPhase, TaskView},
     digest::Digest,
     exit::{Code, Failure},
 };
@@ -21,6 +21,7 @@ use quorate_grid::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Unfinished tasks explained where none is named.
 const TASKS_SHOWN: usize = 3;
@@ -36,6 +37,32 @@ struct Explanation {
     total: String,
     trust: u32,
     waiting: Option<Waiting>,
+    ahead: Option<Ahead>,
+    runtime_ms: Option<u64>,
+}
+
+/// The scheduler's `quorate.order-explanation/v1`, as far as tables show it.
+#[derive(Debug, Deserialize)]
+struct OrderExplanation {
+    tasks: BTreeMap<String, usize>,
+    waiting: Vec<WaitingTasks>,
+    ahead: Ahead,
+    runtime_ms: Option<u64>,
+    connected: usize,
+    slots: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct WaitingTasks {
+    tasks: usize,
+    example: u32,
+    workers: Waiting,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ahead {
+    of_others: u64,
+    requesters: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,14 +76,27 @@ struct Replica {
 #[derive(Debug, Deserialize)]
 struct Waiting {
     known: usize,
-    offline: usize,
-    exiting: usize,
-    busy: usize,
-    stake: usize,
-    related: usize,
     eligible: usize,
     hint: String,
+    /// How many each obstacle keeps out; a newer scheduler may know more obstacles.
+    #[serde(flatten)]
+    kept_out: BTreeMap<String, Value>,
 }
+
+/// Obstacles in the words of people.
+const OBSTACLES: [(&str, &str); 11] = [
+    ("busy", "busy"),
+    ("quota", "trusted with no more for now"),
+    ("paused", "paused for their failures"),
+    ("closed", "paused by their owners"),
+    ("stake", "short of stake"),
+    ("price", "asking for more"),
+    ("engine", "with another engine"),
+    ("related", "of an owner who votes already"),
+    ("network", "of a network that votes already"),
+    ("exiting", "leaving"),
+    ("offline", "offline"),
+];
 
 /// Explains one task, or an order's first unfinished ones.
 pub(super) async fn run(
@@ -71,6 +111,9 @@ pub(super) async fn run(
             json!({ "schema": "quorate.explanation/v1", "state": "refused", "reason": reason });
         return context.output.either(&document, || format!("the order was refused: {reason}"));
     }
+    if task.is_none() && view.phase == OrderPhase::Running {
+        return whole(context, api, order).await;
+    }
     let tasks = results::all_tasks(api, order).await?;
     let chosen = choose(&tasks, task)?;
     if chosen.is_empty() {
@@ -83,6 +126,59 @@ pub(super) async fn run(
         explain(context, api, order, task).await?;
     }
     Ok(())
+}
+
+/// Explains an order that is under way.
+async fn whole(context: &Context, api: &Api, order: B256) -> Result<(), Failure> {
+    let document = api.explain_order(order).await?;
+    let explanation: OrderExplanation = understood(&document)?;
+    context.output.either(&document, || under_way_in_all(&explanation))
+}
+
+fn understood<'a, T: Deserialize<'a>>(document: &'a Value) -> Result<T, Failure> {
+    T::deserialize(document).map_err(|error| {
+        Failure::new(
+            Code::Conflict,
+            format!("the scheduler explains what this client does not know: {error}"),
+        )
+    })
+}
+
+fn under_way_in_all(explanation: &OrderExplanation) -> String {
+    let OrderExplanation { tasks, waiting, ahead, runtime_ms, connected, slots } = explanation;
+    let tasks: Vec<String> = tasks.iter().map(|(stage, n)| format!("{n} {stage}")).collect();
+    let mut rows = vec![
+        ("tasks", tasks.join(", ")),
+        ("pool", format!("{connected} workers connected, {slots} slots")),
+    ];
+    rows.extend(run_row(*runtime_ms));
+    rows.extend(ahead_row(ahead));
+    for WaitingTasks { tasks, example, workers } in waiting {
+        rows.push(("waits", format!("{tasks} tasks, as task {example}: {}", workers.hint)));
+        rows.push(("workers", kept_out(workers)));
+    }
+    facts(&rows)
+}
+
+fn run_row(runtime_ms: Option<u64>) -> Option<(&'static str, String)> {
+    let ms = runtime_ms?;
+    Some(("a replica", format!("takes {}.{:03} s, as the median goes", ms / 1_000, ms % 1_000)))
+}
+
+fn ahead_row(ahead: &Ahead) -> Option<(&'static str, String)> {
+    let Ahead { of_others, requesters } = ahead;
+    (*requesters > 0).then(|| {
+        ("queue", format!("about {of_others} tasks of {requesters} other requesters come first"))
+    })
+}
+
+fn kept_out(waiting: &Waiting) -> String {
+    let Waiting { known, eligible, kept_out, .. } = waiting;
+    let count = |name: &str| kept_out.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let obstacles = OBSTACLES.iter().filter(|(name, _)| count(name) > 0);
+    let obstacles: String =
+        obstacles.map(|(name, words)| format!(", {} {words}", count(name))).collect();
+    format!("{known} known: {eligible} eligible{obstacles}")
 }
 
 fn choose(tasks: &[TaskView], task: Option<u32>) -> Result<Vec<&TaskView>, Failure> {
@@ -115,13 +211,7 @@ async fn explain(
         return context.output.either(&document, || over(task, &receipt));
     }
     let document = api.explain(order, task.idx).await?;
-    let explanation: Result<Explanation, _> = Explanation::deserialize(&document);
-    let explanation = explanation.map_err(|error| {
-        Failure::new(
-            Code::Conflict,
-            format!("the scheduler explains what this client does not know: {error}"),
-        )
-    })?;
+    let explanation: Explanation = understood(&document)?;
     context.output.either(&document, || under_way(task, &explanation))
 }
 
@@ -139,16 +229,11 @@ fn under_way(task: &TaskView, explanation: &Explanation) -> String {
         ("groups", format!("{groups}; total {}", explanation.total)),
     ];
     if let Some(waiting) = &explanation.waiting {
-        let Waiting { known, offline, exiting, busy, stake, related, eligible, hint } = waiting;
-        rows.push(("waits", hint.clone()));
-        rows.push((
-            "workers",
-            format!(
-                "{known} known: {eligible} eligible, {busy} busy, {offline} offline, {stake} short of \
-                 stake, {related} of an owner who votes already, {exiting} leaving"
-            ),
-        ));
+        rows.push(("waits", waiting.hint.clone()));
+        rows.push(("workers", kept_out(waiting)));
     }
+    rows.extend(run_row(explanation.runtime_ms));
+    rows.extend(explanation.ahead.as_ref().and_then(ahead_row));
     let text = facts(&rows);
     if explanation.replicas.is_empty() {
         return text;

@@ -51,13 +51,15 @@ pub(super) struct OnChain {
     pub(super) batch: Committed,
     /// The transaction, which carries the header's signature.
     pub(super) tx: B256,
+    /// Height of its block.
+    pub(super) block: u64,
 }
 
 impl Known {
     /// Takes an event in.
     #[expect(clippy::wildcard_enum_match_arm, reason = "money is not the watcher's business")]
     pub(super) fn hear(&mut self, located: Located) {
-        let Located { tx, event, .. } = located;
+        let Located { block, tx, event, .. } = located;
         match event {
             ChainEvent::WorkerRegistered { worker, owner, vote_key, .. } => {
                 self.workers.insert(worker.0, Identity { owner, vote_key });
@@ -69,12 +71,12 @@ impl Known {
             ChainEvent::PoolRegistered { pool, signer, .. } => {
                 self.pools.insert(pool.0, PoolKnown::new(signer));
             }
-            event => self.hear_of_pool(tx, event),
+            event => self.hear_of_pool((block, tx), event),
         }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "money is not the watcher's business")]
-    fn hear_of_pool(&mut self, tx: B256, event: ChainEvent) {
+    fn hear_of_pool(&mut self, at: (u64, B256), event: ChainEvent) {
         let id = match &event {
             ChainEvent::DealOpened(deal) => deal.terms.pool,
             ChainEvent::BatchCommitted { header, .. } => header.pool,
@@ -85,7 +87,7 @@ impl Known {
             _ => return,
         };
         if let Some(pool) = self.pools.get_mut(&id.0) {
-            pool.hear(tx, event);
+            pool.hear(at, event);
         }
     }
 }
@@ -103,7 +105,7 @@ impl PoolKnown {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "only what is passed here")]
-    fn hear(&mut self, tx: B256, event: ChainEvent) {
+    fn hear(&mut self, (block, tx): (u64, B256), event: ChainEvent) {
         match event {
             ChainEvent::DealOpened(deal) => {
                 let opened = Opened { slot: deal.slot, terms: deal.terms };
@@ -111,7 +113,7 @@ impl PoolKnown {
             }
             ChainEvent::BatchCommitted { header, opening } => {
                 let batch = Committed { header, opening };
-                self.batches.insert(batch.header.index, OnChain { batch, tx });
+                self.batches.insert(batch.header.index, OnChain { batch, tx, block });
             }
             ChainEvent::Finalized { index, .. } => self.finalized = index,
             ChainEvent::Dropped { index, .. } => drop(self.batches.split_off(&index)),

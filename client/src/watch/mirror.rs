@@ -48,6 +48,11 @@ impl Mirror {
         self.path(&format!("{index:012}.steps"))
     }
 
+    /// Where what was shown of a batch on chain goes.
+    pub(super) fn shown_path(&self, index: u64) -> PathBuf {
+        self.path(&format!("{index:012}.shown"))
+    }
+
     /// A batch's evidence; nothing if it is not here or is not the header's. Why it cannot be read, if it
     /// is what the header names and still no evidence.
     pub(super) fn evidence(

@@ -10,7 +10,8 @@ use super::{
     known::{Known, OnChain, PoolKnown},
     mirror::Mirror,
     say::Said,
-    silence::Silence,
+    shown::Answers,
+    silence::{self, Silence},
     sources::Sources,
     words::Words,
 };
@@ -25,6 +26,7 @@ use quorate_common::{
     ids::PoolId,
     keys::{Signature, recover},
     messages::{Message as _, Separator},
+    word::{Said as Saying, Word},
 };
 use quorate_grid::{
     audit::{Accusation, Books, Registry, StepProof, check_signatures},
@@ -60,7 +62,7 @@ pub(super) struct Shared {
     pub(super) sources: Arc<Sources>,
     pub(super) words: Vec<PathBuf>,
     pub(super) data: PathBuf,
-    pub(super) patience: Duration,
+    pub(super) asking: silence::Settings,
     pub(super) output: Output,
     /// One batch at a time is in memory.
     pub(super) desk: Arc<Semaphore>,
@@ -126,7 +128,7 @@ impl PoolWatch {
         let separator = shared.court.settlement().separator();
         let (court, outbox) = (&shared.court, shared.outbox.clone());
         let docket = Docket::open(id, &mirror, court, outbox, shared.output)?;
-        let silence = Silence::open(id, &mirror, shared.patience, shared.output)?;
+        let silence = Silence::open(id, &mirror, shared.asking, shared.output)?;
         let words = Words::new(shared.words.clone(), id, separator);
         Ok(Self {
             id,
@@ -230,7 +232,7 @@ impl PoolWatch {
             if self.silence.knows(index) && !again {
                 break;
             }
-            let Some(file) = self.evidence(&next.batch).await? else { break };
+            let Some(file) = self.evidence(&next).await? else { break };
             self.take(&next, file).await?;
             if self.head() < index {
                 break;
@@ -248,10 +250,14 @@ impl PoolWatch {
         self.of_pool(|pool| pool.batches.get(&index).cloned()).flatten()
     }
 
-    /// A batch's evidence, from the mirror or from whoever has it.
-    async fn evidence(&mut self, batch: &Committed) -> Result<Option<BatchFile>, Failure> {
-        let (header, index) = (&batch.header, batch.header.index);
+    /// A batch's evidence: from the mirror, from the chain if all of it was shown there, or from whoever
+    /// has it.
+    async fn evidence(&mut self, next: &OnChain) -> Result<Option<BatchFile>, Failure> {
+        let (header, index) = (&next.batch.header, next.batch.header.index);
         if self.mirror.evidence(header)?.is_none() {
+            if let Some(file) = self.shown(next)? {
+                return Ok(Some(file));
+            }
             let digest = Digest::from(header.evidence);
             let path = self.mirror.evidence_path(index);
             let sources = Arc::clone(&self.shared.sources);
@@ -266,6 +272,33 @@ impl PoolWatch {
             Some(Err(why)) => self.silence.note(index, "evidence", &why).map(|()| None),
             None => Ok(None),
         }
+    }
+
+    /// A batch's evidence as it was shown on chain, if all of it was.
+    fn shown(&self, next: &OnChain) -> Result<Option<BatchFile>, Failure> {
+        let answers = Answers::open(&self.mirror, next.batch.header.index)?;
+        let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(pool) = known.pools.get(&self.id.0) else { return Ok(None) };
+        Ok(answers.evidence(next, &pool.deals, &known.workers))
+    }
+
+    /// Evidence that is here.
+    fn kept(&self, next: &OnChain) -> Result<Option<BatchFile>, Failure> {
+        match self.mirror.evidence(&next.batch.header)? {
+            Some(Ok(file)) => Ok(Some(file)),
+            Some(Err(_)) | None => self.shown(next),
+        }
+    }
+
+    /// Takes the sets that were shown on chain for words of the scheduler: they are signed like those.
+    fn hear_shown(&mut self, index: u64) -> Result<(), Failure> {
+        let Some(signer) = self.of_pool(|pool| pool.signer) else { return Ok(()) };
+        let answers = Answers::open(&self.mirror, index)?;
+        for signed in answers.tasks().flat_map(|shown| &shown.sets) {
+            let said = Saying::CommitSet(signed.set.clone());
+            self.words.hear(Word { said, proof: signed.proof.clone() }, signer);
+        }
+        Ok(())
     }
 
     /// Repeats a batch; what is wrong with it is brought before the Court.
@@ -346,9 +379,12 @@ impl PoolWatch {
     /// cannot be seen either, so it is done again when they are here.
     async fn seal_and_check(&mut self, next: &OnChain, file: &BatchFile) -> Result<(), Failure> {
         let index = next.batch.header.index;
-        let seal = self.seal(next, file).await?;
+        self.hear_shown(index)?;
+        // Shown on chain each set came with its signature, and nobody shows the others.
+        let on_chain = self.mirror.evidence(&next.batch.header)?.is_none();
+        let seal = if on_chain { None } else { self.seal(next, file).await? };
         self.check(next, file, seal.as_ref()).await?;
-        if seal.is_some() {
+        if on_chain || seal.is_some() {
             (self.dirty, _) = (true, self.unsealed.remove(&index));
             self.silence.found(index)?;
         }
@@ -457,7 +493,7 @@ impl PoolWatch {
                 (self.dirty, _) = (true, self.unsealed.remove(&index));
                 continue;
             };
-            if let Some(Ok(file)) = self.mirror.evidence(&next.batch.header)? {
+            if let Some(file) = self.kept(&next)? {
                 self.seal_and_check(&next, &file).await?;
             }
         }
@@ -494,7 +530,7 @@ impl PoolWatch {
         if header.index > self.head() {
             return Ok(());
         }
-        let Some(Ok(file)) = self.mirror.evidence(header)? else { return Ok(()) };
+        let Some(file) = self.kept(next)? else { return Ok(()) };
         let told =
             |task: &TaskEvidence| tasks.contains(&task.rec.deal_id.task_id(task.rec.task_idx));
         if file.tasks.iter().any(told) {

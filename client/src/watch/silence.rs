@@ -1,5 +1,6 @@
-//! F7: what a pool shows nobody is asked for on chain, a task at a time, its place chosen at random. A
-//! pool that does not answer is convicted for it; one that answers has shown that task, and no more.
+//! F7: what a pool shows nobody is asked for on chain: first one task, its place chosen at random, because
+//! most pools that are silent here are silent there, and are convicted for it. One that answers is asked
+//! for every other task of the batch: then there is nothing left that it could hide.
 
 use super::{
     docket::{Docket, chain_time, unix_s},
@@ -7,11 +8,12 @@ use super::{
     known::OnChain,
     mirror::Mirror,
     say::Said,
+    shown::Answers,
 };
 use crate::{failure, output::Output};
 use quorate_chain::{
     SettleError,
-    court::{ANSWER_TIME_S, ASK_END_S, Court, CourtEvent, name_of},
+    court::{ANSWER_TIME_S, ASK_END_S, name_of},
 };
 use quorate_common::{
     exit::{Code, Failure},
@@ -21,9 +23,10 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// Tasks asked for of one batch, one after the other. Each answer costs the pool two and a half times
-/// what the ask costs us, and a pool that answers them all has less to hide with each.
-const ASKS_MAX: usize = 8;
+/// Asks sent in one go, before others have their turn: a quarter of an hour where a block takes a minute.
+const ASKS_AT_ONCE: usize = 16;
+/// Seconds before the end of asking from which on nothing is waited for any more.
+const HURRY_S: u64 = 12 * 3600;
 
 /// What is missing of a batch, and what was done about it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -39,8 +42,8 @@ struct Missing {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Asked {
     place: u32,
-    /// Height of the ask's block; zero until it is mined.
-    block: u64,
+    /// Somebody else has asked: the share is theirs.
+    theirs: bool,
     /// Answered, or proven silent.
     over: bool,
 }
@@ -48,10 +51,20 @@ struct Asked {
 /// One pool's missing batches.
 pub(super) struct Silence {
     pool: PoolId,
+    mirror: Mirror,
     path: PathBuf,
-    patience: Duration,
+    settings: Settings,
     output: Output,
     missing: BTreeMap<u64, Missing>,
+}
+
+/// When to ask, and how much.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    /// How long something may be missing.
+    pub(super) patience: Duration,
+    /// Tasks asked for of one batch.
+    pub(super) asks_max: u32,
 }
 
 impl Silence {
@@ -59,13 +72,13 @@ impl Silence {
     pub(super) fn open(
         pool: PoolId,
         mirror: &Mirror,
-        patience: Duration,
+        settings: Settings,
         output: Output,
     ) -> Result<Self, Failure> {
         let path = mirror.path("missing.json");
         let bytes = files::get(&path)?.unwrap_or_default();
         let missing = serde_json::from_slice(&bytes).unwrap_or_default();
-        Ok(Self { pool, path, patience, output, missing })
+        Ok(Self { pool, mirror: mirror.clone(), path, settings, output, missing })
     }
 
     /// Something of a batch cannot be had.
@@ -76,8 +89,10 @@ impl Silence {
         let missing = Missing { since: unix_s(), ..Missing::default() };
         self.missing.insert(index, missing);
         self.save()?;
-        let text =
-            format!("{what} cannot be had ({why}); asked for on chain in {:?}", self.patience);
+        let text = format!(
+            "{what} cannot be had ({why}); asked for on chain in {:?}",
+            self.settings.patience
+        );
         Said::new("missing", self.pool, Some(index), text).with("what", what).say(self.output)
     }
 
@@ -109,50 +124,99 @@ impl Silence {
         docket: &mut Docket,
     ) -> Result<(), Failure> {
         let index = batch.batch.header.index;
-        let Some(missing) = self.missing.get(&index).cloned() else { return Ok(()) };
-        if unix_s() < missing.since + self.patience.as_secs() || missing.given_up {
+        let Some(missing) = self.missing.get(&index) else { return Ok(()) };
+        if unix_s() < missing.since + self.settings.patience.as_secs() || missing.given_up {
             return Ok(());
         }
-        let step = match missing.asks.iter().position(|ask| !ask.over) {
-            Some(at) => self.follow(batch, at, docket).await,
-            None if missing.asks.len() < ASKS_MAX => self.ask(batch, window_s, docket).await,
-            None => Ok(()),
-        };
-        step?;
+        let answers = self.hear(batch, docket).await?;
+        let open = self.entry(index).asks.iter().position(|ask| !ask.over);
+        if let Some(at) = open {
+            self.follow(index, at, docket).await?;
+        }
+        self.ask_on(batch, window_s, &answers, docket).await?;
         self.save()
     }
 
-    async fn ask(
+    /// What was shown by now, whoever asked for it.
+    async fn hear(&mut self, batch: &OnChain, docket: &Docket) -> Result<Answers, Failure> {
+        let header = &batch.batch.header;
+        let mut answers = Answers::open(&self.mirror, header.index)?;
+        if answers.read(docket.court(), &self.mirror, batch).await? > 0 {
+            let asks = self.entry(header.index).asks.iter_mut();
+            asks.filter(|ask| answers.has(ask.place)).for_each(|ask| ask.over = true);
+            let (shown, count) = (answers.count(), header.count);
+            let text = format!("{shown} of {count} tasks were shown on chain");
+            self.say("shown", header.index, &text)?;
+        }
+        Ok(answers)
+    }
+
+    /// Asks for one task; once it was shown, or when there is no time to wait for it, for all the others.
+    async fn ask_on(
         &mut self,
         batch: &OnChain,
         window_s: u64,
+        answers: &Answers,
         docket: &Docket,
     ) -> Result<(), Failure> {
         let committed = &batch.batch;
-        let index = committed.header.index;
+        let (index, count) = (committed.header.index, committed.header.count);
         let now = chain_time(docket.court()).await.map_err(|error| failure::chain(&error))?;
-        if now + ASK_END_S > committed.opening.committed_at + window_s {
-            self.entry(index).given_up = true;
-            let text = "too late to ask for a task on chain: the window is almost over";
-            return self.say("too_late", index, text);
+        let end = committed.opening.committed_at + window_s - ASK_END_S;
+        let all = answers.count() > 0 || now + HURRY_S > end;
+        let most = if all { self.settings.asks_max.min(count) } else { 1 } as usize;
+        for _ in 0..ASKS_AT_ONCE {
+            let Some(place) = self.next_place(index, count, answers)? else { break };
+            if self.entry(index).asks.len() >= most {
+                break;
+            }
+            if now > end {
+                self.entry(index).given_up = answers.count() == 0;
+                let text = "too late to ask for a task on chain: the window is almost over";
+                return self.say("too_late", index, text);
+            }
+            if !self.ask(batch, place, docket).await? {
+                break;
+            }
         }
-        let place = random_below(committed.header.count)?;
+        Ok(())
+    }
+
+    /// A task that was neither asked for nor shown: any, and after the first the others in order.
+    fn next_place(
+        &mut self,
+        index: u64,
+        count: u32,
+        answers: &Answers,
+    ) -> Result<Option<u32>, Failure> {
+        let asked = &self.entry(index).asks;
+        if asked.is_empty() && answers.count() == 0 {
+            return random_below(count).map(Some);
+        }
+        let is_open =
+            |place: &u32| !answers.has(*place) && !asked.iter().any(|ask| ask.place == *place);
+        Ok((0..count).find(is_open))
+    }
+
+    /// Asks for a task. Whether more can be asked for now.
+    async fn ask(&mut self, batch: &OnChain, place: u32, docket: &Docket) -> Result<bool, Failure> {
+        let index = batch.batch.header.index;
         let Some(outbox) = docket.outbox() else {
             self.entry(index).given_up = true;
-            return self.say("would_ask", index, &format!("would ask for task {place} on chain"));
+            self.say("would_ask", index, &format!("would ask for task {place} on chain"))?;
+            return Ok(false);
         };
         // Known before it is sent: a restart must not ask, and pay, twice.
-        self.entry(index).asks.push(Asked { place, block: 0, over: false });
+        self.entry(index).asks.push(Asked { place, theirs: false, over: false });
         self.save()?;
-        match outbox.mine(docket.court().ask(&committed.filing(), place)).await {
-            Ok((_, receipt)) => {
-                self.last_ask(index, |ask| ask.block = receipt.block_number);
-                self.say("asked", index, &format!("asked for task {place} on chain"))
+        match outbox.mine(docket.court().ask(&batch.batch.filing(), place)).await {
+            Ok(_) => {
+                self.say("asked", index, &format!("asked for task {place} on chain"))?;
+                Ok(true)
             }
-            // Somebody else did: the share is theirs, so another place next time.
             Err(error) if error.revert_name() == Some("AskedBefore") => {
-                self.last_ask(index, |ask| ask.over = true);
-                Ok(())
+                self.last_ask(index, |ask| ask.theirs = true);
+                Ok(true)
             }
             Err(error) => {
                 self.entry(index).asks.pop();
@@ -161,13 +225,8 @@ impl Silence {
         }
     }
 
-    async fn follow(
-        &mut self,
-        batch: &OnChain,
-        at: usize,
-        docket: &mut Docket,
-    ) -> Result<(), Failure> {
-        let index = batch.batch.header.index;
+    /// Goes on about an ask that was not answered: the oldest, since all have the same time.
+    async fn follow(&mut self, index: u64, at: usize, docket: &mut Docket) -> Result<(), Failure> {
         let short = u32::try_from(index).unwrap_or(u32::MAX);
         let asked = self.entry(index).asks[at];
         let court = docket.court().clone();
@@ -178,18 +237,18 @@ impl Silence {
             self.entry(index).asks.remove(at);
             return Ok(());
         };
-        if found.answered {
-            self.entry(index).asks[at].over = true;
-            return self.answered(&court, index, asked).await;
-        }
-        if chain_time(&court).await.map_err(chain)? <= found.at + ANSWER_TIME_S {
+        let over = chain_time(&court).await.map_err(chain)? > found.at + ANSWER_TIME_S;
+        let Some(outbox) = docket.outbox() else { return Ok(()) };
+        if found.answered || !over {
             return Ok(());
         }
-        let Some(outbox) = docket.outbox() else { return Ok(()) };
         match outbox.mine(court.silence(self.pool, short, asked.place)).await {
             Ok(_) => {
                 self.entry(index).asks[at].over = true;
                 self.say("proven", index, "a silence: proven, the pool is convicted")?;
+                if asked.theirs {
+                    return Ok(());
+                }
                 docket.proven_silent(index, name_of(self.pool, short, asked.place))
             }
             Err(error) if error.revert_name() == Some("TooEarly") => Ok(()),
@@ -199,17 +258,6 @@ impl Silence {
             }
             Err(error) => Err(failure::chain(&error)),
         }
-    }
-
-    /// What was shown is one task; the file is still missing.
-    async fn answered(&self, court: &Court, index: u64, asked: Asked) -> Result<(), Failure> {
-        let shown = shown(court, self.pool, index, asked).await;
-        let votes = match shown.map_err(|error| failure::chain(&error))? {
-            Some(shown) => format!("with {} votes in {} rounds", shown.votes, shown.sets.len()),
-            None => "in a transaction that cannot be read here; it counts as shown".to_owned(),
-        };
-        let text = format!("task {} was shown on chain {votes}; the rest is missing", asked.place);
-        self.say("shown", index, &text)
     }
 
     fn entry(&mut self, index: u64) -> &mut Missing {
@@ -231,34 +279,6 @@ impl Silence {
             .map_err(|error| Failure::new(Code::Internal, error))?;
         files::put(&self.path, &text)
     }
-}
-
-/// The answer's transaction, read.
-async fn shown(
-    court: &Court,
-    pool: PoolId,
-    index: u64,
-    asked: Asked,
-) -> Result<Option<quorate_chain::court::Shown>, SettleError> {
-    /// Blocks looked at together: what the stingiest common providers allow.
-    const SPAN_BLOCKS: u64 = 2_000;
-    let chain = court.settlement().chain();
-    let head = chain.head().await?.number;
-    let mut from = asked.block;
-    while from <= head {
-        let to = head.min(from + SPAN_BLOCKS - 1);
-        let answer = court.events(from, to).await?.into_iter().find(|log| {
-            let place = asked.place;
-            matches!(log.event, CourtEvent::Answered { pool: p, index: i, place: q }
-                if p == pool && u64::from(i) == index && q == place)
-        });
-        if let Some(answer) = answer {
-            let data = chain.input(answer.tx).await?;
-            return Ok(data.and_then(|data| Court::shown(&data)));
-        }
-        from = to + 1;
-    }
-    Ok(None)
 }
 
 /// The bias of the remainder does not matter: a pool cannot know the draw.

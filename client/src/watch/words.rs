@@ -109,11 +109,16 @@ impl Words {
         Ok(())
     }
 
+    /// Takes a word that was not in a file. Whether it was new, and the signer's.
+    pub(super) fn hear(&mut self, word: Word, signer: Address) -> bool {
+        self.is_ours(&word, signer) && self.insert(word)
+    }
+
     fn take(&mut self, line: &[u8], signer: Address, fresh: &mut Fresh) {
         if let Ok(word) = serde_json::from_slice::<Word>(line) {
-            let new = self.is_ours(&word, signer) && self.insert(word.clone());
-            if new {
-                fresh.tasks.insert(word.said.task_id());
+            let task_id = word.said.task_id();
+            if self.hear(word, signer) {
+                fresh.tasks.insert(task_id);
             }
         } else if let Ok(sealed) = serde_json::from_slice::<SealedBatch>(line) {
             let digest = self.separator.digest(sealed.header.struct_hash());

@@ -16,7 +16,7 @@ use quorate_chain::{
 };
 use quorate_common::{
     anchor::Opening,
-    ids::WorkerIdx,
+    ids::{PoolId, WorkerIdx},
     merkle::{STATE_DEPTH, zero},
 };
 use std::time::Duration;
@@ -41,13 +41,18 @@ pub(crate) struct Stage {
     pub(crate) operator: Operator,
     pub(crate) volunteers: Vec<Volunteer>,
     pub(crate) requester: Requester,
-    settlement: Settlement,
-    bond: u128,
+    pub(crate) settlement: Settlement,
+    pub(crate) bond: u128,
 }
 
 impl Stage {
     pub(crate) async fn set(site: &Site, anvil: &Anvil, misdeed: &str) -> Self {
-        let mut operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
+        Self::with(site, anvil, misdeed, &SETTINGS).await
+    }
+
+    /// The same, with other settings of the pool.
+    pub(crate) async fn with(site: &Site, anvil: &Anvil, misdeed: &str, settings: &[&str]) -> Self {
+        let mut operator = Operator::init(site, anvil, "operator", settings).await;
         if !misdeed.is_empty() {
             operator.home = operator.home.clone().with("QUORATE_MISBEHAVE", misdeed);
         }
@@ -73,13 +78,7 @@ impl Stage {
     /// Orders a batch's worth of tasks, and waits until it is on chain.
     pub(crate) async fn order(&self, name: &str) {
         let before = self.operator.money().await.head;
-        let app = lucas_lehmer().display().to_string();
-        let numbers = format!("1-{TASKS}");
-        let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
-        // Long enough for an honest replica on a busy machine, short for one that was forgotten.
-        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "3d"];
-        let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
-        self.requester.run(&run).await.expect(0);
+        self.place(name).await;
         until("the order's batch", PATIENCE, async || {
             let pool = self.operator.money().await;
             // A watcher may be so quick that the batch is dropped already.
@@ -87,6 +86,17 @@ impl Stage {
             over.then_some(())
         })
         .await;
+    }
+
+    /// Orders a batch's worth of tasks.
+    pub(crate) async fn place(&self, name: &str) {
+        let app = lucas_lehmer().display().to_string();
+        let numbers = format!("1-{TASKS}");
+        let run = ["run", &app, "--array", &numbers, "--detach", "--name", name];
+        // Long enough for an honest replica on a busy machine, short for one that was forgotten.
+        let limits = ["--trust", "5", "--time-limit", "5s", "--deadline", "3d"];
+        let run = [&run[..], &limits, &["--", "{task.index}"]].concat();
+        self.requester.run(&run).await.expect(0);
     }
 
     pub(crate) async fn is_live(&self) -> bool {
@@ -133,7 +143,8 @@ impl Stage {
 
     /// No worker's stake is touched.
     pub(crate) async fn nobody_else_loses(&self) {
-        let pool = self.operator.api().pool().await.unwrap().pool;
+        // The first of its contract; its scheduler may be gone.
+        let pool = PoolId(1);
         for volunteer in &self.volunteers {
             let seat = self.settlement.seat(pool, WorkerIdx(volunteer.worker)).await.unwrap();
             assert_eq!((seat.stake, seat.slashed), (STAKE, 0));

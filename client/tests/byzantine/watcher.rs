@@ -57,6 +57,12 @@ impl Watcher {
         self.home.run("quorate", &[&args[..], &["--once"], more].concat()).await
     }
 
+    /// Runs it until its time is over.
+    pub(crate) async fn watches_for(&self, time: &str) -> Ran {
+        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
+        self.home.run("quorate", &[&args[..], &["--timeout", time]].concat()).await
+    }
+
     /// Ends it in good order.
     pub(crate) async fn end(&mut self) {
         self.before = self.out();

@@ -223,7 +223,8 @@ async fn contracts() -> (DevChain, Court) {
     let chain = Chain::connect(&ChainUrl::Embedded(node.clone())).unwrap();
     let outbox = Outbox::new(chain, bank.clone(), dev::outbox_config());
     let code = hex::decode(TOKEN).unwrap().into();
-    let token = Call { what: "a token".to_owned(), to: None, value: U256::ZERO, data: code };
+    let token =
+        Call { what: "a token".to_owned(), to: None, value: U256::ZERO, data: code, gas_max: None };
     let token = outbox.send(token).await.unwrap().contract.unwrap();
     let settlement = deploy_settlement(&outbox, token, WINDOW_S).await.unwrap();
     let court = Court::connect(&settlement).await.unwrap();

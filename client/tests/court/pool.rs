@@ -46,11 +46,11 @@ pub(crate) struct Sides {
 
 /// See the module.
 pub(crate) struct Pool<'a> {
-    sides: &'a Sides,
+    pub(crate) sides: &'a Sides,
     pub(crate) id: PoolId,
-    signer: VoteKey,
-    separator: Separator,
-    deal: Opened,
+    pub(crate) signer: VoteKey,
+    pub(crate) separator: Separator,
+    pub(crate) deal: Opened,
     ledger: Ledger,
     books: Books,
     /// The first batch, which is honest.
@@ -89,7 +89,7 @@ impl Sides {
     }
 }
 
-fn key(n: u32) -> VoteKey {
+pub(crate) fn key(n: u32) -> VoteKey {
     VoteKey::from_bytes(&keccak256(format!("vote key {n}")).0).unwrap()
 }
 
@@ -130,6 +130,11 @@ impl<'a> Pool<'a> {
         self.settle(4, &[(1, 'a'), (6, 'a'), (3, 'a')]);
         self.settle(5, &[(1, 'a'), (2, 'b'), (3, '-')]);
         self.ledger.close();
+    }
+
+    /// The first batch's evidence.
+    pub(crate) fn first_file(&self) -> BatchFile {
+        self.closed(1).1
     }
 
     /// The second batch, changed, and everything that follows from the change made to fit it.

@@ -8,6 +8,8 @@ pub(crate) async fn joining_is_refused_in_words(volunteer: &Volunteer) {
     volunteer.run(&["run"]).await.refused(2, &["has not joined a pool", "join INVITE"]);
     volunteer.run(&["status"]).await.refused(3, &["no worker has run in", "run"]);
     volunteer.run(&["claim"]).await.refused(2, &["has not joined a pool"]);
+    volunteer.run(&["explain"]).await.refused(2, &["has not joined a pool"]);
+    volunteer.run(&["--set", "price=cheap", "run"]).await.refused(2, &["`price` is \"cheap\""]);
     let ran = volunteer.run(&["join", "http://pool.example"]).await;
     ran.refused(2, &["invitation begins with", "expected `quorate://host:port/key?pool=…`"]);
     let ran = volunteer.run(&["join", "quorate://pool.example:1/00?pool=1"]).await;
@@ -31,6 +33,13 @@ pub(crate) async fn workers_show_themselves(volunteers: &[Volunteer]) {
     assert_eq!(status["view"]["worker"], volunteer.worker);
     let text = volunteer.run(&["status"]).await.expect(0);
     for words in ["running, connected", "a volunteer (worker-", "0 running", "score      0"] {
+        assert!(text.out.contains(words), "expected `{words}`: {text}");
+    }
+    let told = volunteer.run(&["--json", "explain"]).await.expect(0).json();
+    assert_eq!(told["schema"], "quorate.worker-explanation/v1");
+    assert_eq!((&told["reasons"][0]["reason"], &told["slots"]), (&"no_work".into(), &1.into()));
+    let text = volunteer.run(&["explain"]).await.expect(0);
+    for words in ["0 of 1 slots; trusted with 16", "work comes when somebody places an order"] {
         assert!(text.out.contains(words), "expected `{words}`: {text}");
     }
     volunteer.run(&["run"]).await.refused(8, &["another worker runs in", "data folder of its own"]);

@@ -229,7 +229,12 @@ pub(crate) async fn too_much_is_asked_for(requester: &Requester) -> String {
     let orders = requester.run(&["order", "ls", "--json"]).await.expect(0).json();
     let order = orders["orders"][0]["order"].as_str().unwrap().to_owned();
     let ran = requester.run(&["order", "explain", &order]).await.expect(0);
-    assert!(ran.out.contains("waiting"), "{ran}");
+    for words in ["1 waiting", "4 workers connected, 4 slots", "an owner who votes already"] {
+        assert!(ran.out.contains(words), "expected `{words}`: {ran}");
+    }
+    let told = requester.run(&["order", "explain", &order, "--json"]).await.expect(0).json();
+    assert_eq!(told["schema"], "quorate.order-explanation/v1");
+    assert_eq!(told["waiting"][0]["workers"]["reason"], "owner", "{told}");
     let ran = requester.run(&["order", "watch", &order]).await;
     ran.refused(10, &["1 of 1 tasks failed", "quorate order show", "quorate order refund"]);
     let ran = requester.run(&["order", "show", &order, "--tasks"]).await.expect(0);

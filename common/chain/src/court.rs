@@ -265,7 +265,13 @@ impl Court {
 
     fn tell(&self, what: &str, call: &impl SolCall) -> Call {
         let data = call.abi_encode().into();
-        Call { what: what.to_owned(), to: Some(self.address), value: U256::ZERO, data }
+        Call {
+            what: what.to_owned(),
+            to: Some(self.address),
+            value: U256::ZERO,
+            data,
+            gas_max: None,
+        }
     }
 }
 
@@ -275,7 +281,7 @@ pub fn challenge(challenger: Address, salt: B256, proof: &Proof) -> B256 {
 }
 
 /// A path of fixed length, empty subtrees as zero. One of another length is proven to lead nowhere.
-fn fixed<const N: usize>(path: &[B256]) -> [B256; N] {
+pub(crate) fn fixed<const N: usize>(path: &[B256]) -> [B256; N] {
     let sibling = |height| path.get(height).copied().filter(|node| *node != zero(height));
     std::array::from_fn(|height| sibling(height).unwrap_or_default())
 }

@@ -260,7 +260,7 @@ impl ChainEvent {
 
     /// Reads a log of the contract. Nothing for a log that is not one of its interface's events
     /// (inherited ones like `EIP712DomainChanged` say nothing about money).
-    pub(crate) fn decode(log: &Log) -> Option<Self> {
+    pub fn decode(log: &Log) -> Option<Self> {
         type Events = Abi::SettlementEvents;
         Some(match Events::decode_log(log).ok()?.data {
             Events::Deposited(e) => Self::Deposited { account: e.account, amount: e.amount },

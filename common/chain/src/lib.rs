@@ -3,7 +3,8 @@
 //! Read in this order: [`presets`] (which chains), [`transport`] (how to reach one), [`embedded`]
 //! (the one that needs no node), [`error`] (what goes wrong and what to do about it), [`keystore`]
 //! (who signs), [`outbox`] (how a transaction gets mined), [`settlement`] (what the contract can
-//! do) and [`events`] (what it did).
+//! do), [`events`] (what it did), [`court`] (what proves a fraud) and [`escape`] (the ways out of a pool
+//! that is gone).
 //!
 //! The same code talks to the in-process EVM and to a real node: only the transport differs. No
 //! rule of the grid lives here, and nothing here keeps state on disk except keystore files, the
@@ -13,6 +14,7 @@ pub mod abi;
 pub mod court;
 pub mod embedded;
 pub mod error;
+pub mod escape;
 pub mod events;
 pub mod keystore;
 pub mod outbox;

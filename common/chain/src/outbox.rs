@@ -108,12 +108,17 @@ pub struct Call {
     pub value: U256,
     /// Selector and arguments, or creation code.
     pub data: Bytes,
+    /// Gas it may take at most, where it runs code of strangers; without, [`TX_GAS_CAP`]. A call that
+    /// needs more is refused before it is sent.
+    #[serde(default)]
+    pub gas_max: Option<u64>,
 }
 
 impl Call {
     /// A plain payment of wei.
     pub fn transfer(to: Address, wei: U256) -> Self {
-        Self { what: format!("transfer to {to}"), to: Some(to), value: wei, data: Bytes::new() }
+        let what = format!("transfer to {to}");
+        Self { what, to: Some(to), value: wei, data: Bytes::new(), gas_max: None }
     }
 
     /// A key of what the call does: for [`Outbox::send_once`], where an equal call is never meant
@@ -126,7 +131,8 @@ impl Call {
     }
 
     fn request(&self, from: Address) -> CallRequest {
-        CallRequest { from: Some(from), to: self.to, value: self.value, data: self.data.clone() }
+        let Self { to, value, ref data, gas_max: gas, .. } = *self;
+        CallRequest { from: Some(from), to, value, data: data.clone(), gas }
     }
 }
 
@@ -569,7 +575,8 @@ impl Inner {
         let (nonce, fees) = (nonce?, fees?.capped(self.fee_cap()));
         // What a reorganisation took back has its nonce still, and is being sent again.
         let nonce = nonce.max(self.intents.next_nonce());
-        let gas_limit = fees::with_margin(&call.what, estimate?)?;
+        let gas_max = call.gas_max.unwrap_or(TX_GAS_CAP).min(TX_GAS_CAP);
+        let gas_limit = fees::with_margin(&call.what, estimate?, gas_max)?;
         let mut prepared = Prepared { call, key: None, nonce, gas_limit, versions: Vec::new() };
         self.can_pay(&prepared, fees, have?)?;
         prepared.versions.push(self.sign(&prepared, fees));

@@ -23,7 +23,7 @@ use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, PoolId, WorkerIdx};
 use quorate_common::messages::{Domain, Header, Separator};
 
-pub use calls::{Orders, Permit, Signed};
+pub use calls::{OPEN_DEAL_GAS_MAX, Orders, Permit, Signed};
 pub use deploy::{deploy_settlement, deploy_token};
 pub use views::{DealView, PoolState, PoolView, SeatView, UseView, WorkerView};
 
@@ -104,6 +104,14 @@ impl Settlement {
     /// The node's.
     pub async fn court(&self) -> Result<Address, SettleError> {
         self.read(Abi::courtCall {}).await
+    }
+
+    /// The contract with the ways out of a pool that has left its duties.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn escape(&self) -> Result<Address, SettleError> {
+        self.read(Abi::escapeCall {}).await
     }
 
     /// Seconds a batch waits before it can be final.

@@ -65,12 +65,12 @@ impl ChainUrl {
         }
     }
 
-    /// Parses one address or several with commas between them, for [`Chain::connect_all`].
+    /// Parses each address of a list, for [`Chain::connect_all`].
     ///
     /// # Errors
     /// As [`Self::parse`], for the first that is none.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, SettleError> {
-        text.split(',').map(|one| Self::parse(one.trim())).collect()
+    pub fn parse_all(texts: &[String]) -> Result<Vec<Self>, SettleError> {
+        texts.iter().map(|one| Self::parse(one)).collect()
     }
 }
 
@@ -501,6 +501,8 @@ pub struct CallRequest {
     pub value: U256,
     /// Selector and arguments, or a contract's creation code.
     pub data: Bytes,
+    /// Gas it may take at most; without, as much as the node lets a call take.
+    pub gas: Option<u64>,
 }
 
 impl From<CallRequest> for TransactionRequest {
@@ -510,6 +512,7 @@ impl From<CallRequest> for TransactionRequest {
             to: Some(call.to.map_or(alloy::primitives::TxKind::Create, Into::into)),
             value: Some(call.value),
             input: call.data.into(),
+            gas: call.gas,
             ..Self::default()
         }
     }

@@ -26,9 +26,9 @@ async fn a_whole_deal_through_three_doors_of_anvil() {
     let Some(anvil) = Anvil::start(&[]).await else { return };
     // The same node by three names: what is tried is that agreement does not stand in the way.
     let port = anvil.port;
-    let names =
-        format!("http://127.0.0.1:{port},http://localhost:{port},http://127.0.0.1:{port}/x");
-    let urls = quorate_chain::ChainUrl::parse_list(&names).unwrap();
+    let names = ["127.0.0.1:PORT", "localhost:PORT", "127.0.0.1:PORT/x"];
+    let names = names.map(|name| format!("http://{}", name.replace("PORT", &port.to_string())));
+    let urls = quorate_chain::ChainUrl::parse_all(&names).unwrap();
     assert!(Chain::connect_all(&[url_of(port), url_of(port)]).is_err(), "one node named twice");
     let chain = Chain::connect_all(&urls).unwrap();
     scenario::whole_deal(&chain, Finality::Latest).await;

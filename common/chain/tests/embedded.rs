@@ -446,7 +446,7 @@ async fn no_gas_money_the_wrong_chain_and_a_revert_are_told_before_anything_is_s
 
     let rich = funded(&chain, 0x11, Finality::Finalized).await;
     let data = Bytes::from_static(&[0x60, 0, 0x60, 0, 0xfd]);
-    let create = Call { what: "break".into(), to: None, value: U256::ZERO, data };
+    let create = Call { what: "break".into(), to: None, value: U256::ZERO, data, gas_max: None };
     let error = rich.send(create).await.unwrap_err();
     assert!(matches!(&error, SettleError::Reverted(revert) if revert.tx.is_none()), "{error}");
     assert_eq!(chain.block(BlockRef::Latest).await.unwrap().unwrap().number, 0);

@@ -19,13 +19,19 @@ use quorate_chain::{
     Call, Chain, Finality, Follower, Outbox, OutboxConfig, Receipt, SettleError, Standing,
 };
 use serde_json::json;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How many of the newest blocks are replaced.
-const DEPTHS: [u64; 5] = [1, 2, 5, 16, 64];
+/// How many of the newest blocks are replaced: every number up to what the presets' chains call final.
+const DEPTHS: RangeInclusive<u64> = 1..=64;
+/// Depths tried on one node. anvil forgets storage when it goes back after several hundred blocks, of which
+/// each depth takes seventy to a hundred and forty.
+const PER_NODE: u64 = 4;
+/// Depths at which events are read: there is a whole market to set up before.
+const DEPTHS_OF_EVENTS: [u64; 5] = [1, 2, 5, 16, 64];
 
 /// A node that mines when told, a counter, and an outbox with a folder.
 struct Stage {
@@ -94,54 +100,63 @@ impl Stage {
     }
 }
 
+/// Tries every depth, with how many were tried before on its node.
+async fn at_every_depth(once: impl AsyncFn(&Stage, u64, u64)) {
+    for first in DEPTHS.step_by(PER_NODE as usize) {
+        let Some(stage) = Stage::set().await else { return };
+        for n in 0..PER_NODE {
+            once(&stage, first + n, n).await;
+        }
+    }
+}
+
 fn key_of(n: u64) -> B256 {
     B256::from(U256::from(n))
 }
 
 #[tokio::test]
 async fn a_reorganisation_between_signing_and_sending() {
-    let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    at_every_depth(async |stage, depth, n| {
         let prepared = stage.outbox.begin().await.prepare(stage.call()).await.unwrap();
         stage.anvil.reorg(depth).await;
         let outbox = stage.outbox.clone();
         let task = tokio::spawn(async move { outbox.resume(&prepared).await });
         let receipt = stage.mine_until_done(task).await;
-        stage.check(&receipt, n as u64 + 1).await;
-    }
+        stage.check(&receipt, n + 1).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_reorganisation_while_it_waits_to_be_mined() {
-    let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    at_every_depth(async |stage, depth, n| {
         let task = stage.send(depth);
         stage.anvil.until_pending().await;
         stage.anvil.reorg(depth).await;
         let receipt = stage.mine_until_done(task).await;
-        stage.check(&receipt, n as u64 + 1).await;
-    }
+        stage.check(&receipt, n + 1).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_reorganisation_right_after_it_was_mined() {
-    let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    at_every_depth(async |stage, depth, n| {
         let task = stage.send(depth);
         stage.anvil.until_pending().await;
         stage.anvil.mine(1).await;
-        assert_eq!(stage.anvil.count(stage.counter).await, n as u64 + 1);
+        assert_eq!(stage.anvil.count(stage.counter).await, n + 1);
         stage.anvil.reorg(depth).await;
-        assert_eq!(stage.anvil.count(stage.counter).await, n as u64, "the block is gone");
+        assert_eq!(stage.anvil.count(stage.counter).await, n, "the block is gone");
         let receipt = stage.mine_until_done(task).await;
-        stage.check(&receipt, n as u64 + 1).await;
-    }
+        stage.check(&receipt, n + 1).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_reorganisation_while_it_waits_to_be_final() {
-    let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    at_every_depth(async |stage, depth, n| {
         let (outbox, call) = (stage.outbox.clone(), stage.call());
         let mining = tokio::spawn(async move { outbox.mine(call).await });
         stage.anvil.until_pending().await;
@@ -157,22 +172,23 @@ async fn a_reorganisation_while_it_waits_to_be_final() {
         let receipt = stage.mine_until_done(task).await;
         assert_eq!(receipt.tx, before.tx, "the same signed bytes");
         assert_ne!(receipt.block_hash, before.block_hash);
-        stage.check(&receipt, n as u64 + 1).await;
-    }
+        stage.check(&receipt, n + 1).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_reorganisation_after_it_was_final_takes_nothing_back() {
-    let Some(stage) = Stage::set().await else { return };
-    for (n, depth) in DEPTHS.into_iter().enumerate() {
+    at_every_depth(async |stage, depth, n| {
         let task = stage.send(depth);
         let receipt = stage.mine_until_done(task).await;
         stage.anvil.reorg(depth).await;
-        stage.check(&receipt, n as u64 + 1).await;
+        stage.check(&receipt, n + 1).await;
         let again = stage.outbox.send_once(key_of(depth), stage.call()).await.unwrap();
         assert_eq!(again, receipt, "who asks again gets what came of it");
-        stage.check(&receipt, n as u64 + 1).await;
-    }
+        stage.check(&receipt, n + 1).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -253,7 +269,7 @@ async fn events_are_read_only_where_nothing_is_taken_back() {
         told += batch.events.len();
     }
     assert!(told > 5, "{told} events of the stage");
-    for depth in DEPTHS {
+    for depth in DEPTHS_OF_EVENTS {
         scenario::must(&stage.requester, stage.settlement.withdraw(1)).await;
         anvil.mine(depth - 1).await;
         assert!(follower.next_batch().await.unwrap().is_none_or(|batch| batch.events.is_empty()));

@@ -7,6 +7,7 @@ use crate::{
     ids::{DealId, PoolId, TaskKey, WorkerIdx},
     keys::Signature,
     messages::{Commit, Message as _, Reveal},
+    word::Word,
 };
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
@@ -47,10 +48,16 @@ pub struct Hello {
     pub memory_bytes: u64,
     /// What it can run.
     pub engine: EngineInfo,
+    /// The least it works for: token units, compared with a deal's price of one task. What it earns of
+    /// that is its share among those who agree.
+    pub ask: u128,
     /// A name for people, at most 64 bytes; shown as text only.
     pub name: String,
     /// Replicas it still works on or holds sealed, from before a reconnection.
     pub holding: Vec<(TaskKey, u16)>,
+    /// The acknowledgement with the highest count that the pool's signer ever gave it: a scheduler
+    /// whose journal does not reach so far was set back to an old disk, and stops.
+    pub newest: Option<Box<Word>>,
 }
 
 /// An engine by kind and exact build: replicas that could differ never vote against each other.
@@ -144,6 +151,8 @@ pub enum GiveUpReason {
     Stack,
     /// The engine failed.
     Engine,
+    /// The deal pays less than the worker asks for.
+    Price,
 }
 
 impl Votes {
@@ -228,7 +237,7 @@ impl Hello {
     /// [`FrameError::Field`].
     pub fn check(&self) -> Result<(), FrameError> {
         if self.version != super::VERSION {
-            return Err(out_of_range("hello.version", self.version.into(), "1"));
+            return Err(out_of_range("hello.version", self.version.into(), "2"));
         }
         if self.slots > SLOTS_MAX {
             return Err(out_of_range("hello.slots", self.slots.into(), "at most 1024"));
@@ -267,6 +276,14 @@ impl Hello {
         right.copy_from_slice(&bytes[32..]);
         [left, right]
     }
+}
+
+/// The version of a hello, of this protocol's version or of any other: it stands first in all of them.
+/// `None` for anything else.
+pub fn hello_version(body: &[u8]) -> Option<u16> {
+    // `Open::Control` is the first kind there is, and `version` its first field.
+    let ((kind, version), _): ((u32, u16), _) = postcard::take_from_bytes(body).ok()?;
+    (kind == 0).then_some(version)
 }
 
 /// The index a worker would have; absent until the contract knows its node key.

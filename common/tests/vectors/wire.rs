@@ -6,10 +6,12 @@ use crate::{
 };
 use quorate_common::{
     digest::Digest,
+    frame::FrameProof,
     ids::{DealId, DealSlot, PoolId, TaskKey, WorkerIdx},
     keys::Signature,
-    messages::Domain,
+    messages::{CommitAck, Domain},
     wire::{self, *},
+    word::{Said, Word},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeSet, fmt::Debug};
@@ -26,6 +28,14 @@ fn task(idx: u32) -> TaskKey {
     TaskKey { deal: DealSlot(300), idx }
 }
 
+fn newest() -> Word {
+    let (task_id, worker, commitment) = (word("task"), WorkerIdx(3), word("commitment"));
+    let ack = CommitAck { pool: PoolId(7), task_id, attempt: 1, worker, commitment, seq: 1 << 40 };
+    let proof =
+        FrameProof { index: 1, count: 2, path: vec![word("sibling")], signature: signature() };
+    Word { said: Said::CommitAck(ack), proof }
+}
+
 fn opens() -> Vec<Open> {
     let (mut left, mut right) = ([0; 32], [0; 32]);
     left.copy_from_slice(word("left").as_slice());
@@ -38,8 +48,10 @@ fn opens() -> Vec<Open> {
         slots: 16,
         memory_bytes: 4 << 30,
         engine: EngineInfo { hash: digest("engine") },
+        ask: 1_000_000_000_000_000,
         name: "grandma's laptop".into(),
         holding: vec![(task(0), 0), (task(65_535), 3)],
+        newest: Some(Box::new(newest())),
     };
     hello.check().unwrap();
     vec![
@@ -74,6 +86,7 @@ fn to_scheduler() -> Vec<ToScheduler> {
         gave_up(GiveUpReason::Input),
         gave_up(GiveUpReason::Stack),
         gave_up(GiveUpReason::Engine),
+        gave_up(GiveUpReason::Price),
         ToScheduler::Slots(1_024),
         ToScheduler::Heartbeat,
     ]

@@ -181,7 +181,7 @@ contract Court is ICourt, Bench {
         bytes32 taskId = Messages.taskId(leaf.rec.dealId, leaf.rec.taskIdx);
         _checkSets(table, poolId, taskId, sets, signed);
         a.answered = true;
-        emit Answered(poolId, index, leaf.place);
+        emit Answered(poolId, index, leaf.place, leaf.rec, votes, signed);
     }
 
     /// @inheritdoc ICourt

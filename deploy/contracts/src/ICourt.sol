@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
-import {Vote} from "./Types.sol";
+import {TaskRec, Vote} from "./Types.sol";
 import {Filing, Leaf, SignedSet} from "./court/Proofs.sol";
 
 /// @title Court: the specification.
@@ -52,8 +52,16 @@ interface ICourt {
     event Shared(uint32 indexed poolId, address indexed winner, uint128 amount);
     /// @notice The task at `place` must be shown until `until`.
     event Asked(uint32 indexed poolId, uint32 indexed index, uint32 place, uint64 until);
-    /// @notice It was: the transaction carries it.
-    event Answered(uint32 indexed poolId, uint32 indexed index, uint32 place);
+    /// @notice It was: its leaf, its votes and its signed sets. In the log and not only in the
+    /// transaction, because whoever answers through another contract would show it to nobody.
+    event Answered(
+        uint32 indexed poolId,
+        uint32 indexed index,
+        uint32 place,
+        TaskRec rec,
+        Vote[] votes,
+        SignedSet[] signed
+    );
 
     /// @notice There is no such bench.
     error UnknownBench(address bench);

@@ -136,8 +136,8 @@ interface ISettlement {
 
     /// @notice A proof was accepted: batch `index` of the pool and all later ones are dropped.
     event Dropped(uint32 indexed poolId, uint64 index);
-    /// @notice The pool is dead for fraud: `burnt` of its bond is gone, `reward` is the Court's to
-    /// give, `bond` is left for victims.
+    /// @notice The pool is dead for fraud: `burnt` of its bond is gone for good, `reward` is the Court's
+    /// to give, `bond` is left for victims.
     event Convicted(uint32 indexed poolId, uint128 burnt, uint128 reward, uint128 bond);
     /// @notice The pool is dead for a neglected duty.
     event Abandoned(uint32 indexed poolId);
@@ -211,6 +211,8 @@ interface ISettlement {
     error OutOfRange(string field, uint256 min, uint256 max, uint256 actual);
     /// @notice The pool's part of the state tree has no more places for deals.
     error DealsFull(uint32 poolId, uint32 max);
+    /// @notice A deal may not cost more than `max`, which no token's supply is near: match fewer tasks.
+    error DealTooLarge(uint256 max, uint256 cost);
     /// @notice A deal of the same terms is there already.
     error DealExists(bytes32 dealId);
     /// @notice Everything of the deal was returned.
@@ -280,7 +282,8 @@ interface ISettlement {
     /// @notice Sends `amount` of the caller's free balance to the caller. Never paused.
     function withdraw(uint128 amount) external;
 
-    /// @notice What `account` can withdraw, lock, stake or bond.
+    /// @notice What `account` can withdraw, lock, stake or bond. Of 0x…dEaD, which has no key: what is
+    /// burnt.
     function freeOf(address account) external view returns (uint128);
 
     // -----------------------------------------------------------------------------------------
@@ -550,8 +553,9 @@ interface ISettlement {
     // -----------------------------------------------------------------------------------------
 
     /// @notice Drops batch `index` and all later ones of a pool, which is dead from then on: no deals,
-    /// no commits, no bond exit. The first time, half of the bond is burnt and a quarter given to the
-    /// Court's free balance; the rest stays for victims. Only the Court.
+    /// no commits, no bond exit. The first time, half of the bond is burnt (it is 0x…dEaD's from
+    /// then on) and a quarter given to the Court's free balance; the rest stays for victims. Only the
+    /// Court.
     /// @param index After the newest final one. Nothing is dropped if it is after the head.
     /// @return share What the Court got; zero but for the first time.
     function convict(uint32 poolId, uint32 index) external returns (uint128 share);

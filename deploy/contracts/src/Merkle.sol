@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {Paths} from "./Paths.sol";
 import {DealAccount, TaskRec, Vote, WorkerAccount} from "./Types.sol";
 
 /// @title Positional Merkle trees and their leaves (common/PROTOCOL.md section 3).
@@ -9,6 +10,8 @@ import {DealAccount, TaskRec, Vote, WorkerAccount} from "./Types.sol";
 /// the proof, so that a short proof cannot pass an inner node for a leaf. Held to the Rust side by
 /// common/vectors/merkle.json.
 library Merkle {
+    using Paths for Paths.Empties;
+
     /// @notice Depth of the state tree: workers in the lower half, deals in the upper.
     uint256 internal constant STATE_DEPTH = 20;
     /// @notice Depth of a batch's tree of task leaves.
@@ -36,24 +39,11 @@ library Merkle {
     {
         if (path.length != depth) revert ProofLengthMismatch(depth, path.length);
         if (index >> depth != 0) revert IndexOutOfRange(index, uint256(1) << depth);
-        node = leaf;
+        uint256 at;
         assembly ("memory-safe") {
-            // `side` is 0x20 where the node is a right child: its place in the scratch space.
-            let empty := 0
-            let bits := shl(5, index)
-            let at := path.offset
-            for { let end := add(at, shl(5, depth)) } lt(at, end) { at := add(at, 0x20) } {
-                let side := and(bits, 0x20)
-                let sibling := calldataload(at)
-                mstore(side, node)
-                mstore(xor(side, 0x20), or(sibling, mul(iszero(sibling), empty)))
-                node := keccak256(0x00, 0x40)
-                mstore(0x00, empty)
-                mstore(0x20, empty)
-                empty := keccak256(0x00, 0x40)
-                bits := shr(1, bits)
-            }
+            at := path.offset
         }
+        return Paths.empties().climb(leaf, index, at, depth);
     }
 
     /// @notice A batch's word, from the two halves of its anchor.
@@ -71,7 +61,7 @@ library Merkle {
     }
 
     /// @notice A pool's inbox after one more entry.
-    function inboxAfter(bytes32 before, uint64 at, uint8 kind, bytes32 entry)
+    function inboxAfter(bytes32 before, uint256 at, uint256 kind, bytes32 entry)
         internal
         pure
         returns (bytes32 later)

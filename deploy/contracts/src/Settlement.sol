@@ -82,8 +82,11 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     /// @notice What batches may move is packed into 96 bits, and the bond bounds it: 7.9e10 whole
     /// tokens of 18 decimals.
     uint128 private constant BOND_MAX = type(uint96).max;
-    /// @notice Where the burnt half of a convicted pool's bond goes: nobody has its key.
+    /// @notice Whose free balance the burnt half of a convicted pool's bond is. Nobody has its key, so
+    /// nobody withdraws or spends it, and no token is asked to take it.
     address private constant BURNT = 0x000000000000000000000000000000000000dEaD;
+    /// @notice What a pool has locked is packed into 112 bits. Nobody has 2^112 units of a real token.
+    uint256 private constant COST_MAX = type(uint112).max;
 
     uint8 private constant LIVE = 0;
     uint8 private constant ABANDONED = 1;
@@ -295,7 +298,10 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function workerOf(uint32 workerIdx) external view returns (Worker memory) {
-        return _worker(workerIdx);
+        Worker memory worker = _worker(workerIdx);
+        assembly ("memory-safe") {
+            return(worker, 0xa0) // as in `poolOf`
+        }
     }
 
     /// @inheritdoc ISettlement
@@ -366,7 +372,11 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
 
     /// @inheritdoc ISettlement
     function poolOf(uint32 poolId) external view returns (Pool memory) {
-        return _pool(poolId);
+        Pool memory pool = _pool(poolId);
+        // In memory these are the 19 words that encoding would write once more, each cleaned again.
+        assembly ("memory-safe") {
+            return(pool, 0x260)
+        }
     }
 
     /// @inheritdoc ISettlement
@@ -592,10 +602,12 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         bytes32 r,
         bytes32 vs
     ) external {
-        if (vote.poolId != poolId) revert PoolMismatch(poolId, vote.poolId);
-        _checkFrame(frameIndex, frameCount, path.length);
-        bytes32 hash = Messages.hash(vote);
-        _force(poolId, 1, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
+        uint256 raw;
+        assembly ("memory-safe") {
+            raw := calldataload(vote) // whole: `hash` refuses stray bits once more
+        }
+        if (raw != poolId) revert PoolMismatch(poolId, vote.poolId);
+        _post(poolId, 1, Messages.hash(vote), frameIndex, frameCount, path, r, vs);
     }
 
     /// @inheritdoc ISettlement
@@ -614,9 +626,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         bytes32 vs
     ) external {
         if (set.poolId != poolId) revert PoolMismatch(poolId, set.poolId);
-        _checkFrame(frameIndex, frameCount, path.length);
-        bytes32 hash = Messages.hash(set);
-        _force(poolId, 3, Messages.posted(hash, frameIndex, frameCount, path, r, vs));
+        _post(poolId, 3, Messages.hash(set), frameIndex, frameCount, path, r, vs);
     }
 
     // -----------------------------------------------------------------------------------------
@@ -624,7 +634,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     // -----------------------------------------------------------------------------------------
 
     /// @inheritdoc ISettlement
-    function convict(uint32 poolId, uint32 index) external nonReentrant returns (uint128 share) {
+    function convict(uint32 poolId, uint32 index) external returns (uint128 share) {
         _checkSender(court);
         Pool storage pool = _pool(poolId);
         uint32 finalized = pool.finalized;
@@ -636,14 +646,17 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         _end(pool, CONVICTED);
 
         uint128 bond = pool.bond;
-        uint128 burnt = bond / 2;
         share = bond / 4;
+        // At most 2^32 pools bring less than 2^96 each, so nothing wraps; and no gift to either account
+        // may stop a conviction.
         unchecked {
-            pool.bond = bond - burnt - share;
+            uint128 burnt = bond / 2;
+            bond -= burnt + share;
+            pool.bond = bond;
+            _free[court] += share;
+            _free[BURNT] += burnt;
+            emit Convicted(poolId, burnt, share, bond);
         }
-        _free[court] += share;
-        emit Convicted(poolId, burnt, share, pool.bond);
-        if (burnt != 0) _pay(BURNT, burnt); // last, and kept there if the token refuses it
     }
 
     /// @inheritdoc ISettlement
@@ -758,9 +771,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     /// @dev A deal of price zero locks nothing and is allowed: work can be given away.
     function _lock(Pool storage pool, address payer, uint256 cost) private {
         if (cost == 0) return;
+        if (cost > COST_MAX) revert DealTooLarge(COST_MAX, cost);
         uint128 free = _free[payer];
-        // Nobody has 2^112 units of a real token: that alone can never be locked.
-        if (cost > free || cost > type(uint112).max) revert FreeTooLow(payer, free, cost);
+        if (cost > free) revert FreeTooLow(payer, free, cost);
         unchecked {
             _free[payer] = free - uint128(cost);
         }
@@ -778,8 +791,11 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         (uint32 head, uint32 finalized) = (pool.head + 1, pool.finalized);
         if (header.index != head) revert IndexMismatch(head, header.index);
         if (head - finalized > MAX_PENDING) revert RingFull(MAX_PENDING);
-        _checkRange("count", 1, MAX_TASKS, header.count);
-        _checkRange("cumFees", header.fees, type(uint128).max, header.cumFees);
+        uint32 count = header.count;
+        if (count == 0 || count > MAX_TASKS) revert OutOfRange("count", 1, MAX_TASKS, count);
+        if (header.cumFees < header.fees) {
+            revert OutOfRange("cumFees", header.fees, type(uint128).max, header.cumFees);
+        }
 
         (uint128 slashed, uint96 value, uint96 draw) =
             (header.slashed, pool.pendingValue, pool.pendingDraw);
@@ -843,16 +859,16 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         _checkProof(stateRoot, _workerLeaf(owner, account, false), workerIdx, proof);
         Seat storage seat = _seats[poolId][workerIdx];
         slashed = _applySlash(pool, seat, poolId, workerIdx, account.cumSlashed);
-        uint128 claimed = seat.claimed;
-        if (account.cumEarned <= claimed) return (0, 0, slashed);
+        (uint128 earned, uint128 claimed) = (account.cumEarned, seat.claimed);
+        if (earned <= claimed) return (0, 0, slashed);
         unchecked {
-            due = account.cumEarned - claimed;
-            uint128 owed = pool.owed;
-            paid = uint128(Math.min(due, owed));
+            due = earned - claimed;
+            uint112 owed = pool.owed;
+            paid = due < owed ? due : owed;
             if (paid == 0) return (0, due, slashed);
             claimed += paid;
             seat.claimed = claimed;
-            pool.owed = uint112(owed - paid);
+            pool.owed = owed - uint112(paid);
         }
         emit Claimed(poolId, workerIdx, owner, paid, claimed);
         if (staying && pool.exitAt == 0 && pool.state == LIVE) {
@@ -902,13 +918,6 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         pool.staked -= fromStake;
         emit Slashed(poolId, workerIdx, fromStake, fromBond);
         return true;
-    }
-
-    function _checkRange(string memory field, uint256 min, uint256 max, uint256 actual)
-        private
-        pure
-    {
-        if (actual < min || actual > max) revert OutOfRange(field, min, max, actual);
     }
 
     // -----------------------------------------------------------------------------------------
@@ -966,7 +975,9 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     /// @dev The oldest batch whose slot no other can have taken; 1 while there are few. Counted from
     /// the newest final one, not from the head, which the Court can take back.
     function _oldest(uint64 newest) private pure returns (uint64) {
-        return newest > RING - MAX_PENDING ? newest - (RING - MAX_PENDING) + 1 : 1;
+        unchecked {
+            return newest > RING - MAX_PENDING ? newest - (RING - MAX_PENDING) + 1 : 1;
+        }
     }
 
     /// @dev Whether no batch that may still settle tasks of the deal can follow the state after
@@ -1056,24 +1067,57 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     // The inbox, and the end of a pool
     // -----------------------------------------------------------------------------------------
 
-    /// @dev The pool is there if its inbox has entries, which spares most calls a look.
-    function _force(uint32 poolId, uint8 kind, bytes32 entryHash) private {
-        Pool storage pool = _pools[poolId];
-        bytes32 before = pool.inbox;
-        if (before == 0) _pool(poolId);
-        uint64 at = uint64(block.timestamp);
-        bytes32 inbox = Merkle.inboxAfter(before, at, kind, entryHash);
-        pool.inbox = inbox;
-        _emitForced(poolId, kind, entryHash, at, before, inbox);
+    /// @dev A signed message with its frame: both are bound by the entry.
+    function _post(
+        uint32 poolId,
+        uint256 kind,
+        bytes32 structHash,
+        uint32 frameIndex,
+        uint32 frameCount,
+        bytes32[] calldata path,
+        bytes32 r,
+        bytes32 vs
+    ) private {
+        _checkFrame(frameIndex, frameCount, path.length);
+        _force(poolId, kind, Messages.posted(structHash, frameIndex, frameCount, path, r, vs));
     }
 
-    function _checkFrame(uint32 index, uint32 count, uint256 length) private pure {
-        Messages.checkFrame(index, count);
-        // The depth is ceil(log2(count)): 2^length reaches the count and half of that does not.
-        if ((count - 1) >> length == 0 && (length == 0 || (count - 1) >> (length - 1) != 0)) {
-            return;
+    /// @dev The pool is there if its inbox has entries, which spares most calls a look.
+    function _force(uint256 poolId, uint256 kind, bytes32 entryHash) private {
+        Pool storage pool = _pools[uint32(poolId)];
+        bytes32 before = pool.inbox;
+        if (before == 0) _pool(uint32(poolId));
+        bytes32 inbox = Merkle.inboxAfter(before, block.timestamp, kind, entryHash);
+        pool.inbox = inbox;
+        bytes32 topic = Forced.selector;
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore(p, kind)
+            mstore(add(p, 0x20), entryHash)
+            mstore(add(p, 0x40), timestamp())
+            mstore(add(p, 0x60), before)
+            mstore(add(p, 0x80), inbox)
+            mstore(add(p, 0xa0), 0xc0) // where `entry` begins
+            let size := sub(calldatasize(), 4)
+            mstore(add(p, 0xc0), size)
+            // Padded with zeros to whole words, as encoding would: beyond calldata there are none else.
+            let padded := and(add(size, 0x1f), not(0x1f))
+            calldatacopy(add(p, 0xe0), 4, padded)
+            log2(p, add(0xe0, padded), topic, poolId)
         }
-        revert Merkle.ProofLengthMismatch(Messages.frameDepth(count), length);
+    }
+
+    /// @dev One comparison for three rules: with 2 * count - 1 shifted by the path's length, one is left
+    /// where the length is ceil(log2(count)) and nowhere else. Which rule it was is for who breaks one.
+    function _checkFrame(uint256 index, uint256 count, uint256 length) private pure {
+        bool fits;
+        assembly ("memory-safe") {
+            let bits := shr(length, sub(shl(1, count), 1))
+            fits := and(eq(bits, 1), and(lt(index, count), lt(count, 257)))
+        }
+        if (fits) return;
+        Messages.checkFrame(uint32(index), uint32(count));
+        revert Merkle.ProofLengthMismatch(Messages.frameDepth(uint32(count)), length);
     }
 
     function _end(Pool storage pool, uint8 state) private {
@@ -1081,7 +1125,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         if (pool.deadAt == 0) pool.deadAt = uint40(block.timestamp);
     }
 
-    // The three big events are written from calldata as it lies there, at a third of the code and gas
+    // The big events (Forced in `_force`) are written from calldata as it lies there, at a third of the code and gas
     // that encoding each field takes. Every field that has fewer bits than its word was read before,
     // which refuses stray bits.
 
@@ -1093,33 +1137,6 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
             mstore(p, slot)
             calldatacopy(add(p, 0x20), terms, 0x300)
             log4(p, 0x320, topic, dealId, poolId, requester)
-        }
-    }
-
-    function _emitForced(
-        uint256 poolId,
-        uint8 kind,
-        bytes32 entryHash,
-        uint64 at,
-        bytes32 before,
-        bytes32 inbox
-    ) private {
-        bytes32 topic = Forced.selector;
-        assembly ("memory-safe") {
-            let p := mload(0x40)
-            mstore(p, kind)
-            mstore(add(p, 0x20), entryHash)
-            mstore(add(p, 0x40), at)
-            mstore(add(p, 0x60), before)
-            mstore(add(p, 0x80), inbox)
-            mstore(add(p, 0xa0), 0xc0) // where `entry` begins
-            let size := sub(calldatasize(), 4)
-            mstore(add(p, 0xc0), size)
-            calldatacopy(add(p, 0xe0), 4, size)
-            // Padded with zeros to whole words, as encoding would: beyond calldata there are none else.
-            let padded := and(add(size, 0x1f), not(0x1f))
-            calldatacopy(add(add(p, 0xe0), size), calldatasize(), sub(padded, size))
-            log2(p, add(0xe0, padded), topic, poolId)
         }
     }
 
@@ -1193,6 +1210,11 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
     function _checkSigned(address account, bytes32 structHash, bytes calldata sig) private view {
         (bool signed, address recovered) = _isSigned(account, structHash, sig);
         if (!signed) revert BadSignature(account, recovered);
+    }
+
+    /// @dev The guard's word: this contract has no other transient one, and zero is the cheapest to name.
+    function _reentrancyGuardStorageSlot() internal pure override returns (bytes32) {
+        return 0;
     }
 
     function _checkSender(address expected) private view {

@@ -42,7 +42,7 @@ contract CourtTest is World {
         vm.assertEq(pool.head, 1, "batches 2 and 3 are gone, batch 1 stands");
         vm.assertEq(pool.state, 2, "convicted");
         vm.assertEq(pool.bond, BOND / 4, "half burnt, a quarter given, a quarter left");
-        vm.assertEq(token.balanceOf(address(0xdEaD)), BOND / 2, "burnt");
+        vm.assertEq(settlement.freeOf(address(0xdEaD)), BOND / 2, "burnt");
         vm.assertEq(settlement.freeOf(address(court)), BOND / 4, "the court's");
         ICourt.Case memory trial = court.caseOf(poolId);
         vm.assertEq(trial.openedAt, block.timestamp, "opened");

@@ -22,7 +22,7 @@ contract CourtGasTest is World {
         super.setUp();
         frameDepth = 8;
         // Not the first conviction ever: the burnt and the court have something.
-        token.transfer(address(0xdEaD), 1);
+        _fund(address(0xdEaD), 1);
         _fund(address(court), 1);
         _three = _newDeal(3, 5);
         // As many siblings that are not empty as a full pool has.

@@ -144,8 +144,26 @@ contract DealsTest is Fixture {
         (m.offer.unitPrice, m.app.price, m.dataset.price) = (max, max, max);
         m.n = 65_536;
         sign(m);
-        vm.expectRevert(tooLow(requester, 3 * (PRICE + 100) - 1, uint256(max) * 3 * 65_536));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                ISettlement.DealTooLarge.selector, type(uint112).max, uint256(max) * 3 * 65_536
+            )
+        );
         market.openDeal(m);
+    }
+
+    /// Even where somebody had so much: a pool's locked money is packed into 112 bits.
+    function test_a_deal_that_no_token_could_pay_is_refused_by_name() public {
+        DealTerms memory terms = termsOf(matchOf(reqOrder(), poolOrder(poolId), 2));
+        terms.unitPrice = 2 ** 111;
+        vm.startPrank(address(market));
+        vm.expectRevert(
+            abi.encodeWithSelector(ISettlement.DealTooLarge.selector, 2 ** 112 - 1, 2 ** 112)
+        );
+        settlement.openDeal(terms);
+        (terms.tasks, terms.unitPrice) = (1, 2 ** 112 - 1);
+        vm.expectRevert(tooLow(requester, 0, 2 ** 112 - 1));
+        settlement.openDeal(terms);
     }
 
     function test_a_sponsor_pays_for_what_it_signed() public {

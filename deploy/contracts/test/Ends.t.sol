@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.34;
 
+import {IMarket} from "../src/IMarket.sol";
 import {ISettlement} from "../src/ISettlement.sol";
 import {
     Anchor,
@@ -8,6 +9,7 @@ import {
     DealTerms,
     Header,
     Opening,
+    OrderOp,
     Pool,
     WorkerAccount
 } from "../src/Types.sol";
@@ -21,6 +23,7 @@ import {vm} from "./support/Vm.sol";
 contract EndsTest is Fixture {
     uint128 private constant BOND = 30_001; // odd, so that halves and quarters show who gets dust
     uint64 private constant ESCAPE_TIME = WINDOW + 7 days;
+    address private constant BURNT = address(0xdEaD);
 
     Grid private grid;
     uint32 private poolId;
@@ -73,8 +76,8 @@ contract EndsTest is Fixture {
         vm.assertEq(pool.deadAt, block.timestamp, "when");
         vm.assertEq(pool.bond, 7501, "for victims");
         vm.assertEq(settlement.freeOf(court), 7500, "to give");
-        vm.assertEq(token.balanceOf(address(0xdEaD)), 15_000, "burnt");
-        checkMoney(7500, 1);
+        vm.assertEq(settlement.freeOf(BURNT), 15_000, "burnt");
+        checkMoney(22_500, 1);
     }
 
     function test_the_court_gives_what_it_got() public {
@@ -85,7 +88,7 @@ contract EndsTest is Fixture {
         emit ISettlement.Rewarded(stranger, 7000);
         settlement.reward(stranger, 7000);
         vm.assertEq(settlement.freeOf(stranger), 7000, "given");
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.FreeTooLow.selector, court, 500, 501));
+        vm.expectRevert(tooLow(court, 500, 501));
         settlement.reward(stranger, 501);
     }
 
@@ -178,18 +181,64 @@ contract EndsTest is Fixture {
         settlement.claim(poolId, good, account, path, 1025, anchor);
     }
 
-    function test_a_token_that_will_not_burn_stops_no_conviction() public {
+    function test_a_token_that_refuses_everything_stops_no_conviction() public {
         FalseToken no = new FalseToken();
         settlement = deploy(address(no), WINDOW);
         no.approve(address(settlement), 1000);
         settlement.deposit(1000);
         settlement.registerPool(signer, "node", 1000);
         no.refuse();
-        vm.expectEmit(address(settlement));
-        emit ISettlement.PayoutKept(address(0xdEaD), 500);
         vm.prank(court);
         settlement.convict(1, 1);
-        vm.assertEq(settlement.freeOf(address(0xdEaD)), 500, "kept there");
+        vm.assertEq(settlement.freeOf(BURNT), 500, "burnt");
+    }
+
+    // ---- what is burnt ----
+
+    /// Every way out of a free balance is for its account, or for who has signed in its name.
+    function test_nobody_signs_for_what_is_burnt() public {
+        vm.prank(court);
+        settlement.convict(poolId, 1);
+        vm.assertEq(BURNT.code.length, 0, "no code that could accept a signature");
+        bytes[4] memory sigs = [bytes(""), new bytes(64), new bytes(65), strangersSignature()];
+        for (uint256 i = 0; i < sigs.length; i++) {
+            IMarket.Match memory m = matchOf(reqOrder(), poolOrder(newPool(0)), 1);
+            (m.req.requester, m.reqSig) = (BURNT, sigs[i]);
+            refused(address(market), abi.encodeCall(IMarket.openDeal, (m)));
+            m = matchOf(reqOrder(), m.offer, 1);
+            m.sponsor = sponsorOrder(1000);
+            (m.sponsor.sponsor, m.sponsor.reqHash) = (BURNT, hashes.hashReqOrder(m.req));
+            m.sponsorSig = sigs[i];
+            refused(address(market), abi.encodeCall(IMarket.openDeal, (m)));
+            OrderOp memory op = OrderOp(BURNT, "order", 1, type(uint64).max);
+            refused(address(market), abi.encodeCall(IMarket.operate, (op, sigs[i])));
+            refused(address(settlement), registrationFor(BURNT, sigs[i]));
+        }
+    }
+
+    /// Nor does anything that moves other people's money move this.
+    function test_what_is_burnt_is_in_nobodys_reach() public {
+        commitTasks(2);
+        vm.startPrank(court);
+        settlement.convict(poolId, 1);
+        settlement.convict(poolId, 1);
+        vm.expectRevert(tooLow(court, 7500, 7501));
+        settlement.reward(stranger, 7501);
+        settlement.reward(stranger, 7500);
+        vm.startPrank(escape);
+        vm.assertEq(settlement.payFromBond(poolId, stranger, 30_001), 7501, "the bond's rest");
+        vm.startPrank(stranger);
+        settlement.withdraw(15_001);
+        vm.expectRevert(tooLow(stranger, 0, 1));
+        settlement.withdraw(1);
+        vm.stopPrank();
+        token.transfer(BURNT, 5);
+        bytes memory permit =
+            abi.encodeCall(ISettlement.depositWithPermit, (BURNT, 5, type(uint256).max, 27, 0, 0));
+        (bool done,) = address(settlement).call(permit);
+        vm.assertFalse(done, "nobody allows it");
+        vm.assertEq(settlement.freeOf(BURNT), 15_000, "still there");
+        checkMoney(15_000, 1);
     }
 
     function test_a_pool_without_bond_is_convicted_all_the_same() public {
@@ -444,6 +493,40 @@ contract EndsTest is Fixture {
     function claim(uint32 workerIdx, uint64 index) private returns (uint128) {
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(index, workerIdx);
         return settlement.claim(poolId, workerIdx, account, path, index, grid.anchorAt(index));
+    }
+
+    /// One that is good, for something else.
+    function strangersSignature() private view returns (bytes memory) {
+        return sign64(VOTE_KEY, keccak256("something else"));
+    }
+
+    function registrationFor(address owner_, bytes memory sig) private view returns (bytes memory) {
+        (bytes32 nodeKey, uint64 deadline) = ("its node", uint64(block.timestamp));
+        uint256 key = VOTE_KEY + 99;
+        (bytes32 r, bytes32 vs) = signBinding(owner_, nodeKey, key, deadline);
+        return abi.encodeCall(
+            ISettlement.registerWorkerFor, (owner_, nodeKey, vm.addr(key), deadline, r, vs, sig)
+        );
+    }
+
+    /// For want of the burnt account's signature and for nothing else.
+    function refused(address to, bytes memory call) private {
+        (bool done, bytes memory why) = to.call(call);
+        vm.assertFalse(done, "refused");
+        bytes memory want = abi.encodeWithSelector(ISettlement.BadSignature.selector, BURNT);
+        assembly ("memory-safe") {
+            mstore(why, 0x24) // whoever has signed is not looked at
+        }
+        vm.assertEq(why, want, "its signature is missing");
+        vm.assertEq(settlement.freeOf(BURNT), 15_000, "still there");
+    }
+
+    function tooLow(address account, uint256 free, uint256 needed)
+        private
+        pure
+        returns (bytes memory)
+    {
+        return abi.encodeWithSelector(ISettlement.FreeTooLow.selector, account, free, needed);
     }
 
     function notAllowed(address expected) private view returns (bytes memory) {

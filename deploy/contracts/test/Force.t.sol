@@ -632,6 +632,7 @@ contract ForceTest is Leftover {
     /// Everything of the balance has a place.
     function _checkMoney() private view {
         uint256 sum = settlement.freeOf(requester) + settlement.freeOf(operator);
+        sum += settlement.freeOf(address(0xdEaD)); // what a conviction burnt
         sum += settlement.freeOf(address(court)) + settlement.freeOf(address(0xA99));
         sum += settlement.freeOf(address(0xDA7A)) + settlement.freeOf(address(0xF00));
         for (uint256 i = 1; i <= 9; i++) {

@@ -99,6 +99,22 @@ contract InboxTest is Fixture {
         settlement.answerSet(poolId, set(), 5, 6, path(4), "r", "vs");
     }
 
+    /// One comparison stands for three rules, so it is held to them as they are written elsewhere.
+    function testFuzz_what_fits_is_a_place_in_a_frame(uint32 index, uint32 count, uint8 length)
+        public
+    {
+        count = count % 4 == 0 ? count : count % 260;
+        index = index % 4 == 0 ? index : index % 260;
+        length %= 11;
+        bytes memory call = abi.encodeCall(
+            ISettlement.forceVote,
+            (poolId, reveal(), index, count, path(length), bytes32("r"), bytes32("vs"))
+        );
+        (bool fits,) = address(settlement).call(call);
+        bool good = count != 0 && count <= 256 && index < count;
+        vm.assertTrue(fits == (good && length == Messages.frameDepth(count)), "fits");
+    }
+
     function test_entries_are_for_the_pool_they_are_sent_to() public {
         uint32 other = newPool(0);
         bytes memory refusal =

@@ -3,6 +3,7 @@ pragma solidity 0.8.34;
 
 import {Merkle} from "../src/Merkle.sol";
 import {Messages} from "../src/Messages.sol";
+import {Paths} from "../src/Paths.sol";
 import "../src/Types.sol";
 import {Hashes} from "./support/Hashes.sol";
 import {StateTree} from "./support/StateTree.sol";
@@ -11,6 +12,8 @@ import {vm} from "./support/Vm.sol";
 /// @notice The two libraries by themselves: trees, frames and strict signatures. What they must
 /// share with Rust byte for byte is in Vectors.t.sol.
 contract MessagesTest {
+    using Paths for Paths.Empties;
+
     /// Half of the order of secp256k1, and the order.
     uint256 private constant HALF_N =
         0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
@@ -30,6 +33,36 @@ contract MessagesTest {
         vm.assertEq(Merkle.EMPTY_STATE, Merkle.zero(20), "Z[20]");
         vm.assertEq(Merkle.zero(0), 0, "Z[0]");
         vm.assertEq(Merkle.zero(1), keccak256(new bytes(64)), "Z[1]");
+    }
+
+    function test_the_table_of_empty_subtrees() public pure {
+        Paths.Empties table = Paths.empties();
+        for (uint256 i = 0; i < 20; i++) {
+            vm.assertEq(table.empty(i), Merkle.zero(i), "Z");
+        }
+    }
+
+    /// Levels are climbed by fours, so every remainder and every number of rounds is tried, with
+    /// siblings that are there and siblings that are not.
+    function testFuzz_climbing_by_fours_is_climbing(bytes32 seed, uint256 index) public view {
+        for (uint256 depth = 0; depth <= 20; depth++) {
+            bytes32[] memory path = new bytes32[](depth);
+            uint256 place = index % 2 ** depth;
+            (bytes32 node, bytes32 other) = (seed, keccak256(abi.encode(seed)));
+            (bytes32 leaf, bytes32 otherLeaf) = (node, other);
+            for (uint256 i = 0; i < depth; i++) {
+                bytes32 random = keccak256(abi.encode(seed, depth, i));
+                path[i] = uint256(random) % 2 == 0 ? random : bytes32(0);
+                bytes32 sibling = path[i] == 0 ? Merkle.zero(i) : path[i];
+                bool right = (place >> i) & 1 == 1;
+                node = right ? Merkle.pair(sibling, node) : Merkle.pair(node, sibling);
+                other = right ? Merkle.pair(sibling, other) : Merkle.pair(other, sibling);
+            }
+            vm.assertEq(hashes.root(leaf, place, path, depth), node, "one leaf");
+            (bytes32 before, bytes32 later) = hashes.climbBoth(leaf, otherLeaf, place, path);
+            vm.assertEq(before, node, "before");
+            vm.assertEq(later, other, "later");
+        }
     }
 
     function test_the_lowest_bit_picks_the_side_at_the_lowest_level() public view {

@@ -6,8 +6,8 @@ use crate::{
     grid::Grid,
     ledger::{BatchState, Identity, Settling},
     poco::{Judgement, Outcome},
-    record::Record,
-    task::{Committed, Done, Open, Replica, ReplicaState, Revealed, SetRec, Task},
+    record::{Lesson, Record},
+    task::{Committed, Done, Open, Replica, ReplicaState, Revealed, Run, SetRec, Task},
 };
 use alloy_primitives::B256;
 use quorate_common::{
@@ -94,6 +94,7 @@ impl Grid {
             Record::Settled { task, outcome, winner, at_unix_ms } => {
                 self.apply_settled(*task, *outcome, *winner, *at_unix_ms);
             }
+            Record::Standing { worker, lesson } => self.apply_lesson(*worker, *lesson),
             Record::Closed => self.durable.ledger.close(),
             Record::BatchCommitted { index } => {
                 self.durable.ledger.advance_batch(*index, BatchState::Committed);
@@ -106,9 +107,7 @@ impl Grid {
     }
 
     fn apply_stake(&mut self, worker: WorkerIdx, stake: u128, exiting: bool) {
-        let member = self.durable.fleet.get_mut(worker).expect("stake follows registration");
-        (member.stake, member.exiting) = (stake, exiting);
-        self.durable.fleet.refresh(worker);
+        self.durable.fleet.stake(worker, stake, exiting);
     }
 
     /// A deal that is known already has only become ready: its tasks may have ended by then.
@@ -122,21 +121,32 @@ impl Grid {
         let known = self.durable.deals.entry(slot).or_insert(deal);
         known.ready = ready;
         if ready && !known.finished() {
-            self.fresh.insert(slot);
+            self.fresh.set(slot, known.terms.tasks - known.next);
+            self.wanting.wake(slot);
+        }
+    }
+
+    fn apply_lesson(&mut self, worker: WorkerIdx, lesson: Lesson) {
+        let standing = self.durable.standings.entry(worker).or_default();
+        match lesson {
+            Lesson::Passed { lot, check } => standing.pass(lot, check),
+            Lesson::Released => standing.release(),
+            Lesson::Caught => standing.catch(),
         }
     }
 
     fn apply_assigned(&mut self, record: &Record) {
-        let &Record::Assigned { task: key, worker, engine, commit_deadline, reveal_deadline } =
+        let &Record::Assigned { task, worker, engine, net, commit_deadline, reveal_deadline } =
             record
         else {
             return;
         };
+        let key = task;
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal comes before its tasks");
         deal.replicas += 1;
         deal.next = deal.next.max(key.idx + 1);
-        if deal.next == deal.terms.tasks {
-            self.fresh.remove(&key.deal);
+        if self.fresh.contains(key.deal) {
+            self.fresh.set(key.deal, deal.terms.tasks - deal.next);
         }
         let task = &mut deal.tasks[key.idx as usize];
         if matches!(task, Task::Queued) {
@@ -148,10 +158,12 @@ impl Grid {
             worker,
             attempt,
             engine,
+            net,
             commit_deadline,
             reveal_deadline,
             demanded_at: 0,
             state,
+            run: Run::default(),
         });
         self.hold(key, worker);
     }
@@ -169,6 +181,9 @@ impl Grid {
         else {
             return;
         };
+        let standing = self.durable.standings.entry(*worker).or_default();
+        standing.answer();
+        let lot = standing.lot;
         self.change(*task, *worker, |state| match state {
             ReplicaState::Committed(committed) => ReplicaState::Revealed(Revealed {
                 commitment: committed.commitment,
@@ -178,6 +193,7 @@ impl Grid {
                 vote_hash: *vote_hash,
                 seq: *seq,
                 proof: proof.clone(),
+                lot,
             }),
             other @ (ReplicaState::Assigned
             | ReplicaState::Revealed(_)
@@ -213,7 +229,7 @@ impl Grid {
         deal.accepted += u32::from(winner.is_some());
         deal.dissents += judgement.verdicts.iter().filter(|v| v.lost).count() as u64;
         if deal.finished() {
-            self.fresh.remove(&key.deal);
+            self.fresh.set(key.deal, 0);
         }
         (judgement, voters)
     }
@@ -259,6 +275,7 @@ impl Grid {
             self.release(key, worker);
         }
         self.wanting.remove(&key);
+        self.let_go(key);
     }
 
     /// A live replica holds part of the worker's stake.

@@ -21,17 +21,21 @@ impl Grid {
         assert!(self.ready.records.is_empty() && self.ready.effects.is_empty(), "not drained");
         self.durable.fleet.check();
         self.check_members();
+        self.check_holdings();
         for (slot, deal) in &self.durable.deals {
             let waits = deal.ready && deal.next < deal.terms.tasks && !deal.finished();
-            assert_eq!(self.fresh.contains(slot), waits, "{slot} among the deals with new tasks");
+            assert_eq!(self.fresh.contains(*slot), waits, "{slot} among the deals with new tasks");
             deal.check();
         }
+        let left = self.durable.deals.values().filter(|deal| self.fresh.contains(deal.slot));
+        let left: u64 = left.map(|deal| u64::from(deal.terms.tasks - deal.next)).sum();
+        assert_eq!(self.fresh.total(), left, "tasks that were never opened");
         for key in self.open_tasks() {
             let open = self.task(key).and_then(Task::open).expect("it is open");
             open.check(key, &self.durable.deals[&key.deal]);
             self.check_progress(key, open);
         }
-        for key in &self.wanting {
+        for key in self.wanting.iter() {
             assert!(self.task(*key).and_then(Task::open).is_some(), "{key} wants and is not open");
         }
     }

@@ -14,10 +14,16 @@ pub enum Deadline {
     Reveal(TaskKey),
     /// The backer asked for the winning bytes was too slow: ask the next.
     Fetch(TaskKey),
+    /// An answer waited long enough for its backers to earn credibility: it is checked.
+    Hold(TaskKey),
     /// The deal's work ends: what is not settled is expired.
     Deal(DealSlot),
     /// The open batch is old enough.
     Batch,
+    /// A worker that only failed may try again.
+    Pause(WorkerIdx),
+    /// Few tasks of a deal are left: look for replicas that are late.
+    Tail(DealSlot),
 }
 
 /// Deadlines by time.

@@ -139,6 +139,11 @@ impl Deal {
         }
     }
 
+    /// The module its tasks run.
+    pub fn app(&self) -> Digest {
+        Digest::from(self.terms.app)
+    }
+
     /// Most replicas one of its tasks may take.
     pub fn replicas_max(&self) -> usize {
         usize::from(self.terms.replicas).min(REPLICAS_MAX)

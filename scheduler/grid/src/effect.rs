@@ -62,6 +62,9 @@ pub struct TaskSettled {
     pub outcome: Outcome,
     /// The accepted result.
     pub digest: Digest,
+    /// Whether it is as credible as the pool promises; false where its deal ended before, or all its
+    /// replicas were not enough.
+    pub kept: bool,
     /// Replicas it took.
     pub replicas: u8,
     /// Votes for something else, or never revealed.

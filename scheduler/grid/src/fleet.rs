@@ -1,7 +1,7 @@
 //! The workers: what the contract knows of them, who is connected, and who could take a replica now.
 //! Scores are the ledger's; which task gets whom is `matching`'s.
 
-use crate::input::SessionId;
+use crate::{input::SessionId, quota::Quota};
 use alloy_primitives::{Address, B256, keccak256};
 use quorate_common::{
     bug::{self, Bug},
@@ -9,7 +9,11 @@ use quorate_common::{
     ids::{DealSlot, TaskKey, WorkerIdx},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Workers drawn one by one before all of them are looked at: where half may take a replica, seven
+/// draws of eight end here.
+const TRIES: usize = 3;
 
 /// A worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +37,19 @@ pub struct Member {
     /// Monotonic milliseconds until which its replicas wait for it, while it is away. Volatile.
     #[serde(skip)]
     pub away_until_ms: u64,
+    /// How many replicas it is trusted with at once; kept over reconnections, or they would mend it.
+    /// Volatile: a restarted scheduler learns it anew.
+    #[serde(skip)]
+    pub quota: Quota,
+    /// Replicas it offered to take at once when it was here last, buffers included. Volatile.
+    #[serde(skip)]
+    pub offered: u16,
+    /// Monotonic milliseconds until which it gets nothing, because it only failed. Volatile.
+    #[serde(skip)]
+    pub paused_until_ms: u64,
+    /// Replicas it was given beyond its slots, which wait for one, oldest first. Volatile.
+    #[serde(skip)]
+    pub buffered: VecDeque<TaskKey>,
     /// Its connection. Volatile.
     #[serde(skip)]
     pub link: Option<Link>,
@@ -51,10 +68,21 @@ pub struct Link {
     pub net: Option<u64>,
     /// Hash of the engine it runs tasks with.
     pub engine: Digest,
+    /// The least unit price it works for, in token units.
+    pub ask: u128,
     /// Deals it was told of in this session.
     pub told: BTreeSet<DealSlot>,
-    /// Place in the list of free workers.
-    place: Option<usize>,
+    /// Which list of free workers it stands in, and where.
+    place: Option<(Room, usize)>,
+}
+
+/// What a worker has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// A slot is free.
+    Slot,
+    /// All slots are in use; one more replica may wait there for the next.
+    Buffer,
 }
 
 /// All workers.
@@ -67,10 +95,24 @@ pub struct Fleet {
     by_session: BTreeMap<SessionId, WorkerIdx>,
     /// Connected workers with a free slot, in no order.
     #[serde(skip)]
-    free: Vec<WorkerIdx>,
+    idle: Vec<WorkerIdx>,
+    /// Connected workers with room behind their slots only, in no order.
+    #[serde(skip)]
+    roomy: Vec<WorkerIdx>,
+    /// Slots of all connected workers that are not leaving.
+    #[serde(skip)]
+    slots: u64,
+    /// Replicas a worker may have per slot: 2 buffers, 1 does not.
+    #[serde(skip)]
+    per_slot: u16,
 }
 
 impl Member {
+    /// Slots it offers to new work.
+    fn offers(&self) -> u64 {
+        if self.exiting { 0 } else { self.link.as_ref().map_or(0, |link| link.slots.into()) }
+    }
+
     /// What it runs tasks with, while it is connected.
     pub fn engine(&self) -> Option<Digest> {
         self.link.as_ref().map(|link| link.engine)
@@ -79,14 +121,21 @@ impl Member {
 
 impl Link {
     /// A fresh connection.
-    pub fn new(session: SessionId, slots: u16, net: Option<u64>, engine: Digest) -> Self {
-        Self { session, slots, busy: 0, net, engine, told: BTreeSet::new(), place: None }
+    pub fn new(
+        session: SessionId,
+        slots: u16,
+        net: Option<u64>,
+        engine: Digest,
+        ask: u128,
+    ) -> Self {
+        Self { session, slots, busy: 0, net, engine, ask, told: BTreeSet::new(), place: None }
     }
 }
 
 impl Fleet {
     /// Rebuilds what a snapshot leaves out.
-    pub fn rebuild(&mut self) {
+    pub fn rebuild(&mut self, per_slot: u16) {
+        self.per_slot = per_slot;
         self.by_node = self.members.iter().map(|(idx, m)| (m.node_key, *idx)).collect();
     }
 
@@ -108,6 +157,10 @@ impl Fleet {
             held: 0,
             tasks: BTreeSet::new(),
             away_until_ms: 0,
+            quota: Quota::default(),
+            offered: 0,
+            paused_until_ms: 0,
+            buffered: VecDeque::new(),
             link: None,
         });
         (member.owner, member.vote_key, member.node_key) = (owner, vote_key, node_key);
@@ -157,7 +210,9 @@ impl Fleet {
         }
         self.by_session.insert(link.session, worker);
         if let Some(member) = self.members.get_mut(&worker) {
+            member.offered = link.slots.saturating_mul(self.per_slot);
             member.link = Some(link);
+            self.slots += member.offers();
         }
         self.refresh(worker);
         older
@@ -167,8 +222,33 @@ impl Fleet {
     pub fn disconnect(&mut self, session: SessionId) -> Option<WorkerIdx> {
         let worker = self.by_session.remove(&session)?;
         self.unlist(worker);
-        self.members.get_mut(&worker)?.link = None;
+        let member = self.members.get_mut(&worker)?;
+        self.slots -= member.offers();
+        member.link = None;
         Some(worker)
+    }
+
+    /// A worker offers another number of slots.
+    pub fn offer(&mut self, worker: WorkerIdx, slots: u16) {
+        let offered = slots.saturating_mul(self.per_slot);
+        self.change(worker, |member| {
+            if let Some(link) = &mut member.link {
+                (link.slots, member.offered) = (slots, offered);
+            }
+        });
+    }
+
+    /// What the contract says of a worker's stake changed.
+    pub fn stake(&mut self, worker: WorkerIdx, stake: u128, exiting: bool) {
+        self.change(worker, |member| (member.stake, member.exiting) = (stake, exiting));
+    }
+
+    fn change(&mut self, worker: WorkerIdx, change: impl FnOnce(&mut Member)) {
+        let Some(member) = self.members.get_mut(&worker) else { return };
+        self.slots -= member.offers();
+        change(member);
+        self.slots += member.offers();
+        self.refresh(worker);
     }
 
     /// A replica began (`+1`) or no longer needs a slot (`-1`).
@@ -179,64 +259,140 @@ impl Fleet {
         self.refresh(worker);
     }
 
-    /// Lists or unlists the worker as free, as its link has it.
+    /// Lists the worker where it has room, as its link and its quota have it.
     pub fn refresh(&mut self, worker: WorkerIdx) {
-        let free = self.members.get(&worker).is_some_and(|member| {
-            let leaving = member.exiting && !bug::is(Bug::LeaverAsked);
-            !leaving && member.link.as_ref().is_some_and(|link| link.busy < link.slots)
-        });
-        if free { self.list(worker) } else { self.unlist(worker) }
+        let room = self.members.get(&worker).and_then(|member| self.room(member));
+        let place = self.members.get(&worker).and_then(|m| m.link.as_ref()?.place);
+        if place.map(|(listed, _)| listed) != room {
+            self.unlist(worker);
+            if let Some(room) = room {
+                self.list(worker, room);
+            }
+        }
+    }
+
+    /// What a worker has room for.
+    pub fn room(&self, member: &Member) -> Option<Room> {
+        let leaving = member.exiting && !bug::is(Bug::LeaverAsked);
+        let link = member.link.as_ref().filter(|_| !leaving && !member.quota.paused())?;
+        let most = member.quota.cap();
+        let buffer = link.slots.saturating_mul(self.per_slot);
+        if link.busy < link.slots.min(most) {
+            Some(Room::Slot)
+        } else if link.busy < buffer.min(most) {
+            Some(Room::Buffer)
+        } else {
+            None
+        }
     }
 
     /// Whether nobody has a free slot.
-    pub fn none_free(&self) -> bool {
-        self.free.is_empty()
+    pub fn none_idle(&self) -> bool {
+        self.idle.is_empty()
     }
 
-    /// A free worker that `eligible` accepts, each with the same chance given `draw`.
+    /// Whether nobody has room, not even behind its slots.
+    pub fn none_free(&self) -> bool {
+        self.idle.is_empty() && self.roomy.is_empty()
+    }
+
+    /// Slots of all connected workers that are not leaving.
+    pub fn slots(&self) -> u64 {
+        self.slots
+    }
+
+    /// Changes how much a worker is trusted with.
+    pub fn trust<T>(
+        &mut self,
+        worker: WorkerIdx,
+        change: impl FnOnce(&mut Quota) -> T,
+    ) -> Option<T> {
+        let changed = change(&mut self.members.get_mut(&worker)?.quota);
+        self.refresh(worker);
+        Some(changed)
+    }
+
+    /// How many workers are connected.
+    pub fn connected(&self) -> usize {
+        self.by_session.len()
+    }
+
+    /// A worker with that room whom `eligible` accepts, each of them with the same chance.
     ///
-    /// Walks from a drawn place; among many eligible workers that is a fair draw, and with few it
-    /// ends after one round. (Sortition that a watcher can check is drawn from the seed epoch.)
+    /// A few are drawn from all that have room: whoever of them is accepted was drawn from the accepted
+    /// ones alone. If none is, the draw is among those that are found by looking at all. (Walking on
+    /// from a drawn place instead gives the first behind a run of others that run's chances.)
+    ///
+    /// Costs O(`TRIES`) where many may, O(workers with room) where few may. (Sortition that a watcher
+    /// can check is drawn from the seed epoch.)
     pub fn draw(
         &self,
-        draw: u64,
+        room: Room,
+        draw: [u64; TRIES + 1],
         eligible: impl Fn(WorkerIdx, &Member) -> bool,
     ) -> Option<WorkerIdx> {
-        let count = self.free.len();
-        let start = if count == 0 { 0 } else { (draw % count as u64) as usize };
-        (0..count)
-            .map(|step| self.free[(start + step) % count])
-            .find(|worker| self.members.get(worker).is_some_and(|member| eligible(*worker, member)))
+        let list = match room {
+            Room::Slot => &self.idle,
+            Room::Buffer => &self.roomy,
+        };
+        let may =
+            |worker: &WorkerIdx| self.members.get(worker).is_some_and(|m| eligible(*worker, m));
+        let few = list.len() <= TRIES;
+        let [tries @ .., last] = draw;
+        let tries = tries.into_iter().filter(|_| !few).filter_map(|draw| one_of(list, draw));
+        tries.into_iter().find(may).or_else(|| {
+            let all: Vec<WorkerIdx> = list.iter().copied().filter(may).collect();
+            one_of(&all, if few { draw[0] } else { last })
+        })
     }
 
-    fn list(&mut self, worker: WorkerIdx) {
-        let place = self.free.len();
-        let Some(link) = self.members.get_mut(&worker).and_then(|m| m.link.as_mut()) else {
-            return;
-        };
-        if link.place.is_none() {
-            link.place = Some(place);
-            self.free.push(worker);
+    fn list(&mut self, worker: WorkerIdx, room: Room) {
+        let list = self.in_room(room);
+        list.push(worker);
+        let place = list.len() - 1;
+        if let Some(link) = self.members.get_mut(&worker).and_then(|m| m.link.as_mut()) {
+            link.place = Some((room, place));
         }
     }
 
     fn unlist(&mut self, worker: WorkerIdx) {
         let link = self.members.get_mut(&worker).and_then(|m| m.link.as_mut());
-        let Some(place) = link.and_then(|link| link.place.take()) else { return };
-        self.free.swap_remove(place);
-        let moved = self.free.get(place).and_then(|moved| self.members.get_mut(moved));
+        let Some((room, place)) = link.and_then(|link| link.place.take()) else { return };
+        let list = self.in_room(room);
+        list.swap_remove(place);
+        let moved = list.get(place).copied();
+        let moved = moved.and_then(|moved| self.members.get_mut(&moved));
         if let Some(link) = moved.and_then(|member| member.link.as_mut()) {
-            link.place = Some(place);
+            link.place = Some((room, place));
+        }
+    }
+
+    fn in_room(&mut self, room: Room) -> &mut Vec<WorkerIdx> {
+        match room {
+            Room::Slot => &mut self.idle,
+            Room::Buffer => &mut self.roomy,
         }
     }
 
     /// Every cross-reference holds. Run by tests after each input.
     pub fn check(&self) {
-        for (place, worker) in self.free.iter().enumerate() {
-            let link = self.members[worker].link.as_ref().expect("a free worker is connected");
-            assert_eq!(link.place, Some(place), "{worker} stands elsewhere in the list");
-            assert!(link.busy < link.slots, "{worker} has no free slot");
+        for (room, list) in [(Room::Slot, &self.idle), (Room::Buffer, &self.roomy)] {
+            for (place, worker) in list.iter().enumerate() {
+                let member = &self.members[worker];
+                let link = member.link.as_ref().expect("a free worker is connected");
+                assert_eq!(
+                    link.place,
+                    Some((room, place)),
+                    "{worker} stands elsewhere in the list"
+                );
+            }
         }
+        for (worker, member) in &self.members {
+            let listed = member.link.as_ref().and_then(|link| link.place).map(|(room, _)| room);
+            assert_eq!(listed, self.room(member), "the room of {worker}");
+        }
+        let slots: u64 = self.members.values().map(Member::offers).sum();
+        assert_eq!(self.slots, slots, "slots of all workers");
         for (session, worker) in &self.by_session {
             assert_eq!(self.session(*worker), Some(*session), "{worker} has another session");
         }
@@ -256,13 +412,22 @@ impl Draws {
         Self { seed, counter: 0 }
     }
 
-    /// The next draw. Keccak, so that nobody who sees some assignments can tell the next.
-    pub fn draw(&mut self) -> u64 {
+    /// The next draws, four at a time. Keccak, so that nobody who sees some assignments can tell the
+    /// next.
+    pub fn draw(&mut self) -> [u64; 4] {
         let mut preimage = [0; 40];
         preimage[..32].copy_from_slice(&self.seed);
         preimage[32..].copy_from_slice(&self.counter.to_be_bytes());
         self.counter += 1;
         let hash = keccak256(preimage);
-        u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"))
+        let (words, _) = hash.as_chunks::<8>();
+        std::array::from_fn(|at| u64::from_be_bytes(words[at]))
     }
+}
+
+/// The drawn one of several. (A remainder of 2^64 by their number favours nobody that could be
+/// noticed.)
+pub(crate) fn one_of<T: Copy>(list: &[T], draw: u64) -> Option<T> {
+    let at = draw.checked_rem(list.len() as u64)?;
+    list.get(usize::try_from(at).ok()?).copied()
 }

@@ -1,22 +1,28 @@
 //! The grid itself: its state, the one dispatcher, and the drain.
 
 use crate::{
+    credibility::Standing,
     deadline::{Deadline, Deadlines},
-    deal::{Deal, Order, OrderState},
+    deal::{Deal, Opened, Order, OrderState},
     effect::{Effect, Ready, Reply},
+    fair::Shares,
     fleet::{Draws, Fleet, Link},
+    holding::Holdings,
     input::{ChainInput, Input, Ticket},
     ledger::{BatchState, Ledger},
+    matching::{Fresh, Wanting},
     policy::{Genesis, Policy},
     progress::LAST_BYTES_S,
     record::Record,
+    timings::Timings,
 };
 use alloy_primitives::B256;
 use quorate_common::{
     bug::{self, Bug},
     clock::Now,
-    ids::{DealSlot, TaskKey},
+    ids::{DealSlot, TaskKey, WorkerIdx},
     messages::{Message as _, Separator},
+    wire::WORK_PER_SLOT,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +39,8 @@ pub struct Durable {
     pub(crate) orders: BTreeMap<B256, Order>,
     pub(crate) deals: BTreeMap<DealSlot, Deal>,
     pub(crate) ledger: Ledger,
+    /// How far each worker is believed that ever answered.
+    pub(crate) standings: BTreeMap<WorkerIdx, Standing>,
     /// The pool's count of acknowledgements.
     pub(crate) seq: u64,
     /// Block up to which the chain was read.
@@ -50,11 +58,23 @@ pub struct Grid {
     /// Unix milliseconds less monotonic ones, as the last input had it: the wall clock can be set.
     wall_ms: Option<i128>,
     /// Open tasks that want another replica, oldest first.
-    pub(crate) wanting: BTreeSet<TaskKey>,
+    pub(crate) wanting: Wanting,
+    /// Whose turn it is.
+    pub(crate) shares: Shares,
+    /// How long replicas take.
+    pub(crate) timings: Timings,
+    /// Open tasks with a replica that is late where few tasks are left.
+    pub(crate) hurried: BTreeSet<TaskKey>,
     /// The last of them that was looked at, when there were too many for one look.
     pub(crate) scanned_to: TaskKey,
     /// Deals with tasks that were never opened.
-    pub(crate) fresh: BTreeSet<DealSlot>,
+    pub(crate) fresh: Fresh,
+    /// Answers that wait for their backers to earn credibility.
+    pub(crate) holdings: Holdings,
+    /// The last of them that was hurried, when there were too many for one look.
+    pub(crate) hurried_to: WorkerIdx,
+    /// Workers whose open tasks are to be looked at again.
+    pub(crate) stirred: BTreeSet<WorkerIdx>,
     pub(crate) ready: Ready,
 }
 
@@ -67,6 +87,7 @@ impl Grid {
             orders: BTreeMap::new(),
             deals: BTreeMap::new(),
             ledger: Ledger::new(genesis.pool),
+            standings: BTreeMap::new(),
             seq: 0,
             cursor: None,
         };
@@ -75,7 +96,7 @@ impl Grid {
 
     /// A grid from a snapshot; records after it are then applied one by one.
     pub fn with(mut durable: Durable, policy: Policy, seed: [u8; 32]) -> Self {
-        durable.fleet.rebuild();
+        durable.fleet.rebuild(policy.work_per_slot.clamp(1, WORK_PER_SLOT));
         durable.ledger.rebuild();
         Self {
             separator: durable.genesis.separator(),
@@ -84,9 +105,15 @@ impl Grid {
             draws: Draws::new(seed),
             deadlines: Deadlines::default(),
             wall_ms: None,
-            wanting: BTreeSet::new(),
+            wanting: Wanting::default(),
+            shares: Shares::default(),
+            timings: Timings::default(),
+            hurried: BTreeSet::new(),
             scanned_to: TaskKey::default(),
-            fresh: BTreeSet::new(),
+            fresh: Fresh::default(),
+            holdings: BTreeMap::new(),
+            hurried_to: WorkerIdx::default(),
+            stirred: BTreeSet::new(),
             ready: Ready::default(),
         }
     }
@@ -104,11 +131,8 @@ impl Grid {
         for worker in workers {
             self.watch_lease(now, worker);
         }
-        for (hash, order) in &self.durable.orders {
-            if order.state == OrderState::Opening && !bug::is(Bug::OpenForgotten) {
-                let signed = Box::new(order.clone());
-                self.ready.effects.push(Effect::OpenDeal { order: *hash, signed });
-            }
+        if !bug::is(Bug::OpenForgotten) {
+            self.open_again(now);
         }
         for deal in self.durable.deals.values() {
             self.ready.effects.push(Effect::DealKnown(deal.opened()));
@@ -126,7 +150,39 @@ impl Grid {
             }
             self.advance(now, task);
         }
+        self.stir(now);
         self.watch_batch(now);
+    }
+
+    /// Asks again for deals of orders that have none, or of which somebody else matched a part while this
+    /// scheduler was about to open all of it. An order that expired since has none to come.
+    fn open_again(&mut self, now: Now) {
+        let mut matched: BTreeMap<B256, u32> = BTreeMap::new();
+        for deal in self.durable.deals.values() {
+            let tasks = matched.entry(deal.terms.req_hash).or_default();
+            *tasks = tasks.saturating_add(deal.terms.tasks);
+        }
+        for (hash, order) in &self.durable.orders {
+            let rest = || matched.get(hash).is_none_or(|tasks| *tasks < order.req.tasks);
+            let wants = match order.state {
+                OrderState::Opening => true,
+                OrderState::Deal(_) => now.unix_s() < order.req.expiry && rest(),
+                OrderState::Refused(_) => false,
+            };
+            if wants {
+                let signed = Box::new(order.clone());
+                self.ready.effects.push(Effect::OpenDeal { order: *hash, signed });
+            }
+        }
+    }
+
+    /// Deals that cannot be worked on, because something they need was not here when it was looked for,
+    /// and that have not ended.
+    pub fn deals_waiting(&self, now: Now) -> Vec<Opened> {
+        let deals = self.durable.deals.values();
+        let waits =
+            |deal: &&Deal| !deal.ready && !deal.finished() && now.unix_s() < deal.terms.deadline;
+        deals.filter(waits).map(Deal::opened).collect()
     }
 
     /// Takes something that happened. Afterwards [`Grid::take_ready`] must be called before the next.
@@ -141,8 +197,8 @@ impl Grid {
             }
             Input::OpenFailed { order, reason } => self.on_open_failed(order, reason),
             Input::Chain(input) => self.on_chain(now, input),
-            Input::Connected { session, node_key, vote_key, slots, net, engine, holding } => {
-                let link = Link::new(session, slots, net, engine);
+            Input::Connected { session, node_key, vote_key, slots, net, engine, ask, holding } => {
+                let link = Link::new(session, slots, net, engine, ask);
                 self.on_connected(now, node_key, vote_key, link, &holding);
             }
             Input::Disconnected(session) => self.on_disconnected(now, session),
@@ -154,6 +210,7 @@ impl Grid {
             Input::Finalized { index } => self.on_batch(index, BatchState::Final),
             Input::CloseBatch => self.close_batch(),
         }
+        self.stir(now);
         self.assign(now);
     }
 
@@ -195,8 +252,11 @@ impl Grid {
                 Deadline::Commit(task) => self.on_commit_over(now, task),
                 Deadline::Reveal(task) => self.on_reveal_over(now, task),
                 Deadline::Fetch(task) => self.on_fetch_over(now, task),
+                Deadline::Hold(task) => self.on_hold_over(now, task),
                 Deadline::Deal(deal) => self.on_deal_over(now, deal),
                 Deadline::Batch => self.on_batch_due(now),
+                Deadline::Pause(worker) => self.on_pause_over(now, worker),
+                Deadline::Tail(deal) => self.on_tail(now, deal),
             }
         }
     }

@@ -58,6 +58,8 @@ pub enum Input {
         net: Option<u64>,
         /// Hash of the engine it runs tasks with.
         engine: Digest,
+        /// The least unit price it works for, in token units.
+        ask: u128,
         /// Replicas it still has.
         holding: Vec<(TaskKey, u16)>,
     },

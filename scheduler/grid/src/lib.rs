@@ -5,32 +5,47 @@
 //! `next_deadline` says when to call again. No clock, no randomness, no socket, no disk, no async.
 //!
 //! In reading order: [`input`], [`effect`], [`record`] are the three closed lists. [`poco`] is the
-//! arithmetic of trust and pay, [`task`] a task's life, [`deal`] and [`fleet`] who wants and who can,
-//! [`ledger`] the books, [`evidence`] and [`audit`] what a stranger needs to check them.
+//! arithmetic of trust and pay, [`credibility`] of how far a worker is believed, [`task`] a task's life,
+//! [`deal`] and [`fleet`] who wants and who can, [`fair`], [`quota`] and [`timings`] whose turn it is, who
+//! gets how much and how long it takes, [`ledger`] the books, [`evidence`] and [`audit`] what a stranger
+//! needs to check them.
 
 mod apply;
 pub mod audit;
+mod canary;
 mod check;
+pub mod credibility;
 pub mod deadline;
 pub mod deal;
 pub mod effect;
 pub mod evidence;
+mod explain;
+pub mod fair;
 pub mod fleet;
 mod grid;
+mod holding;
 mod inbox;
 pub mod input;
 pub mod ledger;
+mod matching;
+mod obstacle;
 pub mod poco;
 pub mod policy;
 mod progress;
+pub mod quota;
 pub mod record;
+mod running;
 mod sessions;
+mod stragglers;
 pub mod task;
+pub mod timings;
 mod view;
 mod votes;
 
 pub use effect::{Effect, Ready};
+pub use explain::{Ahead, OrderExplanation, WaitingTasks, WorkerExplanation};
 pub use grid::{Durable, Grid};
 pub use input::Input;
+pub use obstacle::{Obstacle, Waiting};
 pub use record::Record;
-pub use view::{Explanation, Waiting, WorkerView};
+pub use view::{Explanation, WorkerView};

@@ -1,8 +1,10 @@
 //! The tunables of the rules: unit, bounds, reason. Where they come from is the shell's business.
 
+use crate::credibility::Promise;
 use quorate_common::{
     ids::{PoolId, TASKS_MAX},
     messages::{Domain, Separator},
+    wire::WORK_PER_SLOT,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +40,14 @@ pub struct Policy {
     pub batch_tasks: u32,
     /// A batch closes at this age, in milliseconds.
     pub batch_ms: u64,
-    /// Tasks looked at for one free slot before giving up until something changes.
+    /// Tasks looked at in vain, before giving up until something changes.
     pub scan_max: usize,
+    /// Replicas at once that a worker without a score begins with; it grows by one with each success.
+    pub quota_first: u16,
+    /// Replicas a worker may have per slot, 1 or 2: with 2 a slot need not wait for the network.
+    pub work_per_slot: u16,
+    /// What the pool promises of its results beyond what each deal's trust proves.
+    pub promise: Option<Promise>,
 }
 
 impl Policy {
@@ -65,6 +73,12 @@ impl Default for Policy {
             batch_ms: 600_000,
             // Guess: enough to look past tasks that all free workers voted on already.
             scan_max: 64,
+            // A desktop's threads. Whoever takes as many and does nothing costs as many tasks a delay.
+            quota_first: 16,
+            // The worker's own limit.
+            work_per_slot: WORK_PER_SLOT,
+            // The floor that the contract repeats is all that a pool owes; more is the operator's word.
+            promise: None,
         }
     }
 }

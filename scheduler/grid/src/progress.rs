@@ -1,26 +1,22 @@
-//! What happens next to a task: more replicas, a frozen set, a fetch, an end. And who is asked.
+//! What happens next to a task: more replicas, a frozen set, a fetch, an end. Who is asked is
+//! `matching`'s.
 
 use crate::{
     deadline::Deadline,
     effect::{Effect, TaskSettled, ToSession},
-    fleet::Member,
     grid::Grid,
-    poco::Outcome,
+    poco::{Outcome, Tally},
     record::Record,
-    sessions::assign,
+    running::End,
     task::{Open, Replica, ReplicaState, Task},
 };
 use quorate_common::{
     bug::{self, Bug},
     clock::Now,
     digest::Digest,
-    ids::{DealSlot, TaskKey, WorkerIdx},
+    ids::{TaskKey, WorkerIdx},
     wire::SettledItem,
 };
-use std::{collections::BTreeSet, ops::Bound};
-
-/// Seconds a task must still have before its deal ends, to be worth a replica.
-const TAIL_S: u64 = 2;
 
 /// Seconds a set must leave its workers to reveal, or it is not frozen any more before the deal ends:
 /// who is away for a moment must not lose its stake for that.
@@ -31,7 +27,7 @@ const REVEAL_LEAST_S: u64 = 5;
 pub(crate) const LAST_BYTES_S: u64 = 60;
 
 /// What a task waits for.
-enum Next {
+pub(crate) enum Next {
     /// Someone still runs it, or has still to reveal.
     Wait,
     /// One more replica.
@@ -42,6 +38,8 @@ enum Next {
     Accept(Digest),
     /// This result is credible and its bytes are not here.
     Fetch(Digest),
+    /// PoCo has decided, and the pool's promise wants its backers to have earned more.
+    Hold,
     /// No more replicas are allowed and the votes do not suffice.
     GiveUp,
 }
@@ -53,7 +51,11 @@ impl Grid {
         if now.unix_s() >= self.durable.deals[&key.deal].terms.deadline {
             return self.conclude(now, key);
         }
-        match self.next(key, open) {
+        let next = self.next(key, open);
+        if !matches!(next, Next::Hold) {
+            self.unhold(key);
+        }
+        match next {
             Next::Wait => {
                 self.wanting.remove(&key);
             }
@@ -63,6 +65,7 @@ impl Grid {
             Next::Freeze => self.freeze(now, key),
             Next::Accept(digest) => self.settle(now, key, Outcome::Consensus, Some(digest)),
             Next::Fetch(digest) => self.fetch(now, key, digest),
+            Next::Hold => self.hold_back(now, key),
             Next::GiveUp => self.settle(now, key, Outcome::NoQuorum, None),
         }
     }
@@ -72,7 +75,7 @@ impl Grid {
     pub(crate) fn conclude(&mut self, now: Now, key: TaskKey) {
         let next = match self.task(key) {
             Some(Task::Open(open)) if open.revealing() => return,
-            Some(Task::Open(open)) => self.next(key, open),
+            Some(Task::Open(open)) => self.at_the_end(key, open),
             Some(Task::Queued) => Next::GiveUp,
             Some(Task::Done(_)) | None => return,
         };
@@ -82,7 +85,7 @@ impl Grid {
             Next::Fetch(digest) if now.unix_s() < deadline + LAST_BYTES_S => {
                 self.fetch(now, key, digest);
             }
-            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::GiveUp => {
+            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::Hold | Next::GiveUp => {
                 self.settle(now, key, Outcome::Expired, None);
             }
         }
@@ -94,7 +97,7 @@ impl Grid {
         match self.task(key) {
             Some(Task::Open(open)) if open.revealing() => false,
             Some(Task::Open(open)) => {
-                let fetching = matches!(self.next(key, open), Next::Fetch(_));
+                let fetching = matches!(self.at_the_end(key, open), Next::Fetch(_));
                 !fetching || now.unix_s() >= deadline + LAST_BYTES_S
             }
             Some(Task::Queued) => true,
@@ -102,7 +105,7 @@ impl Grid {
         }
     }
 
-    fn next(&self, key: TaskKey, open: &Open) -> Next {
+    pub(crate) fn next(&self, key: TaskKey, open: &Open) -> Next {
         let deal = &self.durable.deals[&key.deal];
         let trust = deal.terms.trust;
         let score = |worker| self.durable.ledger.score(worker);
@@ -110,26 +113,45 @@ impl Grid {
             return Next::Wait;
         }
         let tally = open.tally(score);
-        // At trust 1 every result that was voted for is credible: one whose bytes are here is never
-        // given up for one whose bytes do not come.
-        let here = open.stored.iter().find(|digest| tally.holds(digest.word(), trust));
-        if let Some(digest) = here {
-            return Next::Accept(*digest);
+        let decided = decided(open, &tally, trust, |digest| self.keeps(open, digest));
+        if let Some(digest) = decided.filter(|digest| self.keeps(open, *digest)) {
+            return take(open, digest);
         }
-        if let Some(word) = tally.decided(trust) {
-            let digest = Digest::from(word);
-            let unseen = bug::is(Bug::AcceptUnstored);
-            return if unseen { Next::Accept(digest) } else { Next::Fetch(digest) };
+        if decided.is_some() && self.may_wait(open) {
+            return Next::Hold;
         }
-        let enough = tally.would_decide(trust, open.hopes(score).into_iter());
+        let hopes = open.hopes(score);
+        let waits = !hopes.is_empty();
+        let agreed = tally.would_decide(trust, hopes.into_iter());
+        let enough = agreed && self.would_keep(open, tally.leader());
         let (running, room) = (open.running(), open.live() < deal.replicas_max());
         match (enough, running, room) {
             (true, 0, _) => Next::Freeze,
+            (true, ..) if self.is_beaten(key, open) => Next::Freeze,
             (true, ..) => Next::Wait,
             (false, _, true) => Next::Ask,
-            (false, 0, false) => Next::GiveUp,
+            // The contract's trust is within reach, if not the promise.
+            (false, 0, false) if agreed && waits => Next::Freeze,
+            (false, 0, false) => self.unpromised(key, open).unwrap_or(Next::GiveUp),
             (false, _, false) => Next::Wait,
         }
+    }
+
+    /// What becomes of a task of a deal that is over.
+    fn at_the_end(&self, key: TaskKey, open: &Open) -> Next {
+        match self.next(key, open) {
+            next @ (Next::Accept(_) | Next::Fetch(_)) => next,
+            next @ (Next::Wait | Next::Ask | Next::Freeze | Next::Hold | Next::GiveUp) => {
+                self.unpromised(key, open).unwrap_or(next)
+            }
+        }
+    }
+
+    /// The result PoCo has decided, kept to the promise or not: the contract wants it settled.
+    fn unpromised(&self, key: TaskKey, open: &Open) -> Option<Next> {
+        let trust = self.durable.deals[&key.deal].terms.trust;
+        let tally = open.tally(|worker| self.durable.ledger.score(worker));
+        decided(open, &tally, trust, |_| true).map(|digest| take(open, digest))
     }
 
     fn freeze(&mut self, now: Now, key: TaskKey) {
@@ -138,6 +160,7 @@ impl Grid {
             // Nobody is judged for a set that was never frozen.
             return self.settle(now, key, Outcome::Expired, None);
         }
+        self.drop_beaten(now, key);
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
         let promised = if bug::is(Bug::ShortSet) { 0 } else { self.promised(key) };
         let reveal_deadline = reveal_deadline.max(promised);
@@ -186,7 +209,9 @@ impl Grid {
             replicas.partition(|(_, deadline)| *deadline < now.unix_s());
         for (worker, _) in late {
             self.stop(key, worker);
-            self.lose(now, key, worker);
+            if self.lose(now, key, worker) {
+                self.distrust(now, worker);
+            }
         }
         // The wall clock may have been set back since the deadline was set.
         for (_, deadline) in early {
@@ -195,7 +220,7 @@ impl Grid {
     }
 
     /// Tells a worker that its replica is of no use any more.
-    fn stop(&mut self, key: TaskKey, worker: WorkerIdx) {
+    pub(crate) fn stop(&mut self, key: TaskKey, worker: WorkerIdx) {
         let Some(session) = self.durable.fleet.session(worker) else { return };
         let open = self.task(key).and_then(Task::open);
         let attempt = open.and_then(|open| open.replica(worker)).map(|replica| replica.attempt);
@@ -293,15 +318,18 @@ impl Grid {
         outcome: Outcome,
         winner: Option<Digest>,
     ) {
+        let lessons = self.lessons(key, winner);
+        let kept = self.is_kept(key, winner);
         let first = self.durable.ledger.open().tasks.is_empty();
         let unheard = self.unheard(key);
+        for (worker, ..) in unheard.iter().filter(|(.., running)| *running) {
+            self.end(now, key, *worker, End::Moot);
+        }
         let at_unix_ms = now.unix_ms;
         let (judgement, voters) = self.apply_settled(key, outcome, winner, at_unix_ms);
         self.ready.records.push(Record::Settled { task: key, outcome, winner, at_unix_ms });
-        for (worker, attempt, running) in unheard {
-            if running {
-                self.durable.fleet.occupy(worker, -1);
-            }
+        self.learn(lessons);
+        for (worker, attempt, _) in unheard {
             if let Some(session) = self.durable.fleet.session(worker) {
                 self.effect(Effect::Send(session, ToSession::Cancel(key, attempt)));
             }
@@ -318,7 +346,7 @@ impl Grid {
                 self.effect(Effect::Send(session, ToSession::Settled(item)));
             }
         }
-        self.tell_settled(now, key, winner, outcome, &judgement.verdicts);
+        self.tell_settled(now, key, winner, outcome, kept, &judgement.verdicts);
         if first {
             self.watch_batch(now);
         }
@@ -333,6 +361,7 @@ impl Grid {
         key: TaskKey,
         winner: Option<Digest>,
         outcome: Outcome,
+        kept: bool,
         verdicts: &[crate::poco::Verdict],
     ) {
         let deal = &self.durable.deals[&key.deal];
@@ -345,6 +374,7 @@ impl Grid {
             task: key,
             outcome,
             digest: winner.unwrap_or_default(),
+            kept,
             replicas,
             dissents: u8::try_from(dissents).expect("at most fifteen"),
             age_ms: now.unix_ms.saturating_sub(deal.opened_unix_ms),
@@ -369,203 +399,23 @@ impl Grid {
         };
         open.replicas.iter().filter_map(unheard).collect()
     }
-
-    /// Gives free slots to tasks: first to those that want one more replica, then to new ones, deal by
-    /// deal: a deal nobody free can take must not hold up the next.
-    pub(crate) fn assign(&mut self, now: Now) {
-        if self.durable.fleet.none_free() {
-            return;
-        }
-        for key in self.scan() {
-            if self.durable.fleet.none_free() {
-                return;
-            }
-            self.ask(now, key);
-        }
-        let mut scanned = 0;
-        let fresh: Vec<DealSlot> = self.fresh.iter().take(self.policy.scan_max).copied().collect();
-        for slot in fresh {
-            while let Some(key) = self.next_fresh(now, slot) {
-                if self.durable.fleet.none_free() || scanned >= self.policy.scan_max {
-                    return;
-                }
-                if !self.ask(now, key) {
-                    break;
-                }
-                scanned += usize::from(self.wanting.contains(&key));
-            }
-        }
-    }
-
-    /// The tasks that want a replica and are looked at this time: the oldest, or where there are more
-    /// than one look takes in, those after the last look's, so that each has its turn.
-    fn scan(&mut self) -> Vec<TaskKey> {
-        let most = self.policy.scan_max;
-        if self.wanting.len() <= most {
-            return self.wanting.iter().copied().collect();
-        }
-        let from = self.scanned_to;
-        let later = self.wanting.range((Bound::Excluded(from), Bound::Unbounded));
-        let turn: Vec<TaskKey> =
-            later.chain(self.wanting.range(..=from)).take(most).copied().collect();
-        self.scanned_to = turn.last().copied().unwrap_or(from);
-        turn
-    }
-
-    /// The deal's first task that was never opened, if there is time for it.
-    fn next_fresh(&self, now: Now, slot: DealSlot) -> Option<TaskKey> {
-        let deal = self.durable.deals.get(&slot)?;
-        let in_time = now.unix_s() + TAIL_S < deal.terms.deadline;
-        let queued = matches!(deal.tasks.get(deal.next as usize), Some(Task::Queued));
-        (in_time && queued).then_some(TaskKey { deal: slot, idx: deal.next })
-    }
-
-    /// Asks workers for replicas of a task until it has enough. False if nobody could be asked.
-    fn ask(&mut self, now: Now, key: TaskKey) -> bool {
-        let mut asked = false;
-        loop {
-            let wants = match self.task(key) {
-                Some(Task::Open(open)) => matches!(self.next(key, open), Next::Ask),
-                Some(Task::Queued) => true,
-                Some(Task::Done(_)) | None => false,
-            };
-            if !wants {
-                // Scores change with other tasks: what stands may suffice by now.
-                self.wanting.remove(&key);
-                self.advance(now, key);
-                return true;
-            }
-            let Some(worker) = self.draw(key) else {
-                if matches!(self.task(key), Some(Task::Open(_))) {
-                    self.wanting.insert(key);
-                }
-                return asked;
-            };
-            self.assign_to(now, key, worker);
-            asked = true;
-        }
-    }
-
-    /// A worker that may take a replica: free, staked, of an owner and a network that has none, and
-    /// with the engine of the replicas there are, because engines may differ in honest results. A task
-    /// whose every replica was lost is free to begin anew with another engine.
-    fn draw(&mut self, key: TaskKey) -> Option<WorkerIdx> {
-        let draw = self.draws.draw();
-        let deal = &self.durable.deals[&key.deal];
-        let open = self.task(key).and_then(Task::open);
-        let others: Vec<&Member> = open
-            .map(|open| {
-                open.replicas.iter().filter_map(|r| self.durable.fleet.get(r.worker)).collect()
-            })
-            .unwrap_or_default();
-        let engine = open.and_then(Open::engine);
-        let may = |member: &Member| engine.is_none() || engine == member.engine();
-        self.durable.fleet.draw(draw, |worker, member| {
-            let apart = others.iter().all(|other| apart(other, member));
-            may(member) && apart && self.has_stake(worker, member, deal.stake)
-        })
-    }
-
-    pub(crate) fn has_stake(&self, worker: WorkerIdx, member: &Member, stake: u128) -> bool {
-        let slashed = self.durable.ledger.worker(worker).map_or(0, |account| account.cum_slashed);
-        let held = if bug::is(Bug::StakeReused) { 0 } else { member.held };
-        member.stake.saturating_sub(slashed).saturating_sub(held) >= stake
-    }
-
-    fn assign_to(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) {
-        let terms = &self.durable.deals[&key.deal].terms;
-        // The deal's last moment is for the reveal: a commit must leave room for it.
-        let latest = terms.deadline.saturating_sub(1);
-        let commit_deadline = (now.unix_s() + terms.max_task_time).min(latest);
-        let reveal_deadline = (commit_deadline + self.policy.reveal_s).min(terms.deadline);
-        let member = self.durable.fleet.get(worker);
-        let engine = member.and_then(Member::engine).unwrap_or_default();
-        let task = key;
-        self.record(Record::Assigned { task, worker, engine, commit_deadline, reveal_deadline });
-        self.durable.fleet.occupy(worker, 1);
-        self.watch(key, now, commit_deadline, Deadline::Commit(key));
-        let Some(session) = self.durable.fleet.session(worker) else { return };
-        self.tell_deal(worker, session, key);
-        let replica = self.task(key).and_then(Task::open).and_then(|open| open.replica(worker));
-        if let Some(message) = replica.map(|replica| assign(key, replica)) {
-            self.effect(Effect::Send(session, message));
-        }
-    }
-
-    /// Rebuilds queues, holds and deadlines from durable state, after a restart.
-    pub(crate) fn rebuild(&mut self, now: Now) {
-        self.wanting.clear();
-        self.fresh.clear();
-        let slots: Vec<DealSlot> = self.durable.deals.keys().copied().collect();
-        for slot in slots {
-            let deal = &self.durable.deals[&slot];
-            if deal.ready && deal.next < deal.terms.tasks && !deal.finished() {
-                self.fresh.insert(slot);
-            }
-            self.watch_deal(now, slot);
-        }
-        let workers: Vec<WorkerIdx> = self.durable.fleet.iter().map(|(worker, _)| worker).collect();
-        for worker in workers {
-            if let Some(member) = self.durable.fleet.get_mut(worker) {
-                member.held = 0;
-                member.tasks.clear();
-            }
-        }
-        let tasks: Vec<TaskKey> = self.open_tasks().collect();
-        for key in tasks {
-            self.rebuild_task(now, key);
-        }
-    }
-
-    /// Sets every deadline of the wall clock anew. Those set before stay: each is checked when it is due.
-    pub(crate) fn watch_all(&mut self, now: Now) {
-        let slots: Vec<DealSlot> = self.durable.deals.keys().copied().collect();
-        for slot in slots {
-            self.watch_deal(now, slot);
-        }
-        let tasks: Vec<TaskKey> = self.open_tasks().collect();
-        for key in tasks {
-            self.watch_task(now, key);
-        }
-        self.watch_batch(now);
-    }
-
-    fn rebuild_task(&mut self, now: Now, key: TaskKey) {
-        let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let stake = self.durable.deals[&key.deal].stake;
-        let live = |replica: &&Replica| !matches!(replica.state, ReplicaState::Lost);
-        let workers: Vec<WorkerIdx> = open.replicas.iter().filter(live).map(|r| r.worker).collect();
-        for worker in workers {
-            if let Some(member) = self.durable.fleet.get_mut(worker)
-                && member.tasks.insert(key)
-            {
-                member.held += stake;
-            }
-        }
-        if !bug::is(Bug::TimersForgotten) {
-            self.watch_task(now, key);
-        }
-    }
-
-    /// Watches what an open task's replicas have promised.
-    fn watch_task(&mut self, now: Now, key: TaskKey) {
-        let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let running = |replica: &&Replica| matches!(replica.state, ReplicaState::Assigned);
-        let commits = open.replicas.iter().filter(running).map(|replica| replica.commit_deadline);
-        let commits: BTreeSet<u64> = commits.collect();
-        let reveal = open.sets.last().filter(|_| open.revealing()).map(|set| set.reveal_deadline);
-        for commit in commits {
-            self.watch(key, now, commit, Deadline::Commit(key));
-        }
-        if let Some(reveal) = reveal {
-            self.watch(key, now, reveal + self.policy.hear_s, Deadline::Reveal(key));
-        }
-    }
 }
 
-/// Whether two workers may vote on one task: another owner, and another network where that is known.
-fn apart(one: &Member, other: &Member) -> bool {
-    let net = |member: &Member| member.link.as_ref().and_then(|link| link.net);
-    let same_net = net(one).is_some() && net(one) == net(other);
-    (one.owner != other.owner || bug::is(Bug::SameOwner)) && !same_net
+/// The result PoCo has decided. At trust 1 every result that was voted for is credible: one that fits and
+/// whose bytes are here is never given up for one whose bytes do not come.
+fn decided(
+    open: &Open,
+    tally: &Tally,
+    trust: u32,
+    fits: impl Fn(Digest) -> bool,
+) -> Option<Digest> {
+    let stands = |digest: &&Digest| tally.holds(digest.word(), trust) && fits(**digest);
+    let here = open.stored.iter().find(stands).copied();
+    here.or_else(|| tally.decided(trust).map(Digest::from))
+}
+
+/// A result that stands: its bytes are here, or are to be fetched.
+fn take(open: &Open, digest: Digest) -> Next {
+    let here = open.stored.contains(&digest) || bug::is(Bug::AcceptUnstored);
+    if here { Next::Accept(digest) } else { Next::Fetch(digest) }
 }

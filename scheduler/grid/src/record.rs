@@ -14,7 +14,26 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
+
+/// What a settled task taught about a worker (see [`Standing`]). Written where the pool makes a
+/// promise; what follows from it then is its policy's business, which may change between two starts.
+///
+/// [`Standing`]: crate::credibility::Standing
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lesson {
+    /// It passed a check.
+    Passed {
+        /// The lot of its answer.
+        lot: u32,
+        /// Thousandths of a check that it counts.
+        check: u64,
+    },
+    /// What it answered in its lot is believed.
+    Released,
+    /// It was wrong, or kept back what it had bound itself to.
+    Caught,
+}
 
 /// Something that happened and must not be forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +89,8 @@ pub enum Record {
         worker: WorkerIdx,
         /// What it runs the task with.
         engine: Digest,
+        /// The network it is in, where that is known.
+        net: Option<u64>,
         /// Unix seconds.
         commit_deadline: u64,
         /// Unix seconds.
@@ -163,6 +184,13 @@ pub enum Record {
         winner: Option<Digest>,
         /// Unix milliseconds.
         at_unix_ms: u64,
+    },
+    /// Something was learned about a worker.
+    Standing {
+        /// Which worker.
+        worker: WorkerIdx,
+        /// What.
+        lesson: Lesson,
     },
     /// The open batch was closed.
     Closed,

@@ -8,6 +8,7 @@ use crate::{
     grid::Grid,
     input::SessionId,
     record::Record,
+    running::End,
     task::{Replica, ReplicaState, Task},
 };
 use alloy_primitives::{Address, B256};
@@ -38,6 +39,7 @@ impl Grid {
             self.goodbye(session, "this vote key is not the one registered for the node", None);
             return;
         }
+        self.meet(worker);
         if let Some(older) = self.durable.fleet.connect(worker, link) {
             self.goodbye(older, "the same node connected again", None);
         }
@@ -189,38 +191,42 @@ impl Grid {
             .get(worker)
             .map(|m| m.tasks.iter().copied().collect())
             .unwrap_or_default();
-        for key in tasks {
-            self.lose(now, key, worker);
+        let lost = tasks.into_iter().filter(|key| self.lose(now, *key, worker)).count();
+        if lost > 0 {
+            // Closing a laptop is one event, however many replicas it had.
+            self.distrust(now, worker);
         }
     }
 
     /// A replica is lost, if it has not committed yet: someone else is asked at once.
-    pub(crate) fn lose(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) {
-        let Some(open) = self.task(key).and_then(Task::open) else { return };
-        let assigned =
-            open.replica(worker).is_some_and(|r| matches!(r.state, ReplicaState::Assigned));
+    pub(crate) fn lose(&mut self, now: Now, key: TaskKey, worker: WorkerIdx) -> bool {
+        let open = self.task(key).and_then(Task::open);
+        let replica = open.and_then(|open| open.replica(worker));
+        let assigned = replica.is_some_and(|r| matches!(r.state, ReplicaState::Assigned));
         if assigned {
             if bug::is(Bug::Unrecorded) {
                 self.apply(&Record::Lost { task: key, worker });
             } else {
                 self.record(Record::Lost { task: key, worker });
             }
-            self.durable.fleet.occupy(worker, -1);
+            self.end(now, key, worker, End::Failed);
             self.advance(now, key);
         }
+        assigned
     }
 
     pub(crate) fn on_slots(&mut self, session: SessionId, slots: u16) {
         let Some(worker) = self.durable.fleet.by_session(session) else { return };
-        if let Some(link) = self.durable.fleet.get_mut(worker).and_then(|m| m.link.as_mut()) {
-            link.slots = slots;
-        }
-        self.durable.fleet.refresh(worker);
+        self.durable.fleet.offer(worker, slots);
     }
 
     pub(crate) fn on_gave_up(&mut self, now: Now, session: SessionId, gave_up: GaveUp) {
-        if let Some(worker) = self.durable.fleet.by_session(session) {
-            self.lose(now, gave_up.task, worker);
+        let Some(worker) = self.durable.fleet.by_session(session) else { return };
+        let link = self.durable.fleet.get(worker).and_then(|member| member.link.as_ref());
+        // Whoever leaves says first that it offers nothing any more.
+        let leaves = link.is_none_or(|link| link.slots == 0);
+        if self.lose(now, gave_up.task, worker) && !leaves {
+            self.distrust(now, worker);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where a task is in its life. A variant holds what is true in that state and nothing else.
 
 use crate::{
+    canary::Watch,
     deadline::Deadline,
     poco::{Ballot, Outcome, Tally, weight},
 };
@@ -40,6 +41,13 @@ pub struct Open {
     /// Whether the task stands in the queue of those that want replicas. Derived.
     #[serde(skip)]
     pub queued: bool,
+    /// Whether somebody was asked because another was late: then the first commits that suffice count.
+    /// Volatile: after a restart the late one has its time anew.
+    #[serde(skip)]
+    pub hurried: bool,
+    /// What the pool's promise asks of it. Volatile.
+    #[serde(skip)]
+    pub watch: Watch,
     /// Deadlines standing for it, to be taken out when it is settled. Derived.
     #[serde(skip)]
     pub deadlines: Vec<(u64, Deadline)>,
@@ -54,6 +62,8 @@ pub struct Replica {
     pub attempt: u16,
     /// Hash of the engine it runs with.
     pub engine: Digest,
+    /// The network its worker was in when it was asked, where that is known.
+    pub net: Option<u64>,
     /// Unix seconds.
     pub commit_deadline: u64,
     /// Unix seconds.
@@ -62,6 +72,20 @@ pub struct Replica {
     pub demanded_at: u64,
     /// Where it stands.
     pub state: ReplicaState,
+    /// Its time so far. Volatile.
+    #[serde(skip)]
+    pub run: Run,
+}
+
+/// A replica's time, while it is under way. Nothing is known of one from before a restart.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Run {
+    /// Monotonic milliseconds of its assignment.
+    pub assigned_ms: Option<u64>,
+    /// Monotonic milliseconds when a slot was free for it.
+    pub began_ms: Option<u64>,
+    /// Milliseconds its requester was charged for it.
+    pub charged_ms: u64,
 }
 
 /// Where a replica stands.
@@ -107,6 +131,11 @@ pub struct Revealed {
     pub seq: u64,
     /// The signed frame it came in.
     pub proof: FrameProof,
+    /// The worker's lot it belongs to (see [`Standing`]): the one it was in when this came, so that
+    /// nobody gains by waiting.
+    ///
+    /// [`Standing`]: crate::credibility::Standing
+    pub lot: u32,
 }
 
 /// A frozen commit set.
@@ -217,6 +246,12 @@ impl Open {
             }
         }
         tally
+    }
+
+    /// Weights of committed replicas that may still join the leader.
+    pub fn committed(&self, score: impl Fn(WorkerIdx) -> u32) -> Vec<u32> {
+        let committed = |r: &&Replica| matches!(r.state, ReplicaState::Committed(_));
+        self.replicas.iter().filter(committed).map(|r| weight(score(r.worker))).collect()
     }
 
     /// Weights of replicas that may still join the leader.

@@ -2,9 +2,11 @@
 
 use crate::{
     deal::Deal,
+    explain::Ahead,
     grid::Grid,
     input::SessionId,
     ledger::Ledger,
+    obstacle::Waiting,
     poco::weight,
     task::{ReplicaState, Task},
 };
@@ -55,8 +57,16 @@ pub struct Explanation {
     pub total: String,
     /// Trust asked for.
     pub trust: u32,
+    /// The chance that the leading result is wrong, in billionths, where the pool makes a promise.
+    pub doubt_ppb: Option<u64>,
+    /// What its answer waits for, if it is held.
+    pub held: Option<String>,
     /// What it waits for, if it waits for workers.
     pub waiting: Option<Waiting>,
+    /// What comes before its deal, if it waits for workers.
+    pub ahead: Option<Ahead>,
+    /// Median milliseconds a replica of its application takes, once a few are known.
+    pub runtime_ms: Option<u64>,
 }
 
 /// One replica, for tables.
@@ -70,27 +80,6 @@ pub struct ReplicaView {
     pub weight: u32,
     /// Where it stands.
     pub state: &'static str,
-}
-
-/// Who could take a replica, and what keeps the others out.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Waiting {
-    /// Workers the contract knows.
-    pub known: usize,
-    /// Not connected.
-    pub offline: usize,
-    /// On their way out.
-    pub exiting: usize,
-    /// Without a free slot.
-    pub busy: usize,
-    /// Without enough free stake.
-    pub stake: usize,
-    /// Of an owner or network that has a replica already.
-    pub related: usize,
-    /// None of these.
-    pub eligible: usize,
-    /// What would change it.
-    pub hint: String,
 }
 
 impl Grid {
@@ -117,6 +106,11 @@ impl Grid {
     /// Block up to which the chain was read.
     pub fn cursor(&self) -> Option<(u64, B256)> {
         self.durable.cursor
+    }
+
+    /// Acknowledgements given: the pool's count.
+    pub fn acknowledged(&self) -> u64 {
+        self.durable.seq
     }
 
     /// The worker of a connection.
@@ -165,7 +159,11 @@ impl Grid {
             groups,
             total: tally.total().to_string(),
             trust,
+            doubt_ppb: task.open().and_then(|open| self.leading_doubt(open)),
+            held: task.open().and_then(|open| self.why_held(open)),
             waiting: waits.then(|| self.waiting(key)),
+            ahead: waits.then(|| self.ahead(key.deal)),
+            runtime_ms: self.timings.runtime_ms(self.durable.deals[&key.deal].app()),
         })
     }
 
@@ -174,6 +172,7 @@ impl Grid {
             Task::Queued => ("queued".into(), true),
             Task::Done(done) => (done.outcome.to_string(), false),
             Task::Open(open) if open.revealing() => ("revealing".into(), false),
+            Task::Open(open) if open.watch.held => ("held".into(), false),
             Task::Open(_) if self.wanting.contains(&key) => ("waiting".into(), true),
             Task::Open(_) => ("running".into(), false),
         }
@@ -193,71 +192,6 @@ impl Grid {
             },
         };
         task.open().map(|open| open.replicas.iter().map(view).collect()).unwrap_or_default()
-    }
-
-    fn waiting(&self, key: TaskKey) -> Waiting {
-        let mut waiting = Waiting::default();
-        for (worker, member) in self.durable.fleet.iter() {
-            waiting.known += 1;
-            let bucket = self.obstacle(key, worker, member);
-            *match bucket {
-                Obstacle::Offline => &mut waiting.offline,
-                Obstacle::Exiting => &mut waiting.exiting,
-                Obstacle::Related => &mut waiting.related,
-                Obstacle::Stake => &mut waiting.stake,
-                Obstacle::Busy => &mut waiting.busy,
-                Obstacle::None => &mut waiting.eligible,
-            } += 1;
-        }
-        waiting.hint = waiting.hint(self.durable.deals[&key.deal].ready);
-        waiting
-    }
-
-    fn obstacle(&self, key: TaskKey, worker: WorkerIdx, member: &crate::fleet::Member) -> Obstacle {
-        let open = self.task(key).and_then(Task::open);
-        let has_one = |owner: Address| {
-            let others = open.into_iter().flat_map(|open| &open.replicas);
-            others.filter_map(|r| self.durable.fleet.get(r.worker)).any(|m| m.owner == owner)
-        };
-        let slashed = self.durable.ledger.worker(worker).map_or(0, |account| account.cum_slashed);
-        let free_stake = member.stake.saturating_sub(slashed).saturating_sub(member.held);
-        match &member.link {
-            None => Obstacle::Offline,
-            Some(_) if member.exiting => Obstacle::Exiting,
-            Some(_) if has_one(member.owner) => Obstacle::Related,
-            Some(_) if free_stake < self.durable.deals[&key.deal].stake => Obstacle::Stake,
-            Some(link) if link.busy >= link.slots => Obstacle::Busy,
-            Some(_) => Obstacle::None,
-        }
-    }
-}
-
-enum Obstacle {
-    Offline,
-    Exiting,
-    Related,
-    Stake,
-    Busy,
-    None,
-}
-
-impl Waiting {
-    fn hint(&self, deal_ready: bool) -> String {
-        if !deal_ready {
-            return "the bag or the module is not here: upload both, then it starts".into();
-        }
-        let reasons = [
-            (self.eligible, "it is next in line"),
-            (self.busy, "a worker has to finish first; it waits for a free slot"),
-            (self.stake, "workers lack free stake: they must add stake, or the price be lower"),
-            (self.offline, "workers are offline; more would help"),
-            (
-                self.related,
-                "every worker's owner votes already: it needs more owners, or less trust",
-            ),
-        ];
-        let found = reasons.iter().find(|(count, _)| *count > 0);
-        found.map_or("no worker is registered", |(_, hint)| hint).to_owned()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     grid::Grid,
     input::{CommitVote, RevealVote, SessionId, SignedVotes},
     record::Record,
+    running::End,
     task::{Open, ReplicaState, Task},
 };
 use alloy_primitives::B256;
@@ -48,7 +49,7 @@ impl Grid {
                 let running = self.is_running(task, worker);
                 self.record(Record::Committed { task, worker, commitment, seq, proof });
                 if running {
-                    self.durable.fleet.occupy(worker, -1);
+                    self.end(now, task, worker, End::Done);
                 }
                 self.ack_commit(session, CommitAckItem { task, attempt, commitment, seq });
                 self.advance(now, task);

@@ -28,6 +28,11 @@ impl<T> Held<T> {
         self.durable = seq;
     }
 
+    /// The last durable record.
+    pub fn seq(&self) -> u64 {
+        self.durable
+    }
+
     /// The next that may leave.
     pub fn release(&mut self) -> Option<T> {
         let early = bug::is(Bug::AckBeforeFsync);

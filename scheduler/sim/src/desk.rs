@@ -96,6 +96,7 @@ impl World {
             net,
             engine: hello.engine.hash,
             holding: hello.holding,
+            ask: hello.ask,
         })
     }
 

@@ -45,6 +45,7 @@ pub struct Moment {
 #[derive(Clone, Debug)]
 struct Replica {
     worker: WorkerIdx,
+    net: Option<u64>,
     attempt: u16,
     commit_deadline: u64,
     reveal_deadline: u64,
@@ -97,6 +98,8 @@ struct Deal {
 pub struct Law {
     separator: Separator,
     hear_s: u64,
+    /// Who lost its work although it was here and in time, in the last record.
+    overtaken: Option<(TaskKey, WorkerIdx)>,
     tasks: BTreeMap<TaskKey, Task>,
     workers: BTreeMap<WorkerIdx, Account>,
     deals: BTreeMap<DealSlot, Deal>,
@@ -109,6 +112,7 @@ impl Law {
         Self {
             separator,
             hear_s,
+            overtaken: None,
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
             deals: BTreeMap::new(),
@@ -121,6 +125,7 @@ impl Law {
     /// # Errors
     /// The law it breaks.
     pub fn fold(&mut self, record: &Record, at: Moment) -> Lawful {
+        self.overtaken_first(record)?;
         match record {
             Record::Worker { worker, owner, .. } => {
                 self.workers.entry(*worker).or_default().owner = *owner;
@@ -130,8 +135,8 @@ impl Law {
                 (account.stake, account.exiting) = (*stake, *exiting);
             }
             Record::Deal { opened, .. } => self.deal(opened),
-            Record::Assigned { task, worker, commit_deadline, reveal_deadline, .. } => {
-                self.assigned(*task, *worker, (*commit_deadline, *reveal_deadline))?;
+            Record::Assigned { task, worker, net, commit_deadline, reveal_deadline, .. } => {
+                self.assigned(*task, (*worker, *net), (*commit_deadline, *reveal_deadline))?;
             }
             Record::Lost { task, worker } => self.lost(*task, *worker, at)?,
             Record::Committed { task, worker, commitment, seq, .. } => {
@@ -156,12 +161,27 @@ impl Law {
             Record::Order { .. }
             | Record::Refused { .. }
             | Record::Demanded { .. }
+            | Record::Standing { .. }
             | Record::Closed
             | Record::BatchCommitted { .. }
             | Record::BatchFinal { .. }
             | Record::Cursor { .. } => {}
         }
         Ok(())
+    }
+
+    /// Who is here and in time loses its work only to a set that is frozen at once, without it.
+    fn overtaken_first(&mut self, record: &Record) -> Lawful {
+        let Some((key, worker)) = self.overtaken else { return Ok(()) };
+        let at_once = match record {
+            Record::Lost { task, .. } => *task == key,
+            Record::Frozen { task, .. } => {
+                self.overtaken = None;
+                *task == key
+            }
+            _ => false,
+        };
+        hold(at_once, "who is here and in time keeps its work", || format!("{key}: {worker}"))
     }
 
     fn deal(&mut self, opened: &Opened) {
@@ -178,7 +198,7 @@ impl Law {
         self.deals.entry(deal.opened.slot).or_insert(deal);
     }
 
-    fn assigned(&mut self, key: TaskKey, worker: WorkerIdx, by: (u64, u64)) -> Lawful {
+    fn assigned(&mut self, key: TaskKey, (worker, net): (WorkerIdx, Option<u64>), by: (u64, u64)) -> Lawful {
         let deal = &self.deals[&key.deal];
         let (stake, most) = (deal.price.stake(), usize::from(deal.opened.terms.replicas));
         let owner_of = |w: WorkerIdx| self.workers[&w].owner;
@@ -188,6 +208,10 @@ impl Law {
         hold(related.is_none(), "voters of a task have different owners", || {
             format!("{key}: {worker} beside {:?}", related.map(|r| r.worker))
         })?;
+        let near = task.replicas.iter().find(|r| net.is_some() && r.net == net);
+        hold(near.is_none(), "voters of a task have different networks", || {
+            format!("{key}: {worker} beside {:?}", near.map(|r| r.worker))
+        })?;
         let live = task.replicas.iter().filter(|r| r.state != State::Lost).count();
         hold(live < most, "a task has no more replicas than asked for", || format!("{key}"))?;
         let attempt = task.sets.len() as u16;
@@ -195,6 +219,7 @@ impl Law {
         let (commit, shown, state) = (None, None, State::Assigned);
         task.replicas.push(Replica {
             worker,
+            net,
             attempt,
             commit_deadline,
             reveal_deadline,
@@ -224,17 +249,10 @@ impl Law {
         hold(replica.state == State::Assigned, "only running replicas are lost", || {
             format!("{key}: {replica:?}")
         })?;
-        hold(
-            late || at.gave_up || !at.connected,
-            "who is here and in time keeps its work",
-            || {
-                format!(
-                    "{key}: {worker}, {} s before its deadline",
-                    replica.commit_deadline - at.now_s
-                )
-            },
-        )?;
         replica.state = State::Lost;
+        if !(late || at.gave_up || !at.connected) {
+            self.overtaken = Some((key, worker));
+        }
         self.workers.entry(worker).or_default().held -= stake;
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Machine {
             worker: WorkerIdx(at as u32 + 1),
             node_key: keccak256(format!("node {at}")),
             key: key("worker", at),
-            config: Config { pool: POOL, domain: genesis.domain, slots_max },
+            config: Config { pool: POOL, domain: genesis.domain, slots_max, ask: person.ask },
             person,
             life: 0,
             boot_ms: 0,
@@ -370,6 +370,8 @@ impl World {
             Effect::Commit { item, hash } => self.commits(at, item, hash),
             Effect::Reveal { item, hash } => self.reveals(at, item, hash),
             Effect::GiveUp(gone) => {
+                let cheap = gone.reason == GiveUpReason::Price;
+                hold(!cheap, "nobody is asked for less than its price", || format!("{gone:?}"))?;
                 self.tell_scheduler(at, &ToScheduler::GaveUp(gone));
                 Ok(())
             }
@@ -391,7 +393,10 @@ impl World {
                 Ok(())
             }
             Effect::HangUp(_) | Effect::Parted { .. } => self.part(at),
-            Effect::Stop { .. } | Effect::Forget { .. } | Effect::Warn(_) => Ok(()),
+            Effect::Stop { .. }
+            | Effect::Forget { .. }
+            | Effect::KeepVote(_)
+            | Effect::Warn(_) => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use quorate_common::anchor::SLACK_S;
-use quorate_grid::policy::Policy;
+use quorate_grid::{credibility::Promise, policy::Policy};
 
 /// Milliseconds with faults. Afterwards everything heals, and every task must end.
 pub const FAULTS_MS: u64 = 600_000;
@@ -171,6 +171,8 @@ pub struct Person {
     pub net: Option<u64>,
     /// Which of two builds of the engine it has.
     pub engine: u8,
+    /// Token units per task it asks for at least.
+    pub ask: u128,
 }
 
 /// One order to be.
@@ -280,6 +282,7 @@ fn people(dice: &mut Dice) -> Vec<Person> {
     let count = if dice.chance(200_000) { dice.range(16, 50) } else { dice.range(5, 16) };
     let builds = if dice.chance(150_000) { 2 } else { 1 };
     let known_nets = dice.chance(200_000);
+    let asking = dice.chance(200_000);
     (0..count)
         .map(|at| Person {
             habit: if at < 4 { Habit::Honest } else { Habit::draw(dice) },
@@ -291,6 +294,7 @@ fn people(dice: &mut Dice) -> Vec<Person> {
             stake: dice.pick(&[1_000_000, 1_000_000, 40_000, 2_000]),
             net: known_nets.then(|| dice.range(0, count * 2)),
             engine: (dice.range(0, builds - 1)) as u8,
+            ask: if asking { dice.pick(&[0, 0, 1, 500, 1_000_001]) } else { 0 },
         })
         .collect()
 }
@@ -306,6 +310,20 @@ fn policy(dice: &mut Dice) -> Policy {
         batch_tasks: dice.pick(&[4, 16, 64]) as u32,
         batch_ms: dice.pick(&[10_000, 30_000, 60_000]),
         scan_max: dice.pick(&[2, 16, 64]) as usize,
+        quota_first: dice.pick(&[1, 4, 16]) as u16,
+        work_per_slot: dice.pick(&[1, 2]) as u16,
+        promise: dice.chance(300_000).then(|| promise(dice)),
+    }
+}
+
+/// Lots that a world of 200 tasks fills, and holds that end within it.
+fn promise(dice: &mut Dice) -> Promise {
+    Promise {
+        error_ppm: dice.pick(&[1_000, 10_000, 100_000]) as u32,
+        faulty_ppm: dice.pick(&[50_000, 200_000, 350_000]) as u32,
+        lot: dice.pick(&[1, 4, 16]) as u32,
+        audit_ppm: dice.pick(&[20_000, 300_000]) as u32,
+        hold_s: dice.pick(&[0, 5, 30]),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
         settler::{AnswerDemand, OpenDeal, SealBatch, SettlerActor},
     },
     journal::held::Held,
+    replay::Standing,
     results,
     shared::{Event, Shared},
 };
@@ -19,7 +20,12 @@ use quorate_grid::{
     input::{SessionId, Ticket},
     poco::Outcome,
 };
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::oneshot;
 
 /// Something reached the grid: a worker's frame, a chain event, a timer.
@@ -61,6 +67,11 @@ pub struct Opened(pub SessionId, pub Addr<SessionActor>);
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct BlobHere(pub Digest);
+
+/// What the grid holds, once everything it wrote is on disk.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Standing>")]
+pub struct Stand;
 
 /// A session is gone.
 #[derive(Debug, Message)]
@@ -133,6 +144,8 @@ impl GridActor {
 
     fn drain(&mut self, ctx: &mut Context<Self>) {
         let Ready { records, effects } = self.grid.take_ready();
+        // Before any of them is said: see `fence`.
+        self.shared.acknowledged.store(self.grid.acknowledged(), Ordering::Release);
         let first_seq = self.seq + 1;
         self.seq += records.len() as u64;
         if !effects.is_empty() {
@@ -312,6 +325,15 @@ impl Handler<Gone> for GridActor {
     fn handle(&mut self, Gone(session): Gone, ctx: &mut Context<Self>) {
         self.sessions.remove(&session);
         self.arrived(Input::Disconnected(session), ctx);
+    }
+}
+
+impl Handler<Stand> for GridActor {
+    type Result = Option<Standing>;
+
+    /// Nothing while something is on its way to the disk: ask again.
+    fn handle(&mut self, _: Stand, _: &mut Context<Self>) -> Option<Standing> {
+        (self.held.seq() == self.seq).then(|| Standing::of(&self.grid, self.seq))
     }
 }
 

@@ -1,7 +1,7 @@
 //! SessionActor: one connected worker's outbox. Collects what the grid has for it into frames, signs
 //! duties once per frame, and hands bytes to the writer task. It never waits.
 
-use crate::shared::Shared;
+use crate::{door::Pass, shared::Shared};
 use actix::{Actor, Context, Handler, Message};
 use alloy_primitives::B256;
 use quorate_common::{
@@ -35,6 +35,7 @@ pub struct SessionActor {
     shared: Arc<Shared>,
     writer: mpsc::Sender<Vec<u8>>,
     connection: quinn::Connection,
+    pass: Arc<Pass>,
     worker: Option<WorkerIdx>,
 }
 
@@ -44,12 +45,16 @@ impl SessionActor {
         shared: Arc<Shared>,
         writer: mpsc::Sender<Vec<u8>>,
         connection: quinn::Connection,
+        pass: Arc<Pass>,
     ) -> Self {
-        Self { shared, writer, connection, worker: None }
+        Self { shared, writer, connection, pass, worker: None }
     }
 
     fn welcome(&mut self, worker: Option<WorkerIdx>, stake: u128, score: u32) -> ToWorker {
         self.worker = worker;
+        if worker.is_some() {
+            self.pass.is_worker(&self.connection, stake);
+        }
         ToWorker::Welcome(Welcome {
             pool: self.shared.pool,
             domain: self.shared.domain,

@@ -3,10 +3,10 @@
 
 use crate::{
     actors::{
-        grid::{Arrived, GridActor},
+        grid::{Arrived, GridActor, Query},
         journal::die,
     },
-    asks,
+    asks, fence,
     finals::Finals,
     orders,
     sealed::Batches,
@@ -120,6 +120,7 @@ impl Actor for SettlerActor {
             Box::pin(asks::answer(self.parts.clone())),
             Box::pin(commit),
             Box::pin(finalize),
+            Box::pin(look_again(self.parts.clone())),
         ] {
             ctx.spawn(actix::fut::wrap_future(task));
         }
@@ -372,6 +373,36 @@ fn deal_opened(parts: &Parts, opened: DealOpened) {
     parts.tell(Input::Chain(ChainInput::Deal { opened, ready }));
 }
 
+/// Pause after a look at deals that wait for bytes: somebody who brings many has each of them looked at
+/// together with the next.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
+/// Looks at deals that could not be worked on again: at the start, and whenever bytes have come.
+async fn look_again(parts: Parts) {
+    loop {
+        let (reply, hear) = tokio::sync::oneshot::channel();
+        let now = parts.shared.now();
+        // Nobody hears it while everything ends.
+        let ask = move |grid: &quorate_grid::Grid| drop(reply.send(grid.deals_waiting(now)));
+        parts.grid.do_send(Query(Box::new(ask)));
+        for opened in hear.await.unwrap_or_default() {
+            look_at(&parts, opened).await;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+        parts.shared.uploaded.notified().await;
+    }
+}
+
+async fn look_at(parts: &Parts, opened: Opened) {
+    let (blobs, terms) = (Arc::clone(&parts.shared.blobs), opened.terms.clone());
+    // A bag may be large, and orders must not wait for it.
+    let fits = tokio::task::spawn_blocking(move || orders::deal_fits(&blobs, &terms)).await;
+    if matches!(fits, Ok(Ok(()))) {
+        tracing::info!(slot = %opened.slot, "everything a deal needs has come");
+        parts.tell(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+    }
+}
+
 /// Notes what the contract keeps of a batch of ours. Another batch than ours at its place would be our
 /// second history.
 fn batch_committed(parts: &Parts, header: &Header, opening: &Opening) {
@@ -379,18 +410,8 @@ fn batch_committed(parts: &Parts, header: &Header, opening: &Opening) {
     noted.unwrap_or_else(|error| die("noting a batch", &error));
     let ours = parts.batches.read(header.index);
     let ours = ours.unwrap_or_else(|error| die("reading a batch", &error));
-    if let Some(ours) = ours {
-        check_same(header.index, ours.header.struct_hash(), opening.header_hash);
-    }
-}
-
-fn check_same(index: u64, ours: B256, there: B256) {
-    if ours != there {
-        let error = std::io::Error::other(format!(
-            "the chain has {there} at batch {index}, this journal has {ours}: an old disk was restored"
-        ));
-        die("the anti-rollback fence", &error);
-    }
+    let ours = ours.map(|sealed| sealed.header.struct_hash());
+    fence::check_batch(header.index, ours, opening.header_hash);
 }
 
 /// Seals and commits batches, one after the other, in order.
@@ -507,7 +528,7 @@ async fn committed(parts: &Parts, header: &Header) -> Result<bool, SettleError> 
         }
         tokio::time::sleep(parts.shared.config.poll).await;
     };
-    check_same(header.index, header.struct_hash(), opening.header_hash);
+    fence::check_batch(header.index, Some(header.struct_hash()), opening.header_hash);
     Ok(true)
 }
 

@@ -1,7 +1,7 @@
-//! `config show` and `config check`.
+//! `config show`, `config check` and `replay`.
 
 use super::output::Output;
-use crate::config::Config;
+use crate::{config::Config, replay};
 use quorate_common::{
     config::{Key, Layers, Origin},
     exit::Failure,
@@ -30,4 +30,16 @@ pub(super) fn show(layers: &Layers, origin: bool, output: Output) -> Result<(), 
 pub(super) fn check(config: &Config, output: Output) -> Result<(), Failure> {
     let document = json!({ "schema": "quorate.config-check/v1", "ok": true, "data": config.data });
     output.either(&document, || "ok".into())
+}
+
+/// `replay`.
+pub(super) fn replay(config: &Config, output: Output) -> Result<(), Failure> {
+    let standing = replay::standing(config)?;
+    output.either(&standing, || {
+        let replay::Standing { seq, state, acknowledged, orders, settled, batches, .. } = &standing;
+        format!(
+            "record        {seq}\nstate         {state}\nacknowledged  {acknowledged}\norders        \
+             {orders}\nsettled       {settled}\nbatches       {batches}"
+        )
+    })
 }

@@ -34,6 +34,7 @@ pub(crate) async fn put_blob(
     let finished = web::block(move || upload.finish(Some(digest))).await;
     finished.map_err(|_| ApiError(super::stopping()))?.map_err(|error| refused(&error))?;
     state.shared.metrics.transfer_bytes.with_label_values(&["in"]).inc_by(bytes);
+    state.shared.uploaded.notify_one();
     Ok(HttpResponse::Created().finish())
 }
 

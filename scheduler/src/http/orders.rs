@@ -4,7 +4,7 @@ use super::{State, error::ApiError};
 use crate::{actors::grid::Place, orders};
 use actix_web::{HttpResponse, get, post, web};
 use quorate_common::{
-    B256,
+    Address, B256,
     accounts::DealAccount,
     api::{Amount, DealPart, OrderPhase, OrderView, PlaceOrder, TaskPage, TaskPhase, TaskView},
     digest::Digest,
@@ -41,7 +41,12 @@ pub(crate) async fn place_order(
 ) -> Result<HttpResponse, ApiError> {
     let place = body.into_inner();
     let hash = place.req.struct_hash();
-    let taken = state.read(move |grid| is_taken(grid, hash)).await?;
+    let requester = place.req.requester;
+    let (taken, open) =
+        state.read(move |grid| (is_taken(grid, hash), open_orders(grid, requester))).await?;
+    if !taken {
+        not_too_many(open, state.open_orders_max)?;
+    }
     let checked = {
         let (shared, place) = (std::sync::Arc::clone(&state.shared), place.clone());
         let checked = web::block(move || orders::check(&shared, &place)).await;
@@ -63,6 +68,51 @@ pub(crate) async fn place_order(
 fn is_taken(grid: &Grid, hash: B256) -> bool {
     let state = grid.orders().get(&hash).map(|order| &order.state);
     matches!(state, Some(OrderState::Opening | OrderState::Deal(_)))
+}
+
+/// Orders of a requester that are under way.
+fn open_orders(grid: &Grid, requester: Address) -> usize {
+    let of_it = grid.orders().values().filter(|order| order.req.requester == requester);
+    let open = of_it.filter(|order| {
+        matches!(phase_of(order, &deals_of(grid, order)), OrderPhase::Opening | OrderPhase::Running)
+    });
+    open.count()
+}
+
+fn not_too_many(open: usize, most: u32) -> Result<(), Failure> {
+    if open < most as usize {
+        return Ok(());
+    }
+    let message =
+        format!("this requester has {open} orders under way here; expected at most {most}");
+    let mut failure = Failure::new(Code::Conflict, message)
+        .hint("wait until one is done, or put more tasks into one order");
+    failure.retryable = true;
+    Err(failure)
+}
+
+/// Why an order waits.
+#[utoipa::path(get, path = "/v1/orders/{order}/explain", params(("order" = String, Path)),
+    responses((status = 200, description = "quorate.order-explanation/v1"), (status = 404, description = "no such order"),
+        (status = 409, description = "its deal is not open: try again")))]
+#[get("/v1/orders/{order}/explain")]
+pub(crate) async fn explain_order(
+    state: web::Data<State>,
+    path: web::Path<String>,
+) -> Result<web::Json<Value>, ApiError> {
+    let hash = parse_hash(&path)?;
+    let explain = move |grid: &Grid| {
+        let deals = deals_of(grid, grid.orders().get(&hash)?);
+        let slots: Vec<_> = deals.iter().map(|deal| deal.slot).collect();
+        Some(grid.explain_order(&slots))
+    };
+    let found = state.read(explain).await?.ok_or_else(|| no_order(&path))?;
+    let explanation = found.ok_or_else(|| not_yet("the order has no deal here yet"))?;
+    let mut value =
+        serde_json::to_value(explanation).map_err(|error| Failure::new(Code::Internal, error))?;
+    value["schema"] = json!("quorate.order-explanation/v1");
+    value["order"] = json!(hash);
+    Ok(web::Json(value))
 }
 
 /// Every order.

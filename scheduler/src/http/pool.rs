@@ -9,6 +9,7 @@ use quorate_common::{
     messages::Message as _,
 };
 use quorate_grid::{Grid, WorkerView, ledger::BatchState, task::Task};
+use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 
 /// What a requester and a worker must know.
@@ -128,6 +129,26 @@ pub(crate) async fn worker_proof(
         found.ok_or_else(|| nothing_final(&worker.to_string()))?;
     let schema = "quorate.proof/v1".into();
     Ok(web::Json(WorkerProof { schema, worker, index, opening, account, path }))
+}
+
+/// Why a worker has no more work than it has.
+#[utoipa::path(get, path = "/v1/workers/{worker}/explain", params(("worker" = u32, Path)),
+    responses((status = 200, description = "quorate.worker-explanation/v1"), (status = 404, description = "no such worker")))]
+#[get("/v1/workers/{worker}/explain")]
+pub(crate) async fn explain_worker(
+    state: web::Data<State>,
+    path: web::Path<u32>,
+) -> Result<web::Json<Value>, ApiError> {
+    let worker = WorkerIdx(*path);
+    let found = state.read(move |grid| grid.explain_worker(worker)).await?;
+    let explanation = found.ok_or_else(|| {
+        Failure::new(Code::NotFound, format!("{worker} is not registered in this pool's contract"))
+            .hint("was it registered a moment ago? it is known once its block is final")
+    })?;
+    let mut value =
+        serde_json::to_value(explanation).map_err(|error| Failure::new(Code::Internal, error))?;
+    value["schema"] = json!("quorate.worker-explanation/v1");
+    Ok(web::Json(value))
 }
 
 /// A deal's account in the newest final batch.

@@ -15,12 +15,12 @@ pub(super) fn check(shared: &Shared, req: &ReqOrder, sides: &Sides) -> Result<()
     let app = sides.app.as_ref().map(|app| &app.order);
     present("app order", "appOwner", req.app_owner, app.is_some())?;
     if let Some(app) = app {
-        check_app(shared, req, app)?;
+        Sold::app(req, app).check(shared, req)?;
     }
     let dataset = sides.dataset.as_ref().map(|dataset| &dataset.order);
     present("dataset order", "datasetOwner", req.dataset_owner, dataset.is_some())?;
     if let Some(dataset) = dataset {
-        check_dataset(shared, req, dataset)?;
+        Sold::dataset(req, dataset).check(shared, req)?;
     }
     check_offer(shared, req)?;
     match &sides.sponsor {
@@ -43,73 +43,90 @@ fn present(order: &str, field: &str, owner: Address, given: bool) -> Result<(), 
     }
 }
 
-/// What both sellers' orders say.
+/// What a seller's order says, and what it is held against.
 struct Sold {
     name: &'static str,
+    /// Who sells, and who the request says does.
     owner: (Address, Address),
+    /// The field that names what is sold, what it says, and what the request asks for.
     good: (&'static str, B256, B256),
+    /// The request's limit by name, the price, and the limit.
     price: (&'static str, u128, u128),
     tasks: u32,
+    tag: B256,
+    expiry: u64,
+    /// The field that limits what it is used with, what it says, and what the request uses it with.
+    beside: (&'static str, B256, B256),
+    pool: B256,
+    requester: B256,
 }
 
-fn check_sold(req: &ReqOrder, sold: &Sold) -> Result<(), Failure> {
-    let (owner, asked) = sold.owner;
-    if owner != asked {
-        return Err(refuse_in(sold.name, "owner", owner, format!("the order's {asked}")));
+impl Sold {
+    fn app(req: &ReqOrder, app: &AppOrder) -> Self {
+        Self {
+            name: "app order",
+            owner: (app.owner, req.app_owner),
+            good: ("app", app.app, req.app),
+            price: ("appMaxPrice", app.price, req.app_max_price),
+            tasks: app.tasks,
+            tag: app.tag,
+            expiry: app.expiry,
+            beside: ("datasetRestrict", app.dataset_restrict, req.dataset),
+            pool: app.pool_restrict,
+            requester: app.requester_restrict,
+        }
     }
-    let (field, good, asked) = sold.good;
-    if good != asked || good.is_zero() {
-        return Err(refuse_in(sold.name, field, good, format!("the order's {asked}, not zero")));
-    }
-    let (limit, price, most) = sold.price;
-    if price > most {
-        let name = sold.name;
-        let text = format!(
-            "{name} field `price` is {price}; expected at most the order's `{limit}` {most}"
-        );
-        return Err(Failure::new(Code::Funds, text));
-    }
-    if sold.tasks < req.tasks {
-        let expected = format!("at least the order's {}", req.tasks);
-        return Err(refuse_in(sold.name, "tasks", sold.tasks, expected));
-    }
-    Ok(())
-}
 
-fn check_app(shared: &Shared, req: &ReqOrder, app: &AppOrder) -> Result<(), Failure> {
-    let name = "app order";
-    let sold = Sold {
-        name,
-        owner: (app.owner, req.app_owner),
-        good: ("app", app.app, req.app),
-        price: ("appMaxPrice", app.price, req.app_max_price),
-        tasks: app.tasks,
-    };
-    check_sold(req, &sold)?;
-    check_tag(shared, name, app.tag)?;
-    check_expiry(shared, name, app.expiry)?;
-    allowed(name, "datasetRestrict", app.dataset_restrict, req.dataset, Id::Digest)?;
-    allowed(name, "poolRestrict", app.pool_restrict, shared.pool.restrict(), Id::Pool)?;
-    let requester = req.requester.into_word();
-    allowed(name, "requesterRestrict", app.requester_restrict, requester, Id::Account)
-}
+    fn dataset(req: &ReqOrder, dataset: &DatasetOrder) -> Self {
+        Self {
+            name: "dataset order",
+            owner: (dataset.owner, req.dataset_owner),
+            good: ("dataset", dataset.dataset, req.dataset),
+            price: ("datasetMaxPrice", dataset.price, req.dataset_max_price),
+            tasks: dataset.tasks,
+            tag: dataset.tag,
+            expiry: dataset.expiry,
+            beside: ("appRestrict", dataset.app_restrict, req.app),
+            pool: dataset.pool_restrict,
+            requester: dataset.requester_restrict,
+        }
+    }
 
-fn check_dataset(shared: &Shared, req: &ReqOrder, dataset: &DatasetOrder) -> Result<(), Failure> {
-    let name = "dataset order";
-    let sold = Sold {
-        name,
-        owner: (dataset.owner, req.dataset_owner),
-        good: ("dataset", dataset.dataset, req.dataset),
-        price: ("datasetMaxPrice", dataset.price, req.dataset_max_price),
-        tasks: dataset.tasks,
-    };
-    check_sold(req, &sold)?;
-    check_tag(shared, name, dataset.tag)?;
-    check_expiry(shared, name, dataset.expiry)?;
-    allowed(name, "appRestrict", dataset.app_restrict, req.app, Id::Digest)?;
-    allowed(name, "poolRestrict", dataset.pool_restrict, shared.pool.restrict(), Id::Pool)?;
-    let requester = req.requester.into_word();
-    allowed(name, "requesterRestrict", dataset.requester_restrict, requester, Id::Account)
+    fn check(&self, shared: &Shared, req: &ReqOrder) -> Result<(), Failure> {
+        self.fits(req)?;
+        check_tag(shared, self.name, self.tag)?;
+        check_expiry(shared, self.name, self.expiry)?;
+        let (field, beside, used) = self.beside;
+        allowed(self.name, field, beside, used, Id::Digest)?;
+        allowed(self.name, "poolRestrict", self.pool, shared.pool.restrict(), Id::Pool)?;
+        let requester = req.requester.into_word();
+        allowed(self.name, "requesterRestrict", self.requester, requester, Id::Account)
+    }
+
+    /// The seller and what is sold are the request's, the price and the volume are enough.
+    fn fits(&self, req: &ReqOrder) -> Result<(), Failure> {
+        let name = self.name;
+        let (owner, asked) = self.owner;
+        if owner != asked {
+            return Err(refuse_in(name, "owner", owner, format!("the order's {asked}")));
+        }
+        let (field, good, asked) = self.good;
+        if good != asked || good.is_zero() {
+            return Err(refuse_in(name, field, good, format!("the order's {asked}, not zero")));
+        }
+        let (limit, price, most) = self.price;
+        if price > most {
+            let text = format!(
+                "{name} field `price` is {price}; expected at most the order's `{limit}` {most}"
+            );
+            return Err(Failure::new(Code::Funds, text));
+        }
+        if self.tasks < req.tasks {
+            let expected = format!("at least the order's {}", req.tasks);
+            return Err(refuse_in(name, "tasks", self.tasks, expected));
+        }
+        Ok(())
+    }
 }
 
 /// What this pool's own offer allows.

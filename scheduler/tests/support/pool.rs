@@ -188,8 +188,10 @@ impl Pool {
             slots: 1,
             memory_bytes: 1 << 30,
             engine: EngineInfo { hash: Digest::of(b"some engine") },
+            ask: 0,
             name: "a worker".into(),
             holding: Vec::new(),
+            newest: None,
         }
     }
 }

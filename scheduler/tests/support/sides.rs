@@ -5,7 +5,7 @@ use super::pool::{MODULE, PURSE, Pool, on_system};
 use quorate_chain::{
     Signer, U256,
     outbox::Call,
-    settlement::{Orders as Matched, Signed},
+    settlement::{OPEN_DEAL_GAS_MAX, Orders as Matched, Signed},
 };
 use quorate_common::{
     Address, B256,
@@ -261,7 +261,7 @@ async fn list(pool: &Pool) -> (u16, Value) {
 }
 
 /// Places an order that is taken, and waits until all of it is matched.
-async fn matched(pool: &Pool, place: &PlaceOrder) -> OrderView {
+pub(crate) async fn matched(pool: &Pool, place: &PlaceOrder) -> OrderView {
     let (status, body) = pool.place(place).await;
     assert_eq!(status, 202, "{body}");
     let url = pool.url(&format!("/v1/orders/{}", place.req.struct_hash()));
@@ -340,25 +340,47 @@ fn what_only_the_chain_knows_of_orders() {
     });
 }
 
+/// A contract account runs code that anybody wrote, on the scheduler's node and for its gas money.
+#[test]
+fn an_account_that_never_ends_costs_no_more_than_an_order_may() {
+    on_system(async {
+        let data = tempfile::tempdir().unwrap();
+        let pool = Pool::start(data.path()).await;
+        pool.chain.fund(&sponsor(), PURSE).await.unwrap();
+        let chain = pool.chain.settlement.chain().clone();
+        let purse = async || chain.balance(dev::gas().address()).await.unwrap();
+        // JUMPDEST PUSH1 0 JUMP: at the door it takes what it is given, and nothing was sent.
+        let endless = pool.deploy("635b6000566000526004601cf3").await;
+        let mut orders = Orders::good(&pool, 1).await;
+        orders.req.requester = endless;
+        let before = purse().await;
+        refused(&pool, "endless", &orders.signed(&pool), 403, &["BadSignature"]).await;
+        assert_eq!(purse().await, before);
+        // This one signs whatever it is asked, as long as nobody pays for its gas.
+        let runtime = "3a601457631626ba7e60e01b60005260206000f35b601456";
+        let sly = pool.deploy(&format!("77{runtime}60005260186008f3")).await;
+        let mut orders = Orders::good(&pool, 2).await;
+        orders.req.requester = sly;
+        let place = orders.signed(&pool);
+        let (status, body) = pool.place(&place).await;
+        assert_eq!(status, 202, "{body}");
+        let reason = pool.refusal(&place).await;
+        assert!(reason.contains("the contract refused"), "{reason}");
+        let price = U256::from(pool.chain.settlement.chain().head().await.unwrap().base_fee);
+        let most = U256::from(OPEN_DEAL_GAS_MAX) * price * U256::from(2);
+        let spent = before - purse().await;
+        assert!(spent > U256::ZERO && spent <= most, "{spent} wei, {most} at most");
+        pool.running.stop().await;
+    });
+}
+
 #[test]
 fn the_rest_of_an_order_that_somebody_matched_in_part_is_a_deal_of_its_own() {
     on_system(async {
         let data = tempfile::tempdir().unwrap();
         let pool = Pool::start(data.path()).await;
         let place = pool.sign(pool.order(TASKS).await);
-        let signature = hex::decode(place.signature.trim_start_matches("0x")).unwrap();
-        let offer = &pool.running.shared.offer;
-        let offer_signature = offer.signature.to_bytes();
-        let orders = Matched {
-            req: Signed { order: &place.req, signature: &signature },
-            offer: Signed { order: &offer.order, signature: &offer_signature },
-            app: None,
-            dataset: None,
-            sponsor: None,
-        };
-        let stranger = dev::account(14);
-        pool.chain.fund(&stranger, 1).await.unwrap();
-        pool.send(stranger, pool.chain.settlement.open_deal(&orders, 1)).await;
+        part(&pool, &place, 1).await;
         let order = matched(&pool, &place).await;
         let parts: Vec<(u32, u32)> = order.deals.iter().map(|d| (d.first, d.tasks)).collect();
         assert_eq!(parts, [(0, 1), (1, 2)]);
@@ -370,6 +392,23 @@ fn the_rest_of_an_order_that_somebody_matched_in_part_is_a_deal_of_its_own() {
         assert_eq!(firsts(&pool).await, [0, 1], "workers are told where in the bag a deal begins");
         pool.running.stop().await;
     });
+}
+
+/// Somebody else matches so many tasks of an order.
+pub(crate) async fn part(pool: &Pool, place: &PlaceOrder, tasks: u32) {
+    let signature = hex::decode(place.signature.trim_start_matches("0x")).unwrap();
+    let offer = &pool.running.shared.offer;
+    let offer_signature = offer.signature.to_bytes();
+    let orders = Matched {
+        req: Signed { order: &place.req, signature: &signature },
+        offer: Signed { order: &offer.order, signature: &offer_signature },
+        app: None,
+        dataset: None,
+        sponsor: None,
+    };
+    let stranger = dev::account(14);
+    pool.chain.fund(&stranger, 1).await.unwrap();
+    pool.send(stranger, pool.chain.settlement.open_deal(&orders, tasks)).await;
 }
 
 /// Where the two deals of an order begin, as a worker with room for all their tasks is told.
@@ -398,14 +437,30 @@ impl Pool {
         self.chain.settlement.free_of(account).await.unwrap()
     }
 
-    async fn send(&self, by: Signer, call: Call) {
+    pub(crate) async fn send(&self, by: Signer, call: Call) {
         self.chain.outbox(by).send(call).await.unwrap();
+    }
+
+    /// Waits until an order that was taken is refused; why.
+    async fn refusal(&self, place: &PlaceOrder) -> String {
+        let url = self.url(&format!("/v1/orders/{}", place.req.struct_hash()));
+        let wait = async {
+            loop {
+                let order: OrderView = reqwest::get(&url).await.unwrap().json().await.unwrap();
+                if let Some(reason) = order.reason {
+                    return reason;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap()
     }
 
     /// Creates a contract from its creation code.
     async fn deploy(&self, code: &str) -> Address {
         let data = hex::decode(code).unwrap().into();
-        let call = Call { what: "a contract".into(), to: None, value: U256::ZERO, data };
+        let call =
+            Call { what: "a contract".into(), to: None, value: U256::ZERO, data, gas_max: None };
         let receipt = self.chain.outbox(dev::bank()).send(call).await.unwrap();
         receipt.contract.unwrap()
     }

@@ -12,13 +12,12 @@ use quorate_common::{
     clock::Now,
     ids::{DealSlot, PoolId, TaskKey, WorkerIdx},
     messages::{Domain, Separator},
-    wire::{DealInfo, Hello, SLOTS_MAX},
+    wire::{self, DealInfo, Hello, SLOTS_MAX},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Replicas without a result, per offered slot: one that runs and one that fetches, so that a slot
-/// never waits for the network. More are given back at once.
-pub const WORK_PER_SLOT: usize = 2;
+/// Replicas without a result, per offered slot. More are given back at once.
+pub const WORK_PER_SLOT: usize = wire::WORK_PER_SLOT as usize;
 
 /// Results kept at once. As many as `Hello` can name; at 3 KB each they are 6 MB. At the limit the
 /// least useful one is forgotten (cancelled first, then the oldest shown), or new work is refused.
@@ -33,6 +32,8 @@ pub struct Config {
     pub domain: Domain,
     /// Replicas it may ever run at once, up to [`SLOTS_MAX`].
     pub slots_max: u16,
+    /// The least price of a task it works for, in token units.
+    pub ask: u128,
 }
 
 /// A worker's rules. See the crate's documentation.

@@ -11,7 +11,7 @@ use quorate_common::{
     ids::{TaskKey, WorkerIdx},
     messages::Reveal,
     wire::{CommitAckItem, CommitItem, CommitSetItem, DealInfo, GaveUp, RevealItem},
-    word::Word,
+    word::{KeptVote, Word},
 };
 use serde::Serialize;
 
@@ -103,6 +103,8 @@ pub enum Effect {
     /// Keep what the scheduler signed, for whoever may have to prove it. Volatile: the scheduler's
     /// word about a vote is repeated when the vote is.
     Keep(Box<Word>),
+    /// Keep our own vote, for a time when only the chain listens. Volatile, as the scheduler's words are.
+    KeepVote(Box<KeptVote>),
     /// Say on chain that the commit set was never shown. Volatile: after a restart it is said again.
     Demand {
         /// Which task.

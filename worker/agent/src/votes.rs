@@ -9,10 +9,10 @@ use crate::{
 use quorate_common::{
     bug::{self, Bug},
     clock::Now,
-    ids::{TaskKey, WorkerIdx},
-    messages::Message as _,
+    ids::{PoolId, TaskKey, WorkerIdx},
+    messages::{Message as _, Reveal},
     wire::{CommitAckItem, CommitSetItem, RevealAckItem},
-    word::{Said, Word},
+    word::{KeptVote, Said, Word},
 };
 
 impl Agent {
@@ -79,7 +79,9 @@ impl Agent {
         let Some(job) = self.kept.get(&task) else { return };
         let task_id = job.deal.task_id(task.idx);
         let said = Said::CommitSet(set.item.message(self.config.pool, task_id));
+        let vote = kept_vote(self.config.pool, task, job, &set.item);
         self.effect(Effect::Keep(Box::new(Word { said, proof: set.proof.clone() })));
+        self.effect(Effect::KeepVote(Box::new(vote)));
         self.record(Record::Revealed { task, set: Box::new(set) });
     }
 
@@ -161,6 +163,15 @@ impl Agent {
             }
         }
     }
+}
+
+/// The vote as it can be shown on chain, long after its result was given up.
+fn kept_vote(pool: PoolId, task: TaskKey, job: &Kept, set: &CommitSetItem) -> KeptVote {
+    let task_id = job.deal.task_id(task.idx);
+    let (attempt, set_root, salt) = (job.attempt, set.root, job.seal.salt);
+    let digest = job.seal.digest.word();
+    let reveal = Reveal { pool, task_id, attempt, set_root, digest, salt };
+    KeptVote { worker: job.seal.worker, reveal, place: set.position, path: set.path }
 }
 
 /// Unix second of the scheduler at which a result is given up.

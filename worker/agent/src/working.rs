@@ -22,7 +22,7 @@ impl Agent {
         if self.is_known(now, &item) {
             return;
         }
-        match self.refusal(now, &item) {
+        match self.refusal(now, &item, &deal) {
             Some(reason) => self.give_up(item.task, item.attempt, reason),
             None => {
                 let said = Said::Assign(item.message(self.config.pool, deal.id, worker));
@@ -161,9 +161,12 @@ impl Agent {
     }
 
     /// Why an assignment is given back at once, if it is.
-    fn refusal(&mut self, now: Now, item: &AssignItem) -> Option<GiveUpReason> {
+    fn refusal(&mut self, now: Now, item: &AssignItem, deal: &DealInfo) -> Option<GiveUpReason> {
         if self.leaving {
             return Some(GiveUpReason::Leaving);
+        }
+        if deal.unit_price < self.config.ask {
+            return Some(GiveUpReason::Price);
         }
         if self.is_over(now, item.commit_deadline) {
             return Some(GiveUpReason::Deadline);

@@ -237,6 +237,20 @@ fn slots_are_filled_oldest_first_and_what_is_too_much_goes_back() {
 }
 
 #[test]
+fn work_below_its_price_is_given_back() {
+    let mut world = World::new(1);
+    for ask in [100, 101] {
+        world.ask = ask;
+        world.restart();
+        world.connect();
+        world.trace.clear();
+        world.assign(task(0, 1), 0);
+        let told = if ask == 100 { "fetch 0/1" } else { "give up 0/1 Price" };
+        check(&world, &format!("0s assign 0/1      {told}"));
+    }
+}
+
+#[test]
 fn work_that_cannot_make_its_deadline_is_given_back() {
     let mut world = World::connected(2);
     world.assign_until(task(0, 1), 0, 0, 60);

@@ -45,6 +45,7 @@ pub struct AgentActor {
     pub(crate) hook: Option<Hook>,
     pub(crate) escapes: Escapes,
     pub(crate) words: Words,
+    pub(crate) votes: Words,
     pub(crate) evidence_dir: PathBuf,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) bundle: Bundle,
@@ -67,6 +68,7 @@ pub(crate) struct Identity {
     pub(crate) pool: PoolId,
     pub(crate) separator: Separator,
     pub(crate) memory_bytes: u64,
+    pub(crate) ask: u128,
     pub(crate) engine: EngineInfo,
     pub(crate) name: String,
 }
@@ -291,7 +293,8 @@ impl AgentActor {
             Effect::Forget { task, blobs } => {
                 self.blobs.release_some(Holder::Result(task), &blobs);
             }
-            Effect::Keep(word) => self.words.keep(&word),
+            Effect::Keep(word) => self.words.hear(&word),
+            Effect::KeepVote(vote) => self.votes.keep(&vote),
             Effect::Demand { task_id, attempt, worker } => {
                 self.escapes.say(Saying::Demand { task_id, attempt, worker });
             }
@@ -307,7 +310,7 @@ impl AgentActor {
     }
 
     fn greet(&mut self, slots: u16, holding: Vec<(TaskKey, u16)>) {
-        let Identity { node_key, vote_key, pool, separator, memory_bytes, engine, name } =
+        let Identity { node_key, vote_key, pool, separator, memory_bytes, ask, engine, name } =
             &self.identity;
         let message = Hello::binding_message(separator, *pool, vote_key.address());
         let binding = node_key.sign(wire::BINDING_CONTEXT, &message);
@@ -319,8 +322,10 @@ impl AgentActor {
             slots,
             memory_bytes: *memory_bytes,
             engine: engine.clone(),
+            ask: *ask,
             name: name.clone(),
             holding,
+            newest: self.words.newest().cloned().map(Box::new),
         };
         let mut frame = Vec::new();
         wire::encode(&Open::Control(hello), &mut frame);

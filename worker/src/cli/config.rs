@@ -1,7 +1,8 @@
 //! The worker's configuration: which keys there are, where their values come from, what they become.
 
-use super::{Global, failure};
+use super::{Global, amount, failure};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
+use quorate_chain::ChainUrl;
 use quorate_common::{
     config::{ConfigError, Key, Layers},
     exit::{Code, Failure},
@@ -43,6 +44,12 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Replicas at once, up to 1024; 0 is one per processor core.",
     },
     Key {
+        name: "price",
+        default: "\"0\"",
+        help: "The least a deal must pay for a task: token units, or a decimal of tokens as \"0.001\". What is \
+               earned of it is this worker's share among those who agree.",
+    },
+    Key {
         name: "memory_mib",
         default: "0",
         help: "Memory for all slots, in MiB; 0 is 512 a slot. Tasks that want more than a share go back.",
@@ -70,7 +77,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "chain.url",
         default: "",
-        help: "JSON-RPC node, http or https; unset: the invitation's.",
+        help: "JSON-RPC node, http or https, or up to five: an array, or commas between them; unset: the \
+               invitation's.",
     },
     Key {
         name: "escape.key_file",
@@ -166,6 +174,14 @@ impl Config {
         Ok(u16::try_from(slots).unwrap_or(SLOTS_MAX).min(SLOTS_MAX))
     }
 
+    /// The least price of a task, in token units.
+    pub(crate) fn price(&self) -> Result<u128, Failure> {
+        let expected = "token units as 1500, or a decimal of tokens in quotes as \"0.001\"";
+        let refused = || failure::config(&self.layers.refuse("price", expected));
+        let text = self.layers.text("price").map_err(|_| refused())?;
+        amount::parse(&text).map_err(|_| refused())
+    }
+
     /// Memory for all slots; 0 has become a share for each.
     pub(crate) fn memory_bytes(&self) -> Result<u64, Failure> {
         let share_mib = SLOT_MIB * u64::from(self.slots()?);
@@ -177,9 +193,13 @@ impl Config {
         Ok(self.number("cache_mib", 64, 1 << 24)? * MIB)
     }
 
-    /// The JSON-RPC node, if anybody names one.
-    pub(crate) fn chain_url(&self, invite: &Invite) -> Option<String> {
-        self.layers.optional("chain.url").or_else(|| invite.rpc.clone())
+    /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
+    pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
+        let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
+        if nodes.is_empty() {
+            nodes.extend(invite.rpc.clone());
+        }
+        ChainUrl::parse_all(&nodes).map_err(|error| failure::chain(&error))
     }
 
     /// The scheduler's HTTP API, if anybody names it.
@@ -223,6 +243,7 @@ impl Config {
         }
         self.name()?;
         self.slots()?;
+        self.price()?;
         self.memory_bytes()?;
         self.cache_bytes().map(drop)
     }

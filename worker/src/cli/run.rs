@@ -6,7 +6,6 @@ use crate::{
     engine::{Engine, EngineConfig},
     escape::EscapeOptions,
 };
-use quorate_chain::ChainUrl;
 use quorate_common::{
     exit::{Code, Failure},
     invite::Invite,
@@ -59,29 +58,26 @@ fn options(config: &Config) -> Result<WorkerOptions, Failure> {
         vote_key: vote_key.map_err(|error| failure::key(&error))?,
         data_dir: config.data_dir.clone(),
         slots: config.slots()?,
+        ask: config.price()?,
         memory_bytes: config.memory_bytes()?,
         cache_bytes: config.cache_bytes()?,
         name: config.name()?,
         runner: Arc::new(EngineRunner::new(engine)),
         hook: None,
-        chain: chain_url(config, &invite)?,
+        chain: config.nodes(&invite)?,
         escape: escape(config, &invite)?,
         invite,
     })
 }
 
-fn chain_url(config: &Config, invite: &Invite) -> Result<Option<ChainUrl>, Failure> {
-    let url = config.chain_url(invite).map(|url| ChainUrl::parse(&url));
-    url.transpose().map_err(|error| failure::chain(&error))
-}
-
 /// The means to be heard on chain: an account of its own, since the owner's stays closed.
 fn escape(config: &Config, invite: &Invite) -> Result<Option<EscapeOptions>, Failure> {
     let Some(path) = config.file_of("escape.key_file") else { return Ok(None) };
-    let chain = chain_url(config, invite)?.ok_or_else(|| {
-        Failure::new(Code::Usage, "`escape.key_file` is set, but no JSON-RPC node is named")
-            .hint("set chain.url")
-    })?;
+    let chain = config.nodes(invite)?;
+    if chain.is_empty() {
+        let text = "`escape.key_file` is set, but no JSON-RPC node is named";
+        return Err(Failure::new(Code::Usage, text).hint("set chain.url"));
+    }
     Ok(Some(EscapeOptions { chain, signer: owner::from_file(&path)? }))
 }
 

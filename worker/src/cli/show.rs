@@ -28,7 +28,8 @@ pub(crate) fn status(global: &Global, output: Output) -> Result<(), Failure> {
         _ => failure::file(&path, &error),
     })?;
     let is_running = start::is_running(&config.data_dir);
-    output.either(&document(&status, is_running), || text(&status, is_running))
+    let price = config.price()?;
+    output.either(&document(&status, is_running, price), || text(&status, is_running, price))
 }
 
 /// `config show`.
@@ -57,13 +58,14 @@ pub(crate) fn config(global: &Global, origin: bool, output: Output) -> Result<()
     })
 }
 
-fn document(status: &Status, is_running: bool) -> Value {
+fn document(status: &Status, is_running: bool, price: u128) -> Value {
     let mut document = serde_json::to_value(status).unwrap_or_default();
     document["running"] = is_running.into();
+    document["price"] = price.to_string().into();
     document
 }
 
-fn text(status: &Status, is_running: bool) -> String {
+fn text(status: &Status, is_running: bool, price: u128) -> String {
     let Status { name, view, note, ended, .. } = status;
     let Totals { settled, forgotten, earned, slashed } = view.totals;
     let state = match (is_running, view.link) {
@@ -87,6 +89,7 @@ fn text(status: &Status, is_running: bool) -> String {
         ("scheduler", status.scheduler.clone()),
         ("jobs", jobs),
         ("settled", format!("{settled} tasks, {} given back, {forgotten} lost", view.gave_up)),
+        ("price", format!("{} a task, at least", amount::show(price))),
         ("earned", amount::show(earned)),
         ("slashed", amount::show(slashed)),
         ("stake", amount::show(view.stake)),

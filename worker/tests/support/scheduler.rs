@@ -315,6 +315,9 @@ async fn accept(
     let brought = Arc::new(brought);
     while let Some(incoming) = endpoint.accept().await {
         let Ok(connection) = incoming.await else { continue };
+        // Every worker is known here, so the line is as wide as a known one's.
+        connection.set_max_concurrent_bi_streams(quic::STREAMS_MAX.into());
+        connection.set_receive_window(quic::WINDOW_BYTES.into());
         let (signer, shelf) = (signer.clone(), shelf.clone());
         let (sessions, brought) = (sessions.clone(), brought.clone());
         tokio::spawn(async move {

@@ -5,9 +5,12 @@ use crate::abi::Court as Abi;
 use crate::error::SettleError;
 use crate::outbox::Call;
 use alloy::primitives::{Address, B256};
-use alloy::sol_types::SolCall as _;
-use quorate_common::accounts::Vote;
-use quorate_common::ids::PoolId;
+use quorate_common::accounts::{TaskRec, Vote};
+use quorate_common::frame::FrameProof;
+use quorate_common::ids::{DealId, PoolId};
+use quorate_common::keys::Signature;
+use quorate_common::messages::CommitSet;
+use serde::{Deserialize, Serialize};
 
 /// A question for a task's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +23,17 @@ pub struct Ask {
     pub answered: bool,
 }
 
-/// A task that was shown on chain, as the transaction carries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A task that was shown on chain: the contract has checked it against its batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// Its place in the batch.
     pub place: u32,
-    /// Its frozen sets.
-    pub sets: Vec<B256>,
-    /// How many votes it has.
-    pub votes: usize,
+    /// Its leaf.
+    pub rec: TaskRec,
+    /// Its frozen sets, as the scheduler signed them.
+    pub sets: Vec<SignedSet>,
+    /// Its votes.
+    pub votes: Vec<Vote>,
 }
 
 impl Court {
@@ -78,12 +83,67 @@ impl Court {
         let Abi::Ask { asker, at, answered } = ask;
         Ok((!at.is_zero()).then(|| Ask { asker, at: at.to(), answered }))
     }
+}
 
-    /// The task that an `answer` shows, from its transaction's data.
-    pub fn shown(data: &[u8]) -> Option<Shown> {
-        let call = Abi::answerCall::abi_decode(data).ok()?;
-        let Abi::answerCall { leaf, sets, votes, .. } = call;
-        Some(Shown { place: leaf.place, sets, votes: votes.len() })
+impl From<Abi::Answered> for Shown {
+    fn from(event: Abi::Answered) -> Self {
+        Self {
+            place: event.place,
+            rec: event.rec.into(),
+            sets: event.signed.into_iter().map(SignedSet::from).collect(),
+            votes: event.votes.into_iter().map(Vote::from).collect(),
+        }
+    }
+}
+
+impl From<Abi::SignedSet> for SignedSet {
+    fn from(Abi::SignedSet { set, proof }: Abi::SignedSet) -> Self {
+        let set = CommitSet {
+            pool: PoolId(set.poolId),
+            task_id: set.taskId,
+            attempt: set.attempt,
+            root: set.commitSetRoot,
+            n: set.n,
+            reveal_deadline: set.revealDeadline,
+        };
+        let Abi::FrameProof { index, count, path, r, vs } = proof;
+        Self { set, proof: FrameProof { index, count, path, signature: Signature { r, vs } } }
+    }
+}
+
+impl From<Abi::Vote> for Vote {
+    fn from(vote: Abi::Vote) -> Self {
+        Self {
+            worker: vote.workerIdx,
+            attempt: vote.attempt,
+            digest: vote.resultDigest,
+            salt: vote.salt,
+            frame_index: vote.frameIndex,
+            frame_count: vote.frameCount,
+            path: vote.path,
+            r: vote.r,
+            vs: vote.vs,
+        }
+    }
+}
+
+impl From<Abi::TaskRec> for TaskRec {
+    fn from(rec: Abi::TaskRec) -> Self {
+        Self {
+            deal_id: DealId(rec.dealId),
+            task_idx: rec.taskIdx,
+            attempt: rec.attempt,
+            outcome: rec.outcome,
+            commit_set_root: rec.commitSetRoot,
+            winner_digest: rec.winnerDigest,
+            reward: rec.reward,
+            run_payout: rec.runPayout,
+            run_fees: rec.runFees,
+            run_royalties: rec.runRoyalties,
+            run_slash: rec.runSlash,
+            votes_hash: rec.votesHash,
+            post_state_root: rec.postStateRoot,
+        }
     }
 }
 

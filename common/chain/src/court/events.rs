@@ -1,6 +1,6 @@
 //! What the Court said.
 
-use super::Court;
+use super::{Court, Shown};
 use crate::abi::Court as Abi;
 use crate::error::SettleError;
 use alloy::primitives::{Address, B256, Log};
@@ -8,7 +8,7 @@ use alloy::sol_types::SolEventInterface as _;
 use quorate_common::ids::PoolId;
 
 /// Something the Court did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CourtEvent {
     /// Somebody will prove something.
     Announced {
@@ -43,8 +43,8 @@ pub enum CourtEvent {
         pool: PoolId,
         /// Of which batch.
         index: u32,
-        /// Which.
-        place: u32,
+        /// What it shows.
+        shown: Box<Shown>,
     },
     /// Somebody was paid a share.
     Shared {
@@ -58,7 +58,7 @@ pub enum CourtEvent {
 }
 
 /// An event, and where it happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CourtLog {
     /// Height of its block.
     pub block: u64,
@@ -87,7 +87,8 @@ impl CourtEvent {
                 until: e.until,
             },
             Events::Answered(e) => {
-                Self::Answered { pool: PoolId(e.poolId), index: e.index, place: e.place }
+                let (pool, index) = (PoolId(e.poolId), e.index);
+                Self::Answered { pool, index, shown: Box::new(e.into()) }
             }
             Events::Shared(e) => {
                 Self::Shared { pool: PoolId(e.poolId), winner: e.winner, amount: e.amount }

@@ -2,7 +2,7 @@
 //! what a batch shows, and against what workers have said on chain.
 
 use super::{Court, Filing, Leaf, Proof, Step, step_of};
-use crate::abi::{Court as Abi, Settlement, StepBench, WordBench};
+use crate::abi::{Court as Abi, Escape, Settlement, StepBench, WordBench};
 use alloy::primitives::{B256, Bytes};
 use alloy::sol_types::SolCall as _;
 use quorate_common::frame::FrameProof;
@@ -10,9 +10,10 @@ use quorate_common::ids::WorkerIdx;
 use quorate_common::keys::Signature;
 use quorate_common::messages::{Assign, CommitAck, CommitSet, Header, RevealAck};
 use quorate_common::terms::DealTerms;
+use serde::{Deserialize, Serialize};
 
 /// A commit set as its scheduler signed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedSet {
     /// The set.
     pub set: CommitSet,
@@ -248,6 +249,7 @@ macro_rules! signed {
 framed!(StepBench);
 signed!(WordBench);
 signed!(Abi);
+signed!(Escape);
 
 impl From<&Entry> for WordBench::Entry {
     fn from(entry: &Entry) -> Self {

@@ -1,7 +1,6 @@
 //! What a transaction may use and pays for it. Pure arithmetic, and one question to the node.
 
 use crate::error::SettleError;
-use crate::outbox::TX_GAS_CAP;
 use crate::transport::Chain;
 use serde::{Deserialize, Serialize};
 
@@ -61,29 +60,28 @@ fn raised(price: u128) -> u128 {
 }
 
 /// A fifth more gas than estimated, because the state moves between estimate and block, up to the
-/// cap of a transaction.
-pub(super) fn with_margin(what: &str, estimate: u64) -> Result<u64, SettleError> {
-    if estimate > TX_GAS_CAP {
-        return Err(SettleError::TooMuchGas {
-            what: what.to_owned(),
-            gas: estimate,
-            cap: TX_GAS_CAP,
-        });
+/// most the call may take, which is the cap of a transaction or less.
+pub(super) fn with_margin(what: &str, estimate: u64, most: u64) -> Result<u64, SettleError> {
+    if estimate > most {
+        return Err(SettleError::TooMuchGas { what: what.to_owned(), gas: estimate, cap: most });
     }
-    Ok((estimate + estimate.div_ceil(5)).min(TX_GAS_CAP))
+    Ok((estimate + estimate.div_ceil(5)).min(most))
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::outbox::TX_GAS_CAP;
 
     #[test]
     fn the_gas_limit_has_a_margin_and_a_cap() {
-        assert_eq!(with_margin("x", 100_000).unwrap(), 120_000);
-        assert_eq!(with_margin("x", 16_000_000).unwrap(), TX_GAS_CAP);
-        assert_eq!(with_margin("x", TX_GAS_CAP).unwrap(), TX_GAS_CAP);
-        let error = with_margin("commit batch 7", TX_GAS_CAP + 1).unwrap_err();
+        assert_eq!(with_margin("x", 100_000, TX_GAS_CAP).unwrap(), 120_000);
+        assert_eq!(with_margin("x", 16_000_000, TX_GAS_CAP).unwrap(), TX_GAS_CAP);
+        assert_eq!(with_margin("x", TX_GAS_CAP, TX_GAS_CAP).unwrap(), TX_GAS_CAP);
+        assert_eq!(with_margin("x", 900, 1_000).unwrap(), 1_000, "a cap of its own");
+        assert!(with_margin("x", 1_001, 1_000).is_err());
+        let error = with_margin("commit batch 7", TX_GAS_CAP + 1, TX_GAS_CAP).unwrap_err();
         assert!(error.to_string().contains("commit batch 7 needs 16777217 gas"), "{error}");
     }
 

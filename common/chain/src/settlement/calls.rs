@@ -5,6 +5,7 @@ use crate::abi::{Market, Settlement as Abi, TestToken};
 use crate::error::SettleError;
 use crate::outbox::Call;
 use crate::settlement::Settlement;
+use crate::transport::CallRequest;
 use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolCall;
 use quorate_common::accounts::{DealAccount, WorkerAccount};
@@ -17,6 +18,12 @@ use quorate_common::messages::{
 };
 use quorate_common::orders::{self, Sides};
 use quorate_common::terms::DealTerms;
+
+/// Gas of matching orders at most: nine times what four signed orders take (227,136). Contract accounts
+/// check their own signatures, and group contracts their members, with code that anybody wrote: what
+/// they may burn is the scheduler's gas money and its node's time. A wallet of many signers checks them
+/// for some 10,000 gas each.
+pub const OPEN_DEAL_GAS_MAX: u64 = 2_000_000;
 
 /// A token owner's ERC-2612 permission, signed for the token's own domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +234,7 @@ impl Settlement {
     pub fn open_deal(&self, orders: &Orders<'_>, tasks: u32) -> Call {
         let call = Market::openDealCall { m: orders.to_match(tasks) };
         let what = format!("open a deal of {tasks} tasks in {}", orders.offer.order.pool);
-        to(self.market(), what, &call)
+        Call { gas_max: Some(OPEN_DEAL_GAS_MAX), ..to(self.market(), what, &call) }
     }
 
     /// Whether the contract would match `tasks` tasks of these orders now. Nobody in particular asks, so
@@ -238,7 +245,10 @@ impl Settlement {
     /// lacks money, and the node's.
     pub async fn would_open(&self, orders: &Orders<'_>, tasks: u32) -> Result<(), SettleError> {
         let call = Market::openDealCall { m: orders.to_match(tasks) };
-        self.read_from(self.market(), call).await.map(drop)
+        let data = call.abi_encode().into();
+        let (to, gas) = (Some(self.market()), Some(OPEN_DEAL_GAS_MAX));
+        let request = CallRequest { to, data, gas, ..CallRequest::default() };
+        self.chain().call("openDeal", request).await.map(drop)
     }
 
     /// Signs an order of the sender's on chain, by its struct hash.
@@ -350,7 +360,8 @@ impl Settlement {
 }
 
 pub(super) fn to(contract: Address, what: String, call: &impl SolCall) -> Call {
-    Call { what, to: Some(contract), value: U256::ZERO, data: call.abi_encode().into() }
+    let data = call.abi_encode().into();
+    Call { what, to: Some(contract), value: U256::ZERO, data, gas_max: None }
 }
 
 /// A proof as the contract reads it: siblings that are empty subtrees are zero.

@@ -1,7 +1,7 @@
 //! Between the protocol's structs (`quorate-common`) and the generated ones, field by field, so
 //! that a field added on one side does not compile on the other.
 
-use crate::abi::{BookBench, Court, Market, Settlement as Abi, StepBench, WordBench};
+use crate::abi::{BookBench, Court, Escape, Market, Settlement as Abi, StepBench, WordBench};
 use quorate_common::accounts::{DealAccount, TaskRec, Vote, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::PoolId;
@@ -84,7 +84,13 @@ macro_rules! shared {
     ($module:ident) => {
         header!($module);
         terms!($module);
+        accounts!($module);
+    };
+}
 
+/// The leaves of the state tree.
+macro_rules! accounts {
+    ($module:ident) => {
         to_abi! {
         WorkerAccount => $module::WorkerAccount {
             owner owner,
@@ -135,6 +141,8 @@ shared!(StepBench);
 task!(StepBench);
 shared!(BookBench);
 task!(BookBench);
+terms!(Escape);
+accounts!(Escape);
 header!(WordBench);
 terms!(WordBench);
 task!(WordBench);
@@ -220,6 +228,10 @@ to_abi! {
         state_root stateRoot,
         rest rest,
     }
+    Anchor => Escape::Anchor {
+        state_root stateRoot,
+        rest rest,
+    }
     Reveal => Abi::Reveal {
         pool poolId.0,
         task_id taskId,
@@ -249,38 +261,58 @@ macro_rules! commit_set {
 commit_set!(Abi);
 commit_set!(Court);
 commit_set!(WordBench);
+commit_set!(Escape);
 
-to_abi! {
-    Assign => WordBench::Assign {
-        pool poolId.0,
-        deal dealId.0,
-        task_idx taskIdx,
-        attempt attempt,
-        worker workerIdx.0,
-        seed_epoch seedEpoch,
-        commit_deadline commitDeadline,
-        reveal_deadline revealDeadline,
-    }
-    CommitAck => WordBench::CommitAck {
-        pool poolId.0,
-        task_id taskId,
-        attempt attempt,
-        worker workerIdx.0,
-        commitment commitment,
-        seq seq,
-    }
-    Vote => Court::Vote {
-        worker workerIdx,
-        attempt attempt,
-        digest resultDigest,
-        salt salt,
-        frame_index frameIndex,
-        frame_count frameCount,
-        path path,
-        r r,
-        vs vs,
-    }
+/// What a worker was promised.
+macro_rules! promises {
+    ($module:ident) => {
+        to_abi! {
+        Assign => $module::Assign {
+            pool poolId.0,
+            deal dealId.0,
+            task_idx taskIdx,
+            attempt attempt,
+            worker workerIdx.0,
+            seed_epoch seedEpoch,
+            commit_deadline commitDeadline,
+            reveal_deadline revealDeadline,
+        }
+        CommitAck => $module::CommitAck {
+            pool poolId.0,
+            task_id taskId,
+            attempt attempt,
+            worker workerIdx.0,
+            commitment commitment,
+            seq seq,
+        }
+        }
+    };
 }
+
+promises!(WordBench);
+promises!(Escape);
+
+/// A vote with its signature.
+macro_rules! vote {
+    ($module:ident) => {
+        to_abi! {
+        Vote => $module::Vote {
+            worker workerIdx,
+            attempt attempt,
+            digest resultDigest,
+            salt salt,
+            frame_index frameIndex,
+            frame_count frameCount,
+            path path,
+            r r,
+            vs vs,
+        }
+        }
+    };
+}
+
+vote!(Court);
+vote!(Escape);
 
 /// A receipt for a reveal, for whoever takes one.
 macro_rules! reveal_ack {

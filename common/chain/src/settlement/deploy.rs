@@ -72,7 +72,9 @@ async fn create(
     arguments: &impl SolConstructor,
 ) -> Result<Receipt, SettleError> {
     let data = [code, &arguments.abi_encode()].concat().into();
-    outbox.send(Call { what: what.to_owned(), to: None, value: U256::ZERO, data }).await
+    outbox
+        .send(Call { what: what.to_owned(), to: None, value: U256::ZERO, data, gas_max: None })
+        .await
 }
 
 fn created(outbox: &Outbox, receipt: &Receipt) -> Result<Address, SettleError> {

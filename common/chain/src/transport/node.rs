@@ -138,6 +138,15 @@ impl Node {
                 data,
             }));
         }
+        if is_out_of_gas(&payload.message) {
+            return SettleError::Reverted(Box::new(Revert {
+                what: question.what.to_owned(),
+                name: String::new(),
+                text: "it takes more gas than it may".to_owned(),
+                tx: None,
+                data: alloy::primitives::Bytes::new(),
+            }));
+        }
         SettleError::RpcError {
             node: self.name.clone(),
             method: question.method,
@@ -157,6 +166,14 @@ impl Node {
     ) -> SettleError {
         SettleError::Unreachable { node: self.name.clone(), method, source }
     }
+}
+
+/// Whether a call took all the gas it was given: it would again. Nodes have words for it, and no code.
+fn is_out_of_gas(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["out of gas", "outofgas", "gas required exceeds allowance"]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// Whether an error says something about the node rather than about the question.

@@ -122,7 +122,7 @@ impl Anvil {
 /// One more.
 pub(crate) fn count_one(counter: Address) -> Call {
     let what = "count one".to_owned();
-    Call { what, to: Some(counter), value: U256::ZERO, data: Bytes::new() }
+    Call { what, to: Some(counter), value: U256::ZERO, data: Bytes::new(), gas_max: None }
 }
 
 pub(crate) fn url_of(port: u16) -> ChainUrl {

@@ -178,8 +178,7 @@ contract WordBench is Bench {
     ) external view returns (uint32 poolId, uint32 index) {
         Task memory task = _openTask(filing, leaf, votes);
         _checkAbout(task, ack.poolId, ack.taskId);
-        _checkSigned(task.table, task.poolId, Messages.hash(ack), proof);
-        if (ack.attempt >= task.sets.length) revert NoFraud();
+        _checkAcknowledged(task, ack.attempt, Messages.hash(ack), proof);
         (bool found, Vote memory vote) = _find(task, ack.workerIdx);
         if (found && _commitment(task.taskId, vote) == ack.commitment) revert NoFraud();
         return _against(filing);
@@ -198,8 +197,7 @@ contract WordBench is Bench {
     ) external view returns (uint32 poolId, uint32 index) {
         Task memory task = _openTask(filing, leaf, votes);
         _checkAbout(task, ack.poolId, ack.taskId);
-        _checkSigned(task.table, task.poolId, Messages.hash(ack), proof);
-        if (ack.attempt >= task.sets.length) revert NoFraud();
+        _checkAcknowledged(task, ack.attempt, Messages.hash(ack), proof);
         (bool found, Vote memory vote) = _find(task, ack.workerIdx);
         if (found && vote.resultDigest != 0 && vote.attempt < task.sets.length) {
             bytes32 set = task.sets[vote.attempt];
@@ -343,6 +341,17 @@ contract WordBench is Bench {
         task.poolId = filing.header.poolId;
         task.taskId = Messages.taskId(leaf.rec.dealId, leaf.rec.taskIdx);
         (task.sets, task.votes) = _openVotes(leaf.rec.votesHash, votes);
+    }
+
+    /// @dev The acknowledgement is signed, and of an attempt whose set was frozen.
+    function _checkAcknowledged(
+        Task memory task,
+        uint16 attempt,
+        bytes32 ackHash,
+        FrameProof calldata proof
+    ) private view {
+        _checkSigned(task.table, task.poolId, ackHash, proof);
+        if (attempt >= task.sets.length) revert NoFraud();
     }
 
     /// @dev A worker's vote, if there is one.

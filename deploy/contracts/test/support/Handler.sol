@@ -46,6 +46,7 @@ abstract contract Handler is Ledger {
     uint64 internal probed;
     address private constant OTHER_OWNER = address(0x04E2);
     address private constant LIAR = address(0x11A4);
+    address internal constant BURNT = address(0xdEaD);
 
     constructor() {
         setUp();
@@ -192,6 +193,7 @@ abstract contract Handler is Ledger {
         uint32 poolId = liar.poolId();
         vm.startPrank(court);
         uint128 share = settlement.convict(poolId, uint32(index));
+        if (pool.state != 2) burntModel += pool.bond / 2;
         if (share != 0) settlement.reward(LIAR, share);
         vm.stopPrank();
         freeModel[LIAR] += share;
@@ -275,7 +277,7 @@ abstract contract Handler is Ledger {
         amount = uint128(bound(amount, 1, 1000));
         bool over = dead(poolId);
         vm.startPrank(stranger);
-        what %= over ? 15 : 12;
+        what %= over ? 16 : 13;
         if (what == 0) {
             try settlement.requestExit(worker) {} catch {}
         } else if (what == 1) {
@@ -300,11 +302,13 @@ abstract contract Handler is Ledger {
             unstakeOfAnother(grid, worker);
         } else if (what == 11) {
             operateAnother(worker, amount);
+        } else if (what == 12) {
+            spendTheBurnt(lying, amount);
         }
         vm.stopPrank();
-        if (what == 12) tryCommit(grid);
-        else if (what == 13) tryDeal(grid, lying);
-        else if (what == 14) tryStake(poolId, worker);
+        if (what == 13) tryCommit(grid);
+        else if (what == 14) tryDeal(grid, lying);
+        else if (what == 15) tryStake(poolId, worker);
     }
 
     function collectFees(uint64 index, bool lying) external {
@@ -399,11 +403,13 @@ abstract contract Handler is Ledger {
             if (settlement.workerOf(worker).exitAt != 0) continue;
             vm.prank(settlement.workerOf(worker).owner);
             settlement.requestExit(worker);
+            exitModel[worker] = uint64(block.timestamp) + WINDOW + 2 days;
         }
         vm.warp(block.timestamp + 60 days); // past every deadline, grace and timer
         for (uint256 i = 0; i < _honestDeals.length; i++) {
             refundInFull(_honestDeals[i], newest);
             royaltiesInFull(_honestDeals[i], newest);
+            askLaws(); // before the next one finds the pool empty: who took too much is the news
         }
         if (newest != 0) collectInFull(newest);
         for (uint32 worker = 1; worker <= WORKERS; worker++) {
@@ -421,8 +427,11 @@ abstract contract Handler is Ledger {
             vm.prank(people[i]);
             settlement.withdraw(free);
         }
-        checkMoney(0, 2);
+        checkMoney(burntModel, 2);
     }
+
+    /// All laws, in the middle of something.
+    function askLaws() internal virtual;
 
     // ---- what strangers try ----
 
@@ -437,6 +446,15 @@ abstract contract Handler is Ledger {
     function operateAnother(uint32 worker, uint256 seed) private {
         WorkerOp memory op = WorkerOp(worker, uint8(seed % 4 + 1), 0, type(uint64).max);
         try settlement.operateWorker(op, new bytes(seed % 2 == 0 ? 64 : 0)) {} catch {}
+    }
+
+    /// A deal at the cost of what is burnt, which nobody signed for.
+    function spendTheBurnt(bool lying, uint256 seed) private {
+        IMarket.Match memory m = someMatch(lying, 1, 1, 0);
+        m.req.requester = BURNT;
+        signFor(m, lying);
+        if (seed % 2 == 0) m.reqSig = new bytes(seed % 4 == 0 ? 64 : 65);
+        try market.openDeal(m) {} catch {}
     }
 
     function tryCommit(Grid grid) private {

@@ -3,6 +3,7 @@ pragma solidity 0.8.34;
 
 import {Merkle} from "../../src/Merkle.sol";
 import {Messages} from "../../src/Messages.sol";
+import {Paths} from "../../src/Paths.sol";
 import "../../src/Types.sol";
 
 /// @notice The libraries' internal functions, made callable with memory arguments.
@@ -89,6 +90,18 @@ contract Hashes {
 
     function recoverAny(bytes32 digest, bytes calldata sig) external pure returns (address) {
         return Messages.recoverAny(digest, sig);
+    }
+
+    function climbBoth(bytes32 before, bytes32 later, uint256 index, bytes32[] calldata path)
+        external
+        pure
+        returns (bytes32, bytes32)
+    {
+        uint256 at;
+        assembly ("memory-safe") {
+            at := path.offset
+        }
+        return Paths.climbBoth(Paths.empties(), before, later, index, at, path.length);
     }
 
     function root(bytes32 leaf, uint256 index, bytes32[] calldata path, uint256 depth)

@@ -3,6 +3,7 @@ pragma solidity 0.8.34;
 
 import {Deal, Pool, Royalties, Seat} from "../../src/Types.sol";
 import {Handler} from "./Handler.sol";
+import {vm} from "./Vm.sol";
 
 /// @notice What must hold after every call, whoever made it. Each law says one thing and, where that
 /// is possible, compares the contract with the ledger and not with itself, so that one mistake breaks
@@ -15,11 +16,12 @@ contract Laws is Handler {
         Seat[6][3] seats;
         Deal[] deals;
         uint256[] free;
+        uint256 burnt;
     }
 
     /// @notice The names of all broken laws, and not just of the first, so that a mistake can be told
     /// from its neighbours.
-    function broken() external view returns (string memory names) {
+    function broken() public view returns (string memory names) {
         Snapshot memory w = look();
         names = ask("", invariant_money_is_conserved(w), "money_is_conserved");
         names = ask(
@@ -33,6 +35,7 @@ contract Laws is Handler {
         names = ask(
             names, invariant_unapplied_is_what_is_not_taken(w), "unapplied_is_what_is_not_taken"
         );
+        names = ask(names, invariant_what_is_burnt_stays_burnt(w), "what_is_burnt_stays_burnt");
         names = ask(names, invariant_nothing_is_claimed_twice(w), "nothing_is_claimed_twice");
         names = ask(names, invariant_a_task_is_settled_once(w), "a_task_is_settled_once");
         names = ask(names, invariant_reservations_fit(w), "reservations_fit");
@@ -52,9 +55,9 @@ contract Laws is Handler {
 
     // ---- money ----
 
-    /// balance = Σ free + Σ stake + Σ bond + Σ locked + Σ owed − Σ unapplied, to the unit.
+    /// balance = Σ free, the burnt with it, + Σ stake + Σ bond + Σ locked + Σ owed − Σ unapplied, to the unit.
     function invariant_money_is_conserved(Snapshot memory w) internal view returns (bool) {
-        int256 sum = net(w.pools[1]) + net(w.pools[2]);
+        int256 sum = net(w.pools[1]) + net(w.pools[2]) + signed(w.burnt);
         for (uint256 i = 0; i < w.free.length; i++) {
             sum += signed(w.free[i]);
         }
@@ -123,6 +126,12 @@ contract Laws is Handler {
             unapplied -= earnedModel[i].cumSlashed - signed(w.seats[1][i].slashed);
         }
         return unapplied == 0;
+    }
+
+    /// Half of each convicted pool's bond, to the unit: no more, for the rest is its victims' and its
+    /// provers', and never less than it was.
+    function invariant_what_is_burnt_stays_burnt(Snapshot memory w) internal view returns (bool) {
+        return w.burnt == burntModel;
     }
 
     /// What a worker got counts, and is no more than it has earned.
@@ -247,6 +256,10 @@ contract Laws is Handler {
 
     // ---- looking ----
 
+    function askLaws() internal view override {
+        vm.assertEq(broken(), "", "broken laws");
+    }
+
     function look() private view returns (Snapshot memory w) {
         for (uint32 p = 1; p <= 2; p++) {
             w.pools[p] = settlement.poolOf(p);
@@ -262,6 +275,7 @@ contract Laws is Handler {
         for (uint256 i = 0; i < w.free.length; i++) {
             w.free[i] = settlement.freeOf(people[i]);
         }
+        w.burnt = settlement.freeOf(BURNT);
     }
 
     function net(Pool memory p) private pure returns (int256) {

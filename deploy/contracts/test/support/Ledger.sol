@@ -34,6 +34,8 @@ abstract contract Ledger is Fixture {
     mapping(uint32 poolId => bytes32) internal inboxModel;
     /// Words of batches as they were committed.
     mapping(uint32 poolId => mapping(uint64 index => bytes32)) internal wordModel;
+    /// Halves of the bonds of convicted pools.
+    uint256 internal burntModel;
     /// What convictions made operators richer by.
     uint256 internal gained;
 

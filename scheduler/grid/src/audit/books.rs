@@ -125,6 +125,16 @@ impl Books {
         Some((book.account.clone(), self.tree.path(deal_leaf(deal))))
     }
 
+    /// A worker's account, if it has one, and the path of its place either way.
+    pub fn worker_place(&self, worker: WorkerIdx) -> (Option<&WorkerAccount>, Vec<B256>) {
+        (self.workers.get(&worker.0), self.tree.path(worker_leaf(worker)))
+    }
+
+    /// A deal's account with its bitmap, if it has one, and the path of its place either way.
+    pub fn deal_place(&self, deal: DealSlot) -> (Option<&DealBook>, Vec<B256>) {
+        (self.deals.get(&deal.0), self.tree.path(deal_leaf(deal)))
+    }
+
     /// Every worker's account.
     pub fn workers(&self) -> impl Iterator<Item = (WorkerIdx, &WorkerAccount)> {
         self.workers.iter().map(|(idx, account)| (WorkerIdx(*idx), account))

@@ -60,6 +60,8 @@ pub(crate) struct Fake {
     pub(crate) inline: bool,
     /// What it runs tasks with.
     pub(crate) engine: Digest,
+    /// The least unit price it works for.
+    pub(crate) ask: u128,
     /// Whether it brings the bytes it is asked for.
     pub(crate) brings: bool,
     pub(crate) session: Option<SessionId>,
@@ -93,6 +95,7 @@ impl Fake {
             habit,
             inline: true,
             engine: Digest::ZERO,
+            ask: 0,
             brings: true,
             session: None,
             deals: BTreeMap::new(),

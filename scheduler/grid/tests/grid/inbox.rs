@@ -24,7 +24,6 @@ fn a_vote_said_on_chain_counts_by_the_time_of_its_block() {
             30,
             "worker-1 < ack reveal deal-0/0 #2, bytes to come
              worker-1 < fetch deal-0/0 right
-             worker-1 < fetch deal-0/0 right
              worker-1 < ack reveal deal-0/0 #2
              worker-1 < settled deal-0/0: +990 -0 score 0
              deal-0/0 consensus on right: 1 replicas, 0 dissents",

@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod decoders;
+mod explain;
 mod fake;
 mod inbox;
+mod late;
+mod matching;
 mod mutations;
 mod poco;
+mod promise;
 mod random;
 mod receipts;
 mod scenarios;
+mod shadow;
 mod world;

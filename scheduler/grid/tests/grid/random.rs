@@ -11,7 +11,10 @@ use quorate_common::{
     ids::{TaskKey, WorkerIdx},
     wire::CommitItem,
 };
-use quorate_grid::{Input, audit::verify, evidence::Receipt, input::ChainInput, policy::Policy};
+use quorate_grid::{
+    Input, audit::verify, credibility::Promise, evidence::Receipt, input::ChainInput,
+    policy::Policy,
+};
 
 /// Steps of one world: enough for a few deals to end in every way there is.
 const STEPS: usize = 400;
@@ -46,8 +49,9 @@ impl Dice {
     }
 }
 
-fn settle_the_world(dice: &mut Dice) -> World {
+fn settle_the_world(dice: &mut Dice, promise: Option<Promise>) -> World {
     let policy = Policy {
+        promise,
         reveal_s: 10,
         fetch_ms: 2_000,
         batch_tasks: 4,
@@ -73,6 +77,7 @@ fn settle_the_world(dice: &mut Dice) -> World {
         fake.slots = u16::try_from(dice.roll(3) + 1).unwrap();
         fake.net = (dice.roll(3) == 0).then(|| dice.roll(3));
         (fake.inline, fake.brings) = (dice.roll(2) == 0, dice.roll(4) != 0);
+        fake.ask = dice.one_of(&[0, 0, 0, 1, 500]);
         world.worker(fake);
     }
     world
@@ -87,6 +92,7 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
         deadline_s: dice.roll(120) + 5,
         task_s: dice.roll(40) + 1,
         royalties: (dice.one_of(&[0, 0, 3, 1_000]), dice.one_of(&[0, 0, 5])),
+        requester: dice.one_of(&[0xee, 0xef, 0xf0]),
     };
     if dice.roll(4) == 0 {
         let opened = world.terms(asks);
@@ -243,13 +249,32 @@ proptest! {
 
     #[test]
     fn a_random_world_ends_well(seed in any::<u64>()) {
-        let mut dice = Dice(seed);
-        let mut world = settle_the_world(&mut dice);
-        open_a_deal(&mut world, &mut dice);
-        for _ in 0..STEPS {
-            step(&mut world, &mut dice);
-        }
-        end(&mut world);
-        check_what_strangers_see(&world);
+        live(seed, None);
     }
+
+    /// The same with a promise: besides, a result is settled as promised, or told of as one that is not
+    /// (see `shadow`).
+    #[test]
+    fn a_random_world_keeps_its_promise(seed in any::<u64>()) {
+        let promise = Promise {
+            error_ppm: 50_000,
+            faulty_ppm: 250_000,
+            lot: 6,
+            audit_ppm: 100_000,
+            hold_s: 20,
+        };
+        live(seed, Some(promise));
+    }
+}
+
+/// A whole life of one world.
+fn live(seed: u64, promise: Option<Promise>) {
+    let mut dice = Dice(seed);
+    let mut world = settle_the_world(&mut dice, promise);
+    open_a_deal(&mut world, &mut dice);
+    for _ in 0..STEPS {
+        step(&mut world, &mut dice);
+    }
+    end(&mut world);
+    check_what_strangers_see(&world);
 }

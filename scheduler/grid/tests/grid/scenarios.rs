@@ -167,18 +167,18 @@ fn a_majority_of_newcomers_loses_against_one_with_a_name() {
     world.connect(veteran.worker.0);
     check(
         &mut world,
-        "worker-2 < welcome worker-2, stake 1000000, score 72
-         worker-2 < assign deal-1/0 round 0
-         worker-2 < ack commit deal-1/0 #717
-         worker-7 < set deal-1/0 of 3
+        "worker-3 < welcome worker-3, stake 1000000, score 73
+         worker-3 < assign deal-1/0 round 0
+         worker-3 < ack commit deal-1/0 #729
          worker-6 < set deal-1/0 of 3
-         worker-2 < set deal-1/0 of 3
-         worker-2 < ack reveal deal-1/0 #718
-         worker-6 < ack reveal deal-1/0 #719
-         worker-7 < ack reveal deal-1/0 #720
+         worker-7 < set deal-1/0 of 3
+         worker-3 < set deal-1/0 of 3
+         worker-3 < ack reveal deal-1/0 #730
+         worker-6 < ack reveal deal-1/0 #731
+         worker-7 < ack reveal deal-1/0 #732
          worker-6 < settled deal-1/0: +0 -300 score 0
          worker-7 < settled deal-1/0: +0 -300 score 0
-         worker-2 < settled deal-1/0: +1584 -0 score 72
+         worker-3 < settled deal-1/0: +1584 -0 score 73
          deal-1/0 consensus on right: 3 replicas, 2 dissents",
     );
 }
@@ -735,6 +735,7 @@ fn strangers_and_double_connections_are_shown_the_door() {
         slots,
         net: None,
         engine: Digest::ZERO,
+        ask: 0,
         holding: Vec::new(),
     };
     world.input(hello(node_key, vote_key));

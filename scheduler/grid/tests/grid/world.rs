@@ -1,7 +1,10 @@
 //! The builder, the clock, the loop and the printed trace; and the check of the whole state after
 //! each input: cross-references, money, and that replaying the records gives the same grid.
 
-use crate::fake::{Fake, Habit, digest_of};
+use crate::{
+    fake::{Fake, Habit, digest_of},
+    shadow::Shadow,
+};
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     clock::Now,
@@ -61,6 +64,8 @@ pub(crate) struct World {
     pub(crate) down: VecDeque<(SessionId, ToSession)>,
     /// Whether each check replays the records; off where a story is long.
     pub(crate) replays: bool,
+    /// Judges each settled result anew, where the pool makes a promise.
+    shadow: Option<Shadow>,
     trace: String,
     snapshot: Vec<u8>,
     records: Vec<Vec<u8>>,
@@ -79,6 +84,8 @@ pub(crate) struct Asks {
     pub(crate) task_s: u64,
     /// Prices of application and dataset.
     pub(crate) royalties: (u128, u128),
+    /// Who asks.
+    pub(crate) requester: u8,
 }
 
 impl Default for Asks {
@@ -91,6 +98,7 @@ impl Default for Asks {
             deadline_s: 3_600,
             task_s: 60,
             royalties: (0, 0),
+            requester: 0xee,
         }
     }
 }
@@ -130,6 +138,9 @@ impl World {
             up: VecDeque::new(),
             down: VecDeque::new(),
             replays: true,
+            shadow: policy
+                .promise
+                .map(|promise| Shadow::new(Grid::new(genesis, policy, [8; 32]), promise)),
             trace: String::new(),
             records: Vec::new(),
             sessions: 0,
@@ -202,7 +213,7 @@ impl World {
             ..PoolOrder::default()
         };
         let req = ReqOrder {
-            requester: Address::repeat_byte(0xee),
+            requester: Address::repeat_byte(asks.requester),
             app: B256::repeat_byte(0xa0),
             params: B256::repeat_byte(0xb0),
             pool_restrict: PoolId(1).restrict(),
@@ -227,9 +238,19 @@ impl World {
         fake.session = Some(session);
         (fake.commits, fake.reveals) = (Vec::new(), Vec::new());
         let (node_key, vote_key) = (fake.node_key, fake.key.address());
-        let (slots, net, engine, holding) = (fake.slots, fake.net, fake.engine, fake.holding());
+        let Fake { slots, net, engine, ask, .. } = *fake;
+        let holding = fake.holding();
         fake.repeat(&self.separator);
-        self.input(Input::Connected { session, node_key, vote_key, slots, net, engine, holding });
+        self.input(Input::Connected {
+            session,
+            node_key,
+            vote_key,
+            slots,
+            net,
+            engine,
+            ask,
+            holding,
+        });
         session
     }
 
@@ -250,6 +271,10 @@ impl World {
 
     pub(crate) fn drain(&mut self) {
         let ready = self.grid.take_ready();
+        if let Some(shadow) = &mut self.shadow {
+            let broken = |effect: &&Effect| matches!(effect, Effect::Settled(done) if !done.kept);
+            shadow.read(&ready.records, ready.effects.iter().filter(broken).count());
+        }
         self.records.extend(ready.records.iter().map(wire::to_bytes));
         for effect in ready.effects {
             self.perform(effect);
@@ -275,7 +300,8 @@ impl World {
             Effect::Seal(header, file) => self.seal(header, *file),
             Effect::Settled(done) => {
                 let result = if done.outcome == Outcome::Consensus {
-                    format!(" on {}", name(done.digest))
+                    let kept = if done.kept { "" } else { ", not as promised" };
+                    format!(" on {}{kept}", name(done.digest))
                 } else {
                     String::new()
                 };
@@ -521,6 +547,11 @@ impl World {
             .replay(&self.separator, signer, &header, &file, Some(&seal))
             .unwrap_or_else(|fault| panic!("batch {index} does not replay: {fault}"));
         self.batches.insert(index, Batch { header, file, seal });
+    }
+
+    /// What was judged of settled results.
+    pub(crate) fn shadowed(&self) -> &Shadow {
+        self.shadow.as_ref().expect("the pool makes a promise")
     }
 
     /// What the records say, with nothing else known.

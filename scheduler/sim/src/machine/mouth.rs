@@ -33,6 +33,9 @@ impl World {
             engine: EngineInfo { hash: Digest::of(&[machine.person.engine]) },
             name: String::new(),
             holding,
+            ask: machine.config.ask,
+            // The fence of a restored disk is the shell's business, and tested there.
+            newest: None,
         };
         let frame = encoded(&Open::Control(hello));
         self.send_frame(at, frame);

@@ -8,7 +8,9 @@ use quorate_common::{
     anchor::SLACK_S,
     frame::FrameTree,
     ids::PoolId,
-    messages::{CommitSet, Message as _},
+    keccak256,
+    merkle::{self, SET_DEPTH},
+    messages::{CommitSet, Message as _, Word as _},
     word::Said,
 };
 
@@ -50,6 +52,17 @@ fn every_word_of_the_scheduler_is_kept() {
     assert_eq!(kinds, ["assign", "commit ack", "set", "reveal ack"]);
     let id = deal(0).id.task_id(1);
     assert!(world.words.iter().all(|said| said.task_id() == id));
+    // And our own vote, with what proves that the set holds it.
+    let [vote] = world.votes.as_slice() else { panic!("{:?}", world.votes) };
+    let Some(Said::CommitSet(set)) = world.words.iter().find(|w| matches!(w, Said::CommitSet(_)))
+    else {
+        panic!("{:?}", world.words)
+    };
+    assert_eq!((vote.reveal.task_id, vote.reveal.set_root), (id, set.root));
+    let (digest, salt) = (vote.reveal.digest, vote.reveal.salt);
+    let commitment = separator().commitment(id, vote.reveal.attempt, vote.worker, digest, salt);
+    let leaf = keccak256([vote.worker.word(), commitment.0].as_flattened());
+    assert!(merkle::proves(set.root, SET_DEPTH, leaf, vote.place.into(), &vote.path));
 }
 
 #[test]

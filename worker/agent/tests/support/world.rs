@@ -18,7 +18,7 @@ use quorate_common::{
         AssignItem, CommitAckItem, CommitItem, CommitSetItem, DealInfo, Duties, GiveUpReason,
         RevealAckItem, RevealItem, SettledItem, ToWorker, Welcome,
     },
-    word::Said,
+    word::{KeptVote, Said},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub disk: BTreeMap<TaskKey, Vec<Record>>,
     pub totals: Totals,
     slots: u16,
+    /// The least price of a task it works for, from the next restart on; a deal here pays 100.
+    pub ask: u128,
     /// What the agent asked for last, by task.
     pub tickets: BTreeMap<TaskKey, Ticket>,
     pub commits: BTreeMap<TaskKey, CommitItem>,
@@ -76,6 +78,8 @@ pub(crate) struct World {
     salts: u64,
     /// What was kept of the scheduler's words.
     pub words: Vec<Said>,
+    /// What was kept of our own votes.
+    pub votes: Vec<KeptVote>,
     /// Off while a test builds a large world, whose checks cost as much as it is large.
     pub checks_each_step: bool,
 }
@@ -84,14 +88,16 @@ impl World {
     pub(crate) fn new(slots: u16) -> Self {
         let now = Now { mono_ms: 500, unix_ms: START_S * 1000 };
         Self {
-            agent: Agent::new(config(slots), now),
+            agent: Agent::new(config(slots, 0), now),
             now,
             trace: String::new(),
             signer: key(9),
             words: Vec::new(),
+            votes: Vec::new(),
             disk: BTreeMap::new(),
             totals: Totals::default(),
             slots,
+            ask: 0,
             tickets: BTreeMap::new(),
             commits: BTreeMap::new(),
             reveals: BTreeMap::new(),
@@ -269,7 +275,7 @@ impl World {
         let records: Vec<&Record> = self.disk.values().flatten().collect();
         // A new process begins its monotonic clock anew.
         self.now.mono_ms = 0;
-        self.agent = Agent::restore(config(self.slots), self.now, self.totals, records);
+        self.agent = Agent::restore(config(self.slots, self.ask), self.now, self.totals, records);
         self.tickets.clear();
         writeln!(self.trace, "restart").expect("a string");
         self.agent.check();
@@ -343,6 +349,7 @@ impl World {
                 self.commits.insert(item.task, item);
             }
             Effect::Reveal { item, .. } => self.on_reveal(item),
+            Effect::KeepVote(vote) => self.votes.push(*vote),
             Effect::Keep(word) => {
                 assert_eq!(word.signer(&separator()), Some(self.signer.address()));
                 self.words.push(word.said);
@@ -390,7 +397,7 @@ impl World {
     /// What a restart would bring back is what there is.
     fn check_disk(&self) {
         let records = self.disk.values().flatten();
-        let restored = Agent::restore(config(self.slots), self.now, self.totals, records);
+        let restored = Agent::restore(config(self.slots, self.ask), self.now, self.totals, records);
         let durable = |agent: &Agent| -> Vec<_> {
             agent.kept().map(|(task, job)| (task, job.seal.clone(), job.set().cloned())).collect()
         };
@@ -415,8 +422,8 @@ pub(crate) fn nothing() -> Duties {
     }
 }
 
-fn config(slots_max: u16) -> Config {
-    Config { pool: POOL, domain: domain(), slots_max }
+fn config(slots_max: u16, ask: u128) -> Config {
+    Config { pool: POOL, domain: domain(), slots_max, ask }
 }
 
 pub(crate) fn separator() -> Separator {
@@ -457,7 +464,7 @@ fn effect_name(effect: &Effect) -> String {
         Effect::Slots(slots) => format!("slots {slots}"),
         Effect::Upload { task, .. } => format!("upload {}", short(*task)),
         Effect::Forget { task, .. } => format!("forget {}", short(*task)),
-        Effect::Keep(_) => String::new(),
+        Effect::Keep(_) | Effect::KeepVote(_) => String::new(),
         Effect::Demand { attempt, .. } => format!("demand set of round {attempt}"),
         Effect::Force { reveal, .. } => format!("force reveal of round {}", reveal.attempt),
         Effect::HangUp(breach) => format!("hang up: {breach}"),
