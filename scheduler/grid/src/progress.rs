@@ -10,6 +10,7 @@ use crate::{
     running::End,
     task::{Open, Replica, ReplicaState, Task},
 };
+use alloy_primitives::B256;
 use quorate_common::{
     bug::{self, Bug},
     clock::Now,
@@ -154,11 +155,21 @@ impl Grid {
         decided(open, &tally, trust, |_| true).map(|digest| take(open, digest))
     }
 
+    /// The end of a task that could only be checked once more, and has no time for it.
+    fn end_unfrozen(&mut self, now: Now, key: TaskKey) {
+        let open = self.task(key).and_then(Task::open);
+        match open.and_then(|open| self.unpromised(key, open)) {
+            Some(Next::Accept(digest)) => self.settle(now, key, Outcome::Consensus, Some(digest)),
+            Some(Next::Fetch(digest)) => self.fetch(now, key, digest),
+            _ => self.settle(now, key, Outcome::Expired, None),
+        }
+    }
+
     fn freeze(&mut self, now: Now, key: TaskKey) {
         let deal_end = self.durable.deals[&key.deal].terms.deadline;
         if now.unix_s() + REVEAL_LEAST_S > deal_end {
             // Nobody is judged for a set that was never frozen.
-            return self.settle(now, key, Outcome::Expired, None);
+            return self.end_unfrozen(now, key);
         }
         self.drop_beaten(now, key);
         let reveal_deadline = (now.unix_s() + self.policy.reveal_s).min(deal_end);
@@ -401,17 +412,17 @@ impl Grid {
     }
 }
 
-/// The result PoCo has decided. At trust 1 every result that was voted for is credible: one that fits and
-/// whose bytes are here is never given up for one whose bytes do not come.
+/// The result PoCo has decided. At trust 1 every result that was voted for is credible: one that fits comes
+/// first, and of those one whose bytes are here, for others may never come.
 fn decided(
     open: &Open,
     tally: &Tally,
     trust: u32,
     fits: impl Fn(Digest) -> bool,
 ) -> Option<Digest> {
-    let stands = |digest: &&Digest| tally.holds(digest.word(), trust) && fits(**digest);
-    let here = open.stored.iter().find(stands).copied();
-    here.or_else(|| tally.decided(trust).map(Digest::from))
+    let holds = |word: &B256| tally.holds(*word, trust);
+    let credible = tally.groups().iter().map(|(word, _)| *word).filter(holds).map(Digest::from);
+    credible.rev().max_by_key(|digest| (fits(*digest), open.stored.contains(digest)))
 }
 
 /// A result that stands: its bytes are here, or are to be fetched.

@@ -198,7 +198,12 @@ impl Law {
         self.deals.entry(deal.opened.slot).or_insert(deal);
     }
 
-    fn assigned(&mut self, key: TaskKey, (worker, net): (WorkerIdx, Option<u64>), by: (u64, u64)) -> Lawful {
+    fn assigned(
+        &mut self,
+        key: TaskKey,
+        (worker, net): (WorkerIdx, Option<u64>),
+        by: (u64, u64),
+    ) -> Lawful {
         let deal = &self.deals[&key.deal];
         let (stake, most) = (deal.price.stake(), usize::from(deal.opened.terms.replicas));
         let owner_of = |w: WorkerIdx| self.workers[&w].owner;

@@ -393,10 +393,9 @@ impl World {
                 Ok(())
             }
             Effect::HangUp(_) | Effect::Parted { .. } => self.part(at),
-            Effect::Stop { .. }
-            | Effect::Forget { .. }
-            | Effect::KeepVote(_)
-            | Effect::Warn(_) => Ok(()),
+            Effect::Stop { .. } | Effect::Forget { .. } | Effect::KeepVote(_) | Effect::Warn(_) => {
+                Ok(())
+            }
         }
     }
 

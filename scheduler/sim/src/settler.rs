@@ -20,6 +20,7 @@ use quorate_grid::{
     audit::{self, Books},
     evidence::{BatchFile, Seal},
     input::{ChainInput, ForcedVote},
+    ledger::BatchState,
 };
 use quorate_journal::disk::Disk as _;
 use serde::{Deserialize, Serialize};
@@ -263,6 +264,7 @@ impl World {
         if let Some(there) = self.chain.committed(header.index) {
             // Read at the head: the event says what it is once it is final.
             let other = there.header != header;
+            self.forget_committed(header.index);
             return if other { self.halt("the chain has another batch there") } else { Ok(()) };
         }
         let Some(sealed) = self.seal(&header, &file)? else { return Ok(()) };
@@ -271,6 +273,15 @@ impl World {
         }
         self.send_once((true, header.index), Tx::Commit(Box::new(header), sealed.seal.header));
         Ok(())
+    }
+
+    /// Said to be sealed by a disk that was slow, when the chain had told of it already.
+    fn forget_committed(&mut self, index: u64) {
+        let Some(up) = &mut self.node.up else { return };
+        let closed = up.grid.ledger().closed.get(&index);
+        if closed.is_some_and(|closed| closed.state != BatchState::Closed) {
+            up.settler.seals.remove(&index);
+        }
     }
 
     fn send_once(&mut self, place: (bool, u64), tx: Tx) {
