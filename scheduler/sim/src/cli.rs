@@ -253,6 +253,7 @@ pub fn line(found: &Found) -> String {
     match &found.by {
         Some(Failure { seed, violation, .. }) => {
             let what = violation.what.lines().nth(1).unwrap_or("");
+            let what = what.split_once(": ").map_or(what, |(what, _)| what);
             let law = if violation.law == run::ASSERTION { what } else { violation.law };
             format!("| {name} | {} | {seed} | {tries} | {law} |", found.bug.sentence())
         }

@@ -277,6 +277,42 @@ fn what_cannot_be_kept_with_all_replicas_ends_as_poco_has_it() {
     assert!(trace.contains("consensus on right, not as promised: 2 replicas"), "{trace}");
 }
 
+/// At trust 1 whatever was voted for is credible, the first above all: but the promise has the last word.
+/// Without that the set was frozen again and again (the simulator's seed 200).
+#[test]
+fn at_trust_1_a_result_that_keeps_the_promise_comes_before_the_first() {
+    let mut world = world(Promise { hold_s: 0, ..PROMISE }, &[Liar]);
+    world.deal(Asks { trust: 1, ..ASKS });
+    world.run();
+    for idx in 2..=7 {
+        world.worker(Fake::new(idx, u8::try_from(idx).unwrap(), Honest));
+    }
+    world.run();
+    let trace = world.take_trace();
+    assert!(trace.contains("deal-0/0 consensus on right: 6 replicas, 1 dissents"), "{trace}");
+}
+
+/// A check that comes when no set can be frozen any more takes nothing from what was decided before it
+/// (the simulator's seed 158).
+#[test]
+fn what_is_decided_stands_when_its_check_comes_too_late() {
+    let mut world = world(Promise { hold_s: 0, ..PROMISE }, &[Honest]);
+    world.deal(Asks { deadline_s: 100, task_s: 99, replicas: 2, ..ASKS });
+    world.run();
+    world.worker(Fake::new(2, 2, Slow));
+    world.run();
+    world.pass_ms(96_000);
+    world.take_trace();
+    world.finish(2, task(0, 0), "right");
+    check(
+        &mut world,
+        "worker-2 < ack commit deal-0/0 #3
+         worker-2 < cancel deal-0/0
+         worker-1 < settled deal-0/0: +990 -0 score 0
+         deal-0/0 consensus on right, not as promised: 2 replicas, 0 dissents",
+    );
+}
+
 /// A check that no longer matters is called off.
 #[test]
 fn a_running_check_is_cancelled_when_its_answer_is_believed_without_it() {
