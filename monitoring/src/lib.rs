@@ -24,6 +24,8 @@ pub struct SchedulerMetrics {
     pub task_attempts: IntCounter,
     /// Votes for something else than the accepted result, or never revealed.
     pub dissents: IntCounter,
+    /// Tasks that ended with a result less credible than the pool promises.
+    pub unpromised: IntCounter,
     /// Deal opened to task settled.
     pub turnaround: Histogram,
     /// Open control streams.
@@ -94,6 +96,10 @@ impl SchedulerMetrics {
             ),
             task_attempts: counter("quorate_task_attempts_total", "Replicas assigned."),
             dissents: counter("quorate_dissents_total", "Losing votes, or never revealed."),
+            unpromised: counter(
+                "quorate_tasks_unpromised_total",
+                "Results accepted that are less credible than grid.promise_ppm says.",
+            ),
             turnaround: histogram(
                 "quorate_task_turnaround_seconds",
                 "From a deal's opening to its task's settlement.",

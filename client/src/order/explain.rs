@@ -36,6 +36,8 @@ struct Explanation {
     groups: Vec<(String, String)>,
     total: String,
     trust: u32,
+    doubt_ppb: Option<u64>,
+    held: Option<String>,
     waiting: Option<Waiting>,
     ahead: Option<Ahead>,
     runtime_ms: Option<u64>,
@@ -84,7 +86,7 @@ struct Waiting {
 }
 
 /// Obstacles in the words of people.
-const OBSTACLES: [(&str, &str); 11] = [
+const OBSTACLES: [(&str, &str); 12] = [
     ("busy", "busy"),
     ("quota", "trusted with no more for now"),
     ("paused", "paused for their failures"),
@@ -94,6 +96,7 @@ const OBSTACLES: [(&str, &str); 11] = [
     ("engine", "with another engine"),
     ("related", "of an owner who votes already"),
     ("network", "of a network that votes already"),
+    ("untrusted", "caught before, and heard only beside others"),
     ("exiting", "leaving"),
     ("offline", "offline"),
 ];
@@ -228,6 +231,8 @@ fn under_way(task: &TaskView, explanation: &Explanation) -> String {
         ("trust", explanation.trust.to_string()),
         ("groups", format!("{groups}; total {}", explanation.total)),
     ];
+    rows.extend(explanation.doubt_ppb.map(|ppb| ("doubt", doubt(ppb))));
+    rows.extend(explanation.held.as_ref().map(|why| ("held", why.clone())));
     if let Some(waiting) = &explanation.waiting {
         rows.push(("waits", waiting.hint.clone()));
         rows.push(("workers", kept_out(waiting)));
@@ -245,6 +250,11 @@ fn under_way(task: &TaskView, explanation: &Explanation) -> String {
     let replicas =
         table(&["WORKER", "ROUND", "WEIGHT", "STATE"], explanation.replicas.iter().map(line));
     format!("{text}\n{replicas}")
+}
+
+/// The chance that the leading result is wrong, by what its voters have passed.
+fn doubt(ppb: u64) -> String {
+    format!("{}.{:04} % that the leading result is wrong", ppb / 10_000_000, ppb / 1_000 % 10_000)
 }
 
 /// The votes of a receipt one after the other: what each weighed and what the sum was after it.
@@ -351,4 +361,16 @@ fn over_json(receipt: &Receipt) -> Value {
 
 fn cut(digest: &str) -> &str {
     digest.get(..DIGEST_DIGITS).unwrap_or(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_is_said_in_percent() {
+        assert_eq!(doubt(9_196_000), "0.9196 % that the leading result is wrong");
+        assert_eq!(doubt(200_000_000), "20.0000 % that the leading result is wrong");
+        assert_eq!(doubt(1_000_000_000), "100.0000 % that the leading result is wrong");
+    }
 }

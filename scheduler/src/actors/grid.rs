@@ -229,6 +229,7 @@ impl GridActor {
         };
         metrics.tasks_completed.with_label_values(&[outcome]).inc();
         metrics.dissents.inc_by(settled.dissents.into());
+        metrics.unpromised.inc_by(u64::from(!settled.kept));
         metrics.turnaround.observe(Duration::from_millis(settled.age_ms).as_secs_f64());
         // Nobody listening is no error.
         drop(self.shared.events.send(Event::Task(settled)));
