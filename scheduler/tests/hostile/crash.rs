@@ -24,7 +24,7 @@ use tokio::runtime::Builder;
 const WORKERS: u8 = 3;
 /// Schedulers at a time: one waits for its disk and its workers most of the time.
 const LANES: usize = 2;
-/// Set to anything: every write, not a sample. A quarter of an hour.
+/// Set to anything: every write, not a sample. Eight minutes.
 const ALL: &str = "QUORATE_CRASH_ALL";
 /// Kills without it. A guess at what a minute holds.
 const SAMPLE: usize = 25;
