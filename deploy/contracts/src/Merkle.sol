@@ -61,7 +61,9 @@ library Merkle {
     {
         uint256 n = proof.length;
         if (n == 0 || n > STATE_DEPTH) revert ProofLengthMismatch(STATE_DEPTH, n);
-        if (position >> STATE_DEPTH != 0) revert IndexOutOfRange(position, 1 << STATE_DEPTH);
+        if (position >> STATE_DEPTH != 0) {
+            revert IndexOutOfRange(position, uint256(1) << STATE_DEPTH);
+        }
         uint256 at;
         assembly ("memory-safe") {
             at := proof.offset
