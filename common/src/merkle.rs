@@ -48,6 +48,27 @@ pub fn proves(root: B256, depth: usize, leaf: B256, index: u64, path: &[B256]) -
     path.len() == depth && index >> depth == 0 && root_of(leaf, index, path) == root
 }
 
+/// A path of the state tree as `Settlement` takes it, 1 to [`STATE_DEPTH`] hashes: zero for each
+/// empty subtree, and between the highest sibling that is not empty and the topmost one, nothing.
+///
+/// Workers fill one half of the tree from below and deals the other, so a pool's paths are mostly that
+/// gap, and a word of it costs 128 gas in each claim. A path of another length is given back as it is:
+/// the contract says what it expected.
+pub fn short(path: &[B256]) -> Vec<B256> {
+    let Some((topmost, below)) = path.split_last() else { return Vec::new() };
+    if path.len() != STATE_DEPTH {
+        return path.to_vec();
+    }
+    let bare = |(height, sibling): (usize, &B256)| {
+        if *sibling == zero(height) { B256::ZERO } else { *sibling }
+    };
+    let mut short: Vec<B256> = below.iter().enumerate().map(bare).collect();
+    let used = short.iter().rposition(|sibling| !sibling.is_zero()).map_or(0, |last| last + 1);
+    short.truncate(used);
+    short.push(bare((STATE_DEPTH - 1, topmost)));
+    short
+}
+
 /// A full tree over a list of leaves, padded with empty ones to its depth.
 ///
 /// Costs one hash per inner node that has a leaf below it; keeps all of them for proofs.
@@ -313,6 +334,52 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The path that a short proof stands for, by the contract's rule.
+    fn widened(short: &[B256]) -> Vec<B256> {
+        let (topmost, lowest) = short.split_last().expect("never empty");
+        let mut path: Vec<B256> = (0..STATE_DEPTH).map(zero).collect();
+        for (height, sibling) in lowest.iter().enumerate().filter(|(_, s)| !s.is_zero()) {
+            path[height] = *sibling;
+        }
+        if !topmost.is_zero() {
+            path[STATE_DEPTH - 1] = *topmost;
+        }
+        path
+    }
+
+    proptest! {
+        #[test]
+        fn a_short_proof_is_its_path_without_the_empty_levels(
+            workers in proptest::collection::btree_set(0_u64..1 << 19, 0..6),
+            few in 0_u64..40,
+            deals in 0_u64..5,
+            asked in 0_u64..1 << 20,
+        ) {
+            let low = (1..=few).chain((0..deals).map(|slot| (1 << 19) + slot));
+            let used: BTreeMap<u64, B256> = low.chain(workers).map(|i| (i, leaf(i))).collect();
+            let mut tree = Sparse::new(STATE_DEPTH);
+            tree.set(&used);
+            for &index in used.keys().chain([&asked]) {
+                let path = tree.path(index);
+                let short = short(&path);
+                prop_assert!((1..=STATE_DEPTH).contains(&short.len()));
+                prop_assert!(short.len() < 2 || !short[short.len() - 2].is_zero(), "no shorter");
+                prop_assert_eq!(widened(&short), path);
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_pools_claims_bring_as_many_hashes_as_its_numbers_have_bits() {
+        let mut tree = Sparse::new(STATE_DEPTH);
+        tree.set(&(1..=1000).chain([1 << 19]).map(|i| (i, leaf(i))).collect());
+        assert_eq!(short(&tree.path(1)).len(), 10 + 1);
+        assert_eq!(short(&tree.path(1 << 19)), vec![tree.path(1 << 19)[STATE_DEPTH - 1]]);
+        assert_eq!(short(&Sparse::new(STATE_DEPTH).path(5)), vec![B256::ZERO]);
+        assert_eq!(short(&[leaf(1), B256::ZERO]), vec![leaf(1), B256::ZERO]);
+        assert_eq!(short(&[]), Vec::<B256>::new());
     }
 
     #[test]

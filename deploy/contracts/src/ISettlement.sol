@@ -345,7 +345,7 @@ interface ISettlement {
     /// Only the owner.
     /// @param account The worker's account in the pool's newest finalized state, or all zero if the
     /// pool never settled a task of it.
-    /// @param proof 20 hashes from the leaf at `workerIdx`.
+    /// @param proof 1 to 20 hashes (`Merkle.rootOfState`) from the leaf at `workerIdx`.
     /// @param anchor The newest finalized batch's; before the first, any with the empty state.
     /// @param next The oldest pending batch, ignored if none is pending.
     /// @dev FinalizeFirst while a batch is past its window, so that no slash that could count is
@@ -462,7 +462,7 @@ interface ISettlement {
     /// worker's slashes to its stake there. Anyone may call; only the owner is paid, or, if the
     /// token refuses that, credited.
     /// @param account The worker's account in the state after batch `index`.
-    /// @param proof 20 hashes from the leaf at `workerIdx`.
+    /// @param proof 1 to 20 hashes (`Merkle.rootOfState`) from the leaf at `workerIdx`.
     /// @param index A finalized batch that is still remembered.
     /// @param anchor That batch's.
     /// @return paid What the owner got; zero if there were only slashes to apply.
@@ -488,7 +488,7 @@ interface ISettlement {
     /// @notice Pays the owners of a deal's application and dataset for the tasks that succeeded, into
     /// their free balances. Anyone.
     /// @param account The deal's account after batch `index`.
-    /// @param proof 20 hashes from the leaf at 2^19 + the deal's slot.
+    /// @param proof 1 to 20 hashes (`Merkle.rootOfState`) from the leaf at 2^19 + the deal's slot.
     function claimRoyalties(
         DealTerms calldata terms,
         DealAccount calldata account,
@@ -505,7 +505,7 @@ interface ISettlement {
     /// committed after it, or is the newest with none pending; in a dead pool, when a window and
     /// ESCAPE_TIME have passed since its end and batch `index` is the newest with none pending.
     /// @param account The deal's account after batch `index`, all zero if it was never touched.
-    /// @param proof 20 hashes from the leaf at 2^19 + the deal's slot.
+    /// @param proof 1 to 20 hashes (`Merkle.rootOfState`) from the leaf at 2^19 + the deal's slot.
     /// @param index A finalized batch that is still remembered; 0 while there is none.
     /// @param batch Batch `index`; for 0 the empty state, the rest ignored.
     /// @return amount What was returned.

@@ -24,7 +24,8 @@ library Merkle {
     bytes32 internal constant EMPTY_STATE =
         0xc65e9645644786b620e2dd2ad648ddfcbf4a7e5b1a3a4ecfe7f64667a3f0b7e2;
 
-    /// @notice A proof has exactly as many hashes as its tree is deep.
+    /// @notice A proof has as many hashes as its tree is deep. Of the state tree it may be shorter, but not
+    /// empty.
     error ProofLengthMismatch(uint256 expected, uint256 actual);
     /// @notice A position lies below 2^depth.
     error IndexOutOfRange(uint256 index, uint256 limit);
@@ -44,6 +45,30 @@ library Merkle {
             at := path.offset
         }
         return Paths.empties().climb(leaf, index, at, depth);
+    }
+
+    /// @notice The root of the state tree that a leaf, its position and its proof lead to.
+    ///
+    /// A pool's workers are the low leaves of one half and its deals those of the other, so that a path
+    /// is empty between what is used and the top. A proof may leave that out: of `n` hashes the first
+    /// `n - 1` are the lowest siblings and the last is the topmost one, and every level between is an empty
+    /// subtree. Whatever is left out, a leaf climbs all 20 levels: no inner node passes for one.
+    /// @param proof 1 to 20 hashes. Zero stands for an empty subtree, as in `root`.
+    function rootOfState(bytes32 leaf, uint256 position, bytes32[] calldata proof)
+        internal
+        pure
+        returns (bytes32 node)
+    {
+        uint256 n = proof.length;
+        if (n == 0 || n > STATE_DEPTH) revert ProofLengthMismatch(STATE_DEPTH, n);
+        if (position >> STATE_DEPTH != 0) {
+            revert IndexOutOfRange(position, uint256(1) << STATE_DEPTH);
+        }
+        uint256 at;
+        assembly ("memory-safe") {
+            at := proof.offset
+        }
+        return Paths.empties().climbShort(leaf, position, at, n, STATE_DEPTH);
     }
 
     /// @notice A batch's word, from the two halves of its anchor.

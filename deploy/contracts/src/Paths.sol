@@ -106,6 +106,62 @@ library Paths {
         }
     }
 
+    /// @notice As `climb`, where a path is empty from its `length`th sibling up to the topmost one, which
+    /// comes last.
+    /// @param length Siblings from calldata, 1 to `depth`.
+    function climbShort(
+        Empties table,
+        bytes32 leaf,
+        uint256 index,
+        uint256 path,
+        uint256 length,
+        uint256 depth
+    ) internal pure returns (bytes32 node) {
+        assembly ("memory-safe") {
+            node := leaf
+            index := shl(5, index)
+            let last := add(path, shl(5, sub(length, 1)))
+            let top := add(table, shl(5, sub(depth, 1)))
+            for {} lt(path, last) { path := add(path, 0x20) } {
+                let sibling := calldataload(path)
+                sibling := or(sibling, mul(iszero(sibling), mload(table)))
+                let side := and(index, 0x20)
+                mstore(side, node)
+                mstore(xor(side, 0x20), sibling)
+                node := keccak256(0x00, 0x40)
+                index := shr(1, index)
+                table := add(table, 0x20)
+            }
+            // The gap is most of a pool's path: two of its levels in a round, after an odd one.
+            if and(sub(top, table), 0x20) {
+                let side := and(index, 0x20)
+                mstore(side, node)
+                mstore(xor(side, 0x20), mload(table))
+                node := keccak256(0x00, 0x40)
+                index := shr(1, index)
+                table := add(table, 0x20)
+            }
+            for {} lt(table, top) { table := add(table, 0x40) } {
+                let side := and(index, 0x20)
+                mstore(side, node)
+                mstore(xor(side, 0x20), mload(table))
+                node := keccak256(0x00, 0x40)
+
+                side := and(shr(1, index), 0x20)
+                mstore(side, node)
+                mstore(xor(side, 0x20), mload(add(table, 0x20)))
+                node := keccak256(0x00, 0x40)
+                index := shr(2, index)
+            }
+            let sibling := calldataload(last)
+            sibling := or(sibling, mul(iszero(sibling), mload(top)))
+            let side := and(index, 0x20)
+            mstore(side, node)
+            mstore(xor(side, 0x20), sibling)
+            node := keccak256(0x00, 0x40)
+        }
+    }
+
     /// @notice The roots that two leaves lead to from one place: a tree before and after a change.
     function climbBoth(
         Empties table,

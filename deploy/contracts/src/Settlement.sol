@@ -1015,7 +1015,7 @@ contract Settlement is ISettlement, Domain, ReentrancyGuardTransient {
         private
         pure
     {
-        bytes32 actual = Merkle.root(leaf, position, proof, Merkle.STATE_DEPTH);
+        bytes32 actual = Merkle.rootOfState(leaf, position, proof);
         if (actual != root) revert ProofMismatch(root, actual);
     }
 

@@ -65,6 +65,67 @@ contract MessagesTest {
         }
     }
 
+    /// A proof of the state is as good as the path it leaves levels out of: each length, at each place,
+    /// with siblings before the gap that are there and such that are not.
+    function testFuzz_a_short_proof_is_its_path_with_the_empty_levels(
+        bytes32 seed,
+        uint256 position
+    ) public view {
+        position %= 2 ** 20;
+        for (uint256 n = 1; n <= 20; n++) {
+            (bytes32[] memory proof, bytes32[] memory path) = proofOf(seed, n);
+            bytes32 want = hashes.root(seed, position, path, 20);
+            vm.assertEq(hashes.rootOfState(seed, position, proof), want, "short");
+            vm.assertEq(hashes.rootOfState(seed, position, path), want, "full");
+            for (uint256 i = 0; i < 20; i++) {
+                if (path[i] == 0) path[i] = Merkle.zero(i);
+            }
+            vm.assertEq(hashes.rootOfState(seed, position, path), want, "with its empty subtrees");
+        }
+    }
+
+    /// One hash more or fewer, a changed one, a changed leaf, another place: each another root.
+    function testFuzz_another_proof_is_of_another_root(bytes32 seed, uint256 position, uint256 bit)
+        public
+        view
+    {
+        position %= 2 ** 20;
+        for (uint256 n = 2; n < 20; n++) {
+            (bytes32[] memory proof,) = proofOf(seed, n);
+            bytes32 root = hashes.rootOfState(seed, position, proof);
+            bytes32[] memory other = new bytes32[](n - 1);
+            for (uint256 i = 0; i < n - 1; i++) {
+                other[i] = proof[i];
+            }
+            vm.assertTrue(hashes.rootOfState(seed, position, other) != root, "without its topmost");
+            other[n - 2] = proof[n - 1];
+            // Where the last of the others is empty, that is the same path.
+            bool same = proof[n - 2] == 0;
+            vm.assertTrue((hashes.rootOfState(seed, position, other) == root) == same, "one fewer");
+            other = new bytes32[](n + 1);
+            for (uint256 i = 0; i < n; i++) {
+                other[i] = proof[i];
+            }
+            vm.assertTrue(hashes.rootOfState(seed, position, other) != root, "one more");
+            bytes32 change = bytes32(uint256(1) << (bit % 256));
+            vm.assertTrue(hashes.rootOfState(seed ^ change, position, proof) != root, "its leaf");
+            proof[bit % n] ^= change;
+            vm.assertTrue(hashes.rootOfState(seed, position, proof) != root, "its content");
+            proof[bit % n] ^= change;
+            position ^= 1 << (bit % 20);
+            vm.assertTrue(hashes.rootOfState(seed, position, proof) != root, "its place");
+        }
+    }
+
+    function test_a_proof_of_the_state_has_one_to_twenty_hashes() public {
+        vm.expectRevert(abi.encodeWithSelector(Merkle.ProofLengthMismatch.selector, 20, 0));
+        hashes.rootOfState("leaf", 1, new bytes32[](0));
+        vm.expectRevert(abi.encodeWithSelector(Merkle.ProofLengthMismatch.selector, 20, 21));
+        hashes.rootOfState("leaf", 1, new bytes32[](21));
+        vm.expectRevert(abi.encodeWithSelector(Merkle.IndexOutOfRange.selector, 2 ** 20, 2 ** 20));
+        hashes.rootOfState("leaf", 2 ** 20, new bytes32[](20));
+    }
+
     function test_the_lowest_bit_picks_the_side_at_the_lowest_level() public view {
         bytes32[] memory path = new bytes32[](2);
         (path[0], path[1]) = (bytes32("a"), bytes32("b"));
@@ -185,5 +246,20 @@ contract MessagesTest {
 
     function nobody(bytes memory sig, string memory what) private view {
         vm.assertEq(hashes.recoverAny(DIGEST, sig), address(0), what);
+    }
+
+    /// A proof of `n` hashes, some of them zero but never the topmost, and the path of 20 it is short for.
+    function proofOf(bytes32 seed, uint256 n)
+        private
+        pure
+        returns (bytes32[] memory proof, bytes32[] memory path)
+    {
+        (proof, path) = (new bytes32[](n), new bytes32[](20));
+        for (uint256 i = 0; i < n; i++) {
+            bytes32 random = keccak256(abi.encode(seed, n, i));
+            bool last = i == n - 1;
+            if (last || uint256(random) % 4 != 0) proof[i] = random;
+            path[last ? 19 : i] = proof[i];
+        }
     }
 }

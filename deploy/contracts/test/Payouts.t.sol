@@ -5,6 +5,7 @@ import {IMarket} from "../src/IMarket.sol";
 import {ISettlement} from "../src/ISettlement.sol";
 import {Merkle} from "../src/Merkle.sol";
 import {Anchor, ClaimItem, DealAccount, DealTerms, Header, WorkerAccount} from "../src/Types.sol";
+import {more} from "./court/World.sol";
 import {Fixture} from "./support/Fixture.sol";
 import {Grid} from "./support/Grid.sol";
 import {vm} from "./support/Vm.sol";
@@ -135,18 +136,18 @@ contract PayoutsTest is Fixture {
         uint32 foreign = newWorker(stranger, VOTE_KEY + 5);
         vm.expectPartialRevert(ISettlement.AccountMismatch.selector);
         this.claimOut(grid, foreign, account, path, 1);
-        bytes32[] memory short = new bytes32[](19);
-        vm.expectRevert(abi.encodeWithSelector(Merkle.ProofLengthMismatch.selector, 20, 19));
-        this.claimOut(grid, good, account, short, 1);
-        bytes32[] memory long = new bytes32[](21);
+        vm.expectRevert(abi.encodeWithSelector(Merkle.ProofLengthMismatch.selector, 20, 0));
+        this.claimOut(grid, good, account, new bytes32[](0), 1);
+        vm.expectPartialRevert(ISettlement.ProofMismatch.selector);
+        this.claimOut(grid, good, account, new bytes32[](19), 1);
         vm.expectRevert(abi.encodeWithSelector(Merkle.ProofLengthMismatch.selector, 20, 21));
-        this.claimOut(grid, good, account, long, 1);
+        this.claimOut(grid, good, account, new bytes32[](21), 1);
         account.cumEarned++;
         bytes32 root = grid.rootAt(1);
         bytes32 leaf = hashes.workerLeaf(account);
         vm.expectRevert(
             abi.encodeWithSelector(
-                ISettlement.ProofMismatch.selector, root, hashes.root(leaf, good, path, 20)
+                ISettlement.ProofMismatch.selector, root, hashes.rootOfState(leaf, good, path)
             )
         );
         this.claimOut(grid, good, account, path, 1);
@@ -161,24 +162,30 @@ contract PayoutsTest is Fixture {
         grid.settle(deal, list(good), list(bad));
         finalizeAll();
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(1, good);
-        path[level % 20] ^= bytes32(uint256(1) << (bit % 256));
-        // A sibling that is an empty subtree is sent as zero, so a changed one is never zero.
+        // Each sibling that is sent, or each that is left out, as empty as it is.
+        if (level % 2 == 0) path = widened(path);
+        uint256 at = level / 2 % path.length;
+        path[at] ^= bytes32(uint256(1) << (bit % 256));
+        // An empty subtree is sent as zero, so a changed sibling is never zero.
         vm.expectPartialRevert(ISettlement.ProofMismatch.selector);
         this.claimOut(grid, good, account, path, 1);
     }
 
-    function test_a_path_with_its_empty_subtrees_written_out_is_as_good() public {
+    function test_what_a_proof_leaves_out_may_be_written_out() public {
         grid.settle(deal, list(good), list());
         finalizeAll();
         (WorkerAccount memory account, bytes32[] memory path) = grid.workerProof(1, good);
-        bytes32 empty;
-        uint256 spared;
+        vm.assertLe(path.length, 3, "most of a path is left out");
+        uint256 snapshot = more.snapshotState();
+        vm.assertEq(this.claimOut(grid, good, account, path, 1), 990, "left out");
+        more.revertToState(snapshot);
+        path = widened(path);
+        vm.assertEq(this.claimOut(grid, good, account, path, 1), 990, "zero");
+        more.revertToState(snapshot);
         for (uint256 i = 0; i < 20; i++) {
-            if (path[i] == 0) (path[i], spared) = (empty, spared + 1);
-            empty = keccak256(abi.encode(empty, empty));
+            if (path[i] == 0) path[i] = Merkle.zero(i);
         }
-        vm.assertGe(spared, 18, "most of a path is empty");
-        vm.assertEq(this.claimOut(grid, good, account, path, 1), 990, "paid");
+        vm.assertEq(this.claimOut(grid, good, account, path, 1), 990, "empty subtrees");
     }
 
     // ---- claims for many ----
@@ -635,5 +642,15 @@ contract PayoutsTest is Fixture {
     function accountOf(uint32 workerIdx) private view returns (WorkerAccount memory account) {
         account.owner = settlement.workerOf(workerIdx).owner;
         account.voteKey = settlement.workerOf(workerIdx).voteKey;
+    }
+
+    /// The path of 20 that a proof is short for.
+    function widened(bytes32[] memory proof) private pure returns (bytes32[] memory path) {
+        path = new bytes32[](20);
+        uint256 last = proof.length - 1;
+        for (uint256 i = 0; i < last; i++) {
+            path[i] = proof[i];
+        }
+        path[19] = proof[last];
     }
 }

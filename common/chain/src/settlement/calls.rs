@@ -12,7 +12,7 @@ use quorate_common::accounts::{DealAccount, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
 use quorate_common::ids::{PoolId, WorkerIdx};
 use quorate_common::keys::Signature;
-use quorate_common::merkle::zero;
+use quorate_common::merkle;
 use quorate_common::messages::{
     AppOrder, BindWorker, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder,
 };
@@ -201,7 +201,7 @@ impl Settlement {
             poolId: pool.0,
             workerIdx: worker.0,
             account: account.map_or_else(no_worker, Into::into),
-            proof: compact(proof),
+            proof: merkle::short(proof),
             anchor: newest.into(),
             next: next.into(),
         };
@@ -308,7 +308,7 @@ impl Settlement {
             poolId: pool.0,
             workerIdx: worker.0,
             account: account.into(),
-            proof: compact(proof),
+            proof: merkle::short(proof),
             index,
             anchor: anchor.into(),
         };
@@ -327,7 +327,7 @@ impl Settlement {
         let call = Abi::claimRoyaltiesCall {
             terms: terms.into(),
             account: account.into(),
-            proof: compact(proof),
+            proof: merkle::short(proof),
             index,
             anchor: anchor.into(),
         };
@@ -347,7 +347,7 @@ impl Settlement {
         let call = Abi::refundUnsettledCall {
             terms: terms.into(),
             account: account.map_or_else(no_deal, Into::into),
-            proof: compact(proof),
+            proof: merkle::short(proof),
             index,
             batch: opening.into(),
         };
@@ -362,13 +362,6 @@ impl Settlement {
 pub(super) fn to(contract: Address, what: String, call: &impl SolCall) -> Call {
     let data = call.abi_encode().into();
     Call { what, to: Some(contract), value: U256::ZERO, data, gas_max: None }
-}
-
-/// A proof as the contract reads it: siblings that are empty subtrees are zero.
-fn compact(proof: &[B256]) -> Vec<B256> {
-    let empty = |(height, sibling): (usize, &B256)| *sibling == zero(height);
-    let sibling = |at| if empty(at) { B256::ZERO } else { *at.1 };
-    proof.iter().enumerate().map(sibling).collect()
 }
 
 /// The account of a worker that was never touched: every field zero.

@@ -112,6 +112,14 @@ contract Hashes {
         return Merkle.root(leaf, index, path, depth);
     }
 
+    function rootOfState(bytes32 leaf, uint256 position, bytes32[] calldata proof)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Merkle.rootOfState(leaf, position, proof);
+    }
+
     function taskLeaf(TaskRec calldata rec) external pure returns (bytes32) {
         return Merkle.taskLeaf(rec);
     }

@@ -31,7 +31,8 @@ contract StateTree {
         }
     }
 
-    /// @notice As `path`, with zero for every empty subtree, as people send it.
+    /// @notice As `path`, as people send it: zero for every empty subtree, and what is empty below the
+    /// topmost sibling left out.
     function shortPath(bytes32 root, uint256 position)
         external
         view
@@ -39,9 +40,15 @@ contract StateTree {
     {
         siblings = path(root, position);
         bytes32 empty;
+        uint256 used;
         for (uint256 i = 0; i < DEPTH; i++) {
             if (siblings[i] == empty) siblings[i] = 0;
+            else if (i < DEPTH - 1) used = i + 1;
             empty = Merkle.pair(empty, empty);
+        }
+        siblings[used] = siblings[DEPTH - 1];
+        assembly ("memory-safe") {
+            mstore(siblings, add(used, 1))
         }
     }
 
