@@ -275,9 +275,8 @@ fn choose(args: &BugArgs) -> Result<Vec<Bug>, String> {
     args.names.iter().map(find).collect()
 }
 
-/// The day's number: what a test draws its mistakes from, so that each day has others.
-#[expect(clippy::disallowed_methods, reason = "which mistakes a day tries depends on the day")]
-pub fn today() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    since.as_secs() / 86_400
+/// The second's number: what a test draws its mistakes from, so that each run has others.
+#[expect(clippy::disallowed_methods, reason = "which mistakes a run tries depends on when it runs")]
+pub fn fresh_draw() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
