@@ -181,9 +181,9 @@ impl Api {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// `GET /v1/workers/{worker}/proof`: its account in the newest final batch; `None` if it has none.
-    pub async fn worker_proof(&self, worker: WorkerIdx) -> Result<Option<WorkerProof>, Failure> {
-        found(self.get_json(&format!("/v1/workers/{}/proof", worker.0)).await)
+    /// `GET /v1/workers/{worker}/proof`: its account in the newest final batch, or that it has none.
+    pub async fn worker_proof(&self, worker: WorkerIdx) -> Result<WorkerProof, Failure> {
+        self.get_json(&format!("/v1/workers/{}/proof", worker.0)).await
     }
 
     /// `GET /v1/deals/{slot}/proof`: its account in the newest final batch; `None` if it has none.

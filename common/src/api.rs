@@ -287,9 +287,10 @@ pub struct WorkerProof {
     pub index: u64,
     /// The batch as the contract has it.
     pub opening: Opening,
-    /// The account there.
-    pub account: WorkerAccount,
-    /// To the header's state root.
+    /// The account there; `None` if the worker has had no task that is in a final batch.
+    pub account: Option<WorkerAccount>,
+    /// To the header's state root, from the account's place if there is none: nobody can be told that
+    /// he has earned nothing without a proof of it.
     pub path: Vec<B256>,
 }
 

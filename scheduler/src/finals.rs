@@ -92,11 +92,12 @@ impl Finals {
         true
     }
 
-    /// A worker's account in the newest final batch.
-    pub fn worker(&self, worker: WorkerIdx) -> Option<Proof<WorkerAccount>> {
+    /// A worker's account in the newest final batch, or the proof that it has none; batch 0 is the one
+    /// before the first.
+    pub fn worker(&self, worker: WorkerIdx) -> Proof<Option<WorkerAccount>> {
         let inner = self.lock();
-        let (account, path) = inner.last.worker_proof(worker)?;
-        Some((inner.last.head().0, inner.opening, account, path))
+        let (account, path) = inner.last.worker_place(worker);
+        (inner.last.head().0, inner.opening, account.cloned(), path)
     }
 
     /// A deal's account in the newest final batch.

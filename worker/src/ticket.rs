@@ -9,7 +9,10 @@ use quorate_chain::{
     error::SettleError,
 };
 use quorate_common::{
+    B256,
+    accounts::WorkerAccount,
     api::WorkerProof,
+    exit::{Code, Failure},
     ids::{PoolId, WorkerIdx},
     keys::random32,
     merkle,
@@ -40,7 +43,7 @@ pub(crate) struct Keeper {
     pub(crate) pool: PoolId,
     pub(crate) domain: Domain,
     /// The worker's node key, by which the contract knows it.
-    pub(crate) node_key: quorate_common::B256,
+    pub(crate) node_key: B256,
     pub(crate) chain: Vec<ChainUrl>,
     pub(crate) api: String,
     pub(crate) escape: Option<EscapeOptions>,
@@ -51,47 +54,78 @@ pub(crate) fn read(file: &Path) -> Option<WorkerProof> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
-/// Whether a proof leads to the state of a final batch, as the contract has it.
+/// What the scheduler shows of the worker's account, and whether the contract's own root agrees. Nothing
+/// is believed without proof, not even that there is no account: who says so of a worker that has earned
+/// would have it wait in silence.
+pub(crate) async fn fetch(
+    api: &str,
+    settlement: &Settlement,
+    pool: PoolId,
+    worker: WorkerIdx,
+) -> Result<WorkerProof, Failure> {
+    let proof: WorkerProof = api::get(api, &format!("/v1/workers/{}/proof", worker.0)).await?;
+    let proven = is_proven(settlement, pool, worker, &proof).await;
+    if proven.map_err(|error| Failure::new(Code::Unreachable, Report(&error)))? {
+        return Ok(proof);
+    }
+    let text = format!("the scheduler's proof does not fit batch {} on chain", proof.index);
+    Err(Failure::new(Code::Failed, text).hint("nothing was sent; tell the pool's operator"))
+}
+
+/// Whether a proof leads to the state of a final batch, as the contract has it. Before the first batch
+/// nobody has an account.
 pub(crate) async fn is_proven(
     settlement: &Settlement,
     pool: PoolId,
     worker: WorkerIdx,
     proof: &WorkerProof,
 ) -> Result<bool, SettleError> {
+    if proof.index == 0 {
+        return Ok(proof.account.is_none());
+    }
     let finalized = settlement.pool(pool).await?.finalized;
     let word = match settlement.batch(pool, proof.index).await {
         Err(error) if error.revert_name() == Some("UnknownBatch") => return Ok(false),
         word => word?,
     };
     let anchor = proof.opening.anchor();
-    let (leaf, index) = (proof.account.leaf(), u64::from(worker.0));
+    let leaf = proof.account.as_ref().map_or(B256::ZERO, WorkerAccount::leaf);
+    let index = u64::from(worker.0);
     let leads = merkle::proves(anchor.state_root, merkle::STATE_DEPTH, leaf, index, &proof.path);
     Ok(leads && word == anchor.word() && proof.index <= finalized)
+}
+
+/// For how long nothing was shown.
+#[derive(Debug, Default)]
+struct Patience {
+    failing_since: Option<Instant>,
+    /// The newest batch that was asked for on chain.
+    asked: u64,
 }
 
 impl Keeper {
     /// Keeps the ticket fresh for as long as the worker lives.
     pub(crate) async fn run(self) {
-        let mut failing_since = None;
-        let mut asked = 0;
+        let mut patience = Patience::default();
         loop {
-            let pause = match self.refresh().await {
-                Ok(()) => {
-                    failing_since = None;
-                    PAUSE
-                }
-                Err(reason) => {
-                    let since = *failing_since.get_or_insert_with(Instant::now);
-                    tracing::debug!(reason, "no claim ticket yet");
-                    if since.elapsed() >= PATIENCE {
-                        tracing::warn!(reason, "the scheduler shows no claim ticket");
-                        self.ask(&mut asked).await;
-                    }
-                    RETRY
-                }
-            };
+            let pause = self.turn(&mut patience).await;
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Looks once, and asks on chain when nothing was shown for too long. How long to wait then.
+    async fn turn(&self, patience: &mut Patience) -> Duration {
+        let Err(reason) = self.refresh().await else {
+            patience.failing_since = None;
+            return PAUSE;
+        };
+        let since = *patience.failing_since.get_or_insert_with(Instant::now);
+        tracing::debug!(reason, "no claim ticket yet");
+        if since.elapsed() >= PATIENCE {
+            tracing::warn!(reason, "the scheduler shows no claim ticket");
+            self.ask(&mut patience.asked).await;
+        }
+        RETRY
     }
 
     /// Gets the ticket of the newest final batch, if the one at hand is older.
@@ -108,19 +142,21 @@ impl Keeper {
         if read(&self.file).is_some_and(|ticket| ticket.index >= finalized) {
             return Ok(());
         }
-        let path = format!("/v1/workers/{}/proof", worker.0);
-        let proof: WorkerProof = match api::get(&self.api, &path).await {
-            Ok(proof) => proof,
-            // It has had no task in a final batch.
-            Err(failure) if failure.exit == quorate_common::exit::Code::NotFound as u8 => {
-                return Ok(());
-            }
-            Err(failure) => return Err(failure.to_string()),
-        };
-        if !is_proven(settlement, self.pool, worker, &proof).await.map_err(text)? {
-            return Err(format!("its proof does not fit batch {} on chain", proof.index));
+        let proof = fetch(&self.api, settlement, self.pool, worker).await;
+        let proof = proof.map_err(|failure| failure.to_string())?;
+        self.keep(&proof)?;
+        if proof.index < finalized {
+            return Err(format!("it shows batch {}, and {finalized} is final", proof.index));
         }
-        write(&self.file, &proof).map_err(|error| format!("{}: {error}", self.file.display()))
+        Ok(())
+    }
+
+    /// Keeps a proof if it is newer than what is there.
+    fn keep(&self, proof: &WorkerProof) -> Result<(), String> {
+        if read(&self.file).is_some_and(|ticket| ticket.index >= proof.index) {
+            return Ok(());
+        }
+        write(&self.file, proof).map_err(|error| format!("{}: {error}", self.file.display()))
     }
 
     /// Asks the pool on chain to show a task of its newest pending batch, once for each batch.
@@ -174,75 +210,4 @@ fn write(file: &Path, proof: &WorkerProof) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::*;
-    use quorate_chain::{
-        EmbeddedConfig, EmbeddedNode, Signer, U256,
-        settlement::{deploy_settlement, deploy_token},
-    };
-    use quorate_common::{
-        B256,
-        keys::VoteKey,
-        messages::{Header, Message as _},
-    };
-
-    const NOW: u64 = 1_800_000_000;
-
-    async fn funded(chain: &Chain, byte: u8) -> Signer {
-        let signer = Signer::from_secret(&[byte; 32]).unwrap();
-        let wei = U256::from(10).pow(U256::from(19));
-        chain.set_balance(signer.address(), wei).await.unwrap();
-        signer
-    }
-
-    /// A pool with a batch that nobody shows.
-    async fn pool(chain: &Chain) -> Settlement {
-        let operator = funded(chain, 0x10).await;
-        let config = quorate_chain::OutboxConfig {
-            finality: quorate_chain::Finality::Latest,
-            ..quorate_chain::OutboxConfig::of(quorate_chain::preset("dev").unwrap())
-        };
-        let outbox = quorate_chain::Outbox::new(chain.clone(), operator, config);
-        let token = deploy_token(&outbox, outbox.account()).await.unwrap();
-        let settlement = deploy_settlement(&outbox, token, 3 * 86_400).await.unwrap();
-        let key = VoteKey::from_bytes(&[4; 32]).unwrap();
-        let header = Header { pool: PoolId(1), index: 1, count: 7, ..Header::default() };
-        let signature = key.sign(settlement.separator().digest(header.struct_hash()));
-        for call in [
-            settlement.approve(U256::from(1_000)),
-            settlement.deposit(1_000),
-            settlement.register_pool(key.address(), B256::repeat_byte(3), 1_000),
-            settlement.commit_batch(&header, &signature),
-        ] {
-            outbox.send(call).await.unwrap();
-        }
-        settlement
-    }
-
-    #[tokio::test]
-    async fn who_gets_no_ticket_asks_on_chain_once_for_each_batch() {
-        let node = EmbeddedNode::new(EmbeddedConfig::new(31_337, NOW)).unwrap();
-        let url = ChainUrl::Embedded(node);
-        let chain = Chain::connect(&url).unwrap();
-        let settlement = pool(&chain).await;
-        let escape = EscapeOptions { chain: vec![url.clone()], signer: funded(&chain, 0x20).await };
-        let keeper = Keeper {
-            file: "ticket.json".into(),
-            pool: PoolId(1),
-            domain: settlement.domain(),
-            node_key: B256::repeat_byte(9),
-            chain: vec![url],
-            api: "http://127.0.0.1:1".into(),
-            escape: Some(escape.clone()),
-        };
-        assert_eq!(keeper.ask_with(&escape, 0).await.unwrap(), Some(1));
-        assert_eq!(keeper.ask_with(&escape, 1).await.unwrap(), None, "it was asked for");
-        let court = Court::connect(&settlement).await.unwrap();
-        let mut asked = 0;
-        for place in 0..7 {
-            asked += u32::from(court.ask_of(PoolId(1), 1, place).await.unwrap().is_some());
-        }
-        assert_eq!(asked, 1);
-    }
-}
+mod tests;

@@ -244,17 +244,14 @@ impl Part {
 impl Actor {
     async fn claim(&self, chain: &DevChain, api: &Api, pool: PoolId) -> Result<Claim, Failure> {
         let worker = self.worker;
-        let Some(proof) = api.worker_proof(worker).await? else {
+        let proof = api.worker_proof(worker).await?;
+        let Some(account) = proof.account.filter(|account| account.cum_earned > 0) else {
             return Ok(Claim { worker, paid: 0, gas: 0 });
         };
-        if proof.account.cum_earned == 0 {
-            return Ok(Claim { worker, paid: 0, gas: 0 });
-        }
         let settlement = &chain.settlement;
         let before = balance(settlement, &self.owner).await?;
         let anchor = proof.opening.anchor();
-        let (account, path) = (&proof.account, &proof.path);
-        let call = settlement.claim(pool, worker, account, path, proof.index, &anchor);
+        let call = settlement.claim(pool, worker, &account, &proof.path, proof.index, &anchor);
         let receipt = chain.outbox(self.owner.clone()).send(call).await.map_err(chain_failure)?;
         let paid = balance(settlement, &self.owner).await? - before;
         Ok(Claim { worker, paid, gas: receipt.gas_used })

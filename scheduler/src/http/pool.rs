@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, get, web};
 use quorate_common::{
     api::{Amount, BatchList, BatchView, DealProof, PoolInfo, WorkerList, WorkerProof, WorkerRow},
     exit::{Code, Failure},
-    ids::{DealSlot, WorkerIdx},
+    ids::{DealSlot, WORKERS_MAX, WorkerIdx},
     messages::Message as _,
 };
 use quorate_grid::{Grid, WorkerView, ledger::BatchState, task::Task};
@@ -115,18 +115,20 @@ fn worker_row(view: &WorkerView) -> WorkerRow {
     }
 }
 
-/// A worker's account in the newest final batch.
+/// A worker's account in the newest final batch, or that it has none there, with the proof of either.
 #[utoipa::path(get, path = "/v1/workers/{worker}/proof", params(("worker" = u32, Path)),
-    responses((status = 200, description = "quorate.proof/v1"), (status = 404, description = "no final batch has it")))]
+    responses((status = 200, description = "quorate.proof/v1"), (status = 404, description = "no worker can have such a number")))]
 #[get("/v1/workers/{worker}/proof")]
 pub(crate) async fn worker_proof(
     state: web::Data<State>,
     path: web::Path<u32>,
 ) -> Result<web::Json<WorkerProof>, ApiError> {
     let worker = WorkerIdx(*path);
-    let found = state.finals.worker(worker);
-    let (index, opening, account, path) =
-        found.ok_or_else(|| nothing_final(&worker.to_string()))?;
+    if worker.0 >= WORKERS_MAX {
+        let message = format!("{worker}: expected a number below {WORKERS_MAX}");
+        return Err(Failure::new(Code::NotFound, message).into());
+    }
+    let (index, opening, account, path) = state.finals.worker(worker);
     let schema = "quorate.proof/v1".into();
     Ok(web::Json(WorkerProof { schema, worker, index, opening, account, path }))
 }

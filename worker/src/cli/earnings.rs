@@ -9,7 +9,7 @@ use super::{
     owner,
     show::STATUS_FILE,
 };
-use crate::{api, gas, status::Status, ticket};
+use crate::{gas, status::Status, ticket};
 use quorate_chain::{Settlement, settlement::SeatView};
 use quorate_common::{
     api::WorkerProof,
@@ -26,7 +26,8 @@ pub(crate) async fn show(global: Global, output: Output) -> Result<(), Failure> 
     let counted = Status::read(&account.config.path(STATUS_FILE)).ok();
     let counted = counted.map_or(0, |status| status.view.totals.earned);
     let proof = account.proof().await?;
-    let proven = proof.as_ref().map_or(0, |proof| proof.account.cum_earned);
+    let leaf = proof.as_ref().and_then(|proof| proof.account.as_ref());
+    let proven = leaf.map_or(0, |leaf| leaf.cum_earned);
     let SeatView { stake, slashed, claimed } = account.seat;
     let due = proven.saturating_sub(claimed);
     let document = json!({
@@ -62,14 +63,15 @@ pub(crate) async fn claim(global: Global, output: Output) -> Result<(), Failure>
         )
     };
     let proof = account.proof().await?.ok_or_else(nothing)?;
-    let due = proof.account.cum_earned.saturating_sub(account.seat.claimed);
+    let leaf = proof.account.as_ref().ok_or_else(nothing)?;
+    let due = leaf.cum_earned.saturating_sub(account.seat.claimed);
     if due == 0 {
         return Err(nothing());
     }
     let signer = owner::open(&account.config, output)?;
     let owner = signer.address();
     let outbox = gas::outbox(&account.settlement, signer);
-    let WorkerProof { account: ref leaf, ref path, ref opening, index, .. } = proof;
+    let WorkerProof { ref path, ref opening, index, .. } = proof;
     let (pool, worker) = (account.invite.pool, account.worker);
     let call = account.settlement.claim(pool, worker, leaf, path, index, &opening.anchor());
     output.note(format!("sending: {}", call.what));
@@ -114,11 +116,15 @@ impl Account {
     }
 
     /// This worker's account in the newest final batch that can be had, checked against the contract's
-    /// own root: from the scheduler, or where that fails from the ticket on this disk. Nothing if it is
-    /// in none.
+    /// own root: from the scheduler, or where that fails from the ticket on this disk. Nothing before
+    /// there is such a batch.
     async fn proof(&self) -> Result<Option<WorkerProof>, Failure> {
+        let view = self.settlement.pool(self.invite.pool).await;
+        if view.map_err(|error| failure::chain(&error))?.finalized == 0 {
+            return Ok(None);
+        }
         match self.proof_from_scheduler().await {
-            Ok(proof) => Ok(proof),
+            Ok(proof) => Ok(Some(proof)),
             Err(failure) => match self.ticket().await? {
                 Some(ticket) => {
                     tracing::warn!(
@@ -138,24 +144,12 @@ impl Account {
         Ok(self.is_proven(&ticket).await?.then_some(ticket))
     }
 
-    async fn proof_from_scheduler(&self) -> Result<Option<WorkerProof>, Failure> {
+    async fn proof_from_scheduler(&self) -> Result<WorkerProof, Failure> {
         let api = self.config.api(&self.invite).ok_or_else(|| {
             Failure::new(Code::Usage, "neither the invitation nor `api` names the scheduler's API")
                 .hint("set `api`; the pool's operator knows it")
         })?;
-        let path = format!("/v1/workers/{}/proof", self.worker.0);
-        let proof: WorkerProof = match api::get(&api, &path).await {
-            Ok(proof) => proof,
-            Err(failure) if failure.exit == Code::NotFound as u8 => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        if !self.is_proven(&proof).await? {
-            let text = format!("the scheduler's proof does not fit batch {} on chain", proof.index);
-            return Err(
-                Failure::new(Code::Failed, text).hint("nothing was sent; tell the pool's operator")
-            );
-        }
-        Ok(Some(proof))
+        ticket::fetch(&api, &self.settlement, self.invite.pool, self.worker).await
     }
 
     async fn is_proven(&self, proof: &WorkerProof) -> Result<bool, Failure> {
