@@ -10,7 +10,6 @@ mod abandoned;
 mod anvil;
 #[path = "byzantine/chain.rs"]
 mod chain;
-#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/home.rs"]
 mod home;
 #[expect(dead_code, reason = "the other test uses the rest")]
@@ -32,6 +31,7 @@ mod volunteer;
 mod watcher;
 
 use anvil::{Anvil, WINDOW_S};
+use quorate_common::ids::PoolId;
 use site::Site;
 use stage::{Stage, TASKS};
 use watcher::Watcher;
@@ -77,6 +77,37 @@ async fn a_friend_is_paid() {
 #[tokio::test]
 async fn a_task_is_settled_twice() {
     a_pool_is_convicted("settle-twice", "a step").await;
+}
+
+/// A scheduler that has gone wrong, by a mistake or a bad disk, finds out before anybody else: it stops
+/// before it has signed what would cost it its bond. Nothing is lost by it: one that is in order takes the
+/// same batch up, and everybody is paid.
+#[tokio::test]
+async fn nothing_that_is_provably_wrong_is_signed() {
+    for misdeed in ["late-vote!", "pay-friend!", "settle-twice!"] {
+        let site = Site::new();
+        let Some(anvil) = Anvil::start(&site).await else { return };
+        let mut stage = Stage::set(&site, &anvil, misdeed).await;
+        stage.place("bag").await;
+        assert_eq!(stage.operator.ends().await, 128 + 6, "{misdeed}: aborted");
+        let said = stage.operator.home.said();
+        assert!(said.contains("the check of our own batch failed"), "{misdeed}: {said}");
+        let pool = stage.settlement.pool(PoolId(1)).await.unwrap();
+        assert_eq!(pool.head, 0, "{misdeed}: something is on chain");
+        let batches = stage.operator.home.path().join("pool/batches");
+        let sealed = std::fs::read_dir(batches).map_or(0, Iterator::count);
+        assert_eq!(sealed, 0, "{misdeed}: something is signed");
+
+        stage.operator.home =
+            stage.operator.home.clone().with("QUORATE_MISBEHAVE", "two-headers@99!");
+        stage.operator.serve().await;
+        stage.operator.batches_are("committed").await;
+        anvil.chain().warp(WINDOW_S).await.unwrap();
+        stage.operator.batches_are("final").await;
+        stage.operator.has_workers(4).await;
+        stage.workers_are_paid().await;
+        stage.nobody_else_loses().await;
+    }
 }
 
 /// A pool of an honest past: what became final stays its workers', and the watcher, killed in between,

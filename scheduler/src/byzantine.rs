@@ -11,6 +11,9 @@
 //! | `withhold` | shows nobody evidence or signatures |
 //! | `show-bits` | does what `pay-friend` does, and shows no more than the tasks it is asked for on chain |
 //! | `settle-twice` | settles a task a second time |
+//!
+//! With `!` behind it, `late-vote@2!`, the scheduler repeats its own batch before it signs, as every release
+//! does, and finds itself out.
 
 use crate::{
     actors::{
@@ -64,9 +67,13 @@ enum Misdeed {
     SettleTwice,
 }
 
+/// Whether the scheduler looks at its own batches: behind the misdeed.
+const CHECKED: char = '!';
+
 static ASKED: LazyLock<Option<(Misdeed, u64)>> = LazyLock::new(|| {
     let text = std::env::var(VARIABLE).ok()?;
-    let (word, batch) = text.split_once('@').unwrap_or((&text, "1"));
+    let asked = text.trim_end_matches(CHECKED);
+    let (word, batch) = asked.split_once('@').unwrap_or((asked, "1"));
     let misdeed = match word {
         "drop-votes" => Misdeed::DropVotes,
         "late-vote" => Misdeed::LateVote,
@@ -90,6 +97,13 @@ static BOOKS: Mutex<Option<Cooked>> = Mutex::new(None);
 /// Whether anything was asked for.
 pub(crate) fn is_asked() -> bool {
     ASKED.is_some()
+}
+
+/// Whether it commits what its own check would find.
+pub(crate) fn is_unchecked() -> bool {
+    static UNCHECKED: LazyLock<bool> =
+        LazyLock::new(|| std::env::var(VARIABLE).is_ok_and(|text| !text.ends_with(CHECKED)));
+    *UNCHECKED
 }
 
 fn does(misdeed: Misdeed, index: u64) -> bool {

@@ -37,10 +37,11 @@ pub mod transport;
 
 pub use quorate_journal as journal;
 
-/// Whether this scheduler was asked to cheat, which only one built for tests of watchers can be.
+/// Whether this scheduler was asked to commit what it knows to be wrong, which only one built for tests of
+/// watchers can be.
 pub(crate) fn cheats() -> bool {
     #[cfg(feature = "byzantine")]
-    return byzantine::is_asked();
+    return byzantine::is_unchecked();
     #[cfg(not(feature = "byzantine"))]
     false
 }

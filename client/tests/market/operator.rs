@@ -149,6 +149,11 @@ impl Operator {
         self.serving.take().expect("it runs").kill().await;
     }
 
+    /// Waits until the scheduler has ended by itself, and returns its exit code.
+    pub(crate) async fn ends(&mut self) -> i32 {
+        self.serving.take().expect("it runs").code().await
+    }
+
     /// Asks the scheduler to end, and returns its exit code.
     pub(crate) async fn end(&mut self, signal: &str) -> i32 {
         self.serving.take().expect("it runs").end(signal).await
