@@ -1,12 +1,14 @@
 //! What a pool leaves when its scheduler is gone for good: its deals and batches as the chain has them, and
 //! the books its final batches come to. From these follows that a task was never settled; what was
-//! promised for it is in [`promises`], what can be done about it in [`acts`].
+//! promised for it is in [`promises`], what can be done about it in [`acts`] and
+//! `judge`.
 //!
 //! Nothing here asks the scheduler, and nothing believes anybody but the chain: evidence is known by its
 //! digest. When each way out is open is the contract's to say.
 
 pub mod acts;
 mod evidence;
+mod judge;
 pub mod promises;
 pub mod tell;
 

@@ -73,12 +73,8 @@ async fn a_pool_is_gone_for_good_and_its_workers_are_paid() {
     assert!(shown >= 2 * TASKS as usize, "{shown} votes shown");
     anvil.chain().warp(WINDOW_S + 3 * DAY_S + 60).await.unwrap();
     let settled = on_chain(&stage, &["pool", "settle", "1", "--json"]).await.expect(0).json();
-    // The scheduler decided its last tasks by scores that no final batch has: fewer votes sufficed it.
-    let done = count(&settled, "settle", "done");
-    let undecided = settled["tasks"].as_array().unwrap().iter();
-    let undecided = undecided.filter(|task| task["error"] == "Undecided").count();
-    assert_eq!(done + undecided, TASKS as usize, "{settled}");
-    assert!(done > undecided, "{settled}");
+    // The scheduler decided its last tasks by scores that no final batch has: here they are earned again.
+    assert_eq!(count(&settled, "settle", "done"), TASKS as usize, "{settled}");
 
     // Winners have nine tenths of each price, whichever way it came; who stood by has his fee besides.
     let settled = amount(&settled["paid"]);
@@ -88,7 +84,7 @@ async fn a_pool_is_gone_for_good_and_its_workers_are_paid() {
     }
     assert_eq!(free, standby + settled);
     let dust = u128::from(TASKS) * 15;
-    assert!(free + dust >= UNIT_PRICE * done as u128 * 9 / 10, "{free}");
+    assert!(free + dust >= UNIT_PRICE * u128::from(TASKS) * 9 / 10, "{free}");
     stage.nobody_else_loses().await;
     let again = stage.volunteers[3].run(&["settle"]).await.expect(0);
     assert!(again.out.contains("done before"), "{again}");

@@ -57,6 +57,8 @@ contract Escape is IEscape, Bench {
     mapping(uint32 poolId => Standby) private _standby;
     mapping(bytes32 taskId => mapping(uint32 workerIdx => uint128)) private _stoodBy;
     mapping(bytes32 taskId => Ballot[]) private _ballots;
+    /// @dev What tasks settled here made of scores, plus one; zero: the newest final state's holds.
+    mapping(uint32 poolId => mapping(uint32 workerIdx => uint256)) private _scores;
     /// @inheritdoc IEscape
     mapping(bytes32 taskId => uint256) public paidFor;
     /// @inheritdoc IEscape
@@ -247,14 +249,15 @@ contract Escape is IEscape, Bench {
         _checkOpen(taskId);
         bytes32 root = _checkUnsettled(poolId, dealId, task);
         Ballot[] memory shown = _ballots[taskId];
-        Poco.Ballots memory ballots = _weigh(root, shown, voters);
+        Poco.Ballots memory ballots = _weigh(poolId, root, shown, voters);
         bytes32 winner = _winner(Poco.tally(ballots), task.terms.trust);
         if (winner == 0) revert Undecided(taskId);
         winnerOf[taskId] = winner;
-        uint256[] memory earned = Poco.judge(_money(task.terms), winner, ballots).earned;
+        Poco.Judgement memory j = Poco.judge(_money(task.terms), winner, ballots);
+        _score(poolId, shown, ballots.scores, j.scores);
         address[] memory to;
         uint128[] memory amounts;
-        (to, amounts, cost) = _shares(task.terms, taskId, shown, earned);
+        (to, amounts, cost) = _shares(task.terms, taskId, shown, j.earned);
         emit ForceSettled(poolId, taskId, winner, cost);
         settlement.payForced(task.terms, cost, to, amounts);
     }
@@ -269,10 +272,12 @@ contract Escape is IEscape, Bench {
         if (block.timestamp >= refunds) revert TooLate(refunds - 1, block.timestamp);
     }
 
-    /// @dev The votes with the scores of those who cast them, as the newest final state has them.
-    function _weigh(bytes32 root, Ballot[] memory shown, Voter[] calldata voters)
+    /// @dev The votes with the scores of those who cast them: as the newest final state has them, or
+    /// what tasks settled here have made of them. A pool decides by what it has just learnt of its
+    /// workers; without that, tasks which it had decided rightly would stay undecided here.
+    function _weigh(uint32 poolId, bytes32 root, Ballot[] memory shown, Voter[] calldata voters)
         private
-        pure
+        view
         returns (Poco.Ballots memory ballots)
     {
         uint256 n = shown.length;
@@ -285,7 +290,20 @@ contract Escape is IEscape, Bench {
             bytes32 actual = table.climb(leaf, shown[i].workerIdx, path, Merkle.STATE_DEPTH);
             if (actual != root) revert RootMismatch(root, actual);
             ballots.digests[i] = shown[i].digest;
-            ballots.scores[i] = voters[i].account.score;
+            uint256 later = _scores[poolId][shown[i].workerIdx];
+            ballots.scores[i] = later == 0 ? voters[i].account.score : later - 1;
+        }
+    }
+
+    /// @dev Keeps the scores that a task has changed for the next one.
+    function _score(
+        uint32 poolId,
+        Ballot[] memory shown,
+        uint256[] memory before,
+        uint256[] memory later
+    ) private {
+        for (uint256 i = 0; i < shown.length; i++) {
+            if (later[i] != before[i]) _scores[poolId][shown[i].workerIdx] = later[i] + 1;
         }
     }
 

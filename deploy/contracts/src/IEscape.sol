@@ -60,7 +60,8 @@ interface IEscape {
     /// @notice No vote was added: their owners have one each or no stake, or there are as many as
     /// replicas.
     error NothingShown(bytes32 taskId);
-    /// @notice The votes shown do not decide for any result: the payer will be refunded.
+    /// @notice The votes shown do not decide for any result by the scores there are now: unless other
+    /// tasks raise them, the payer will be refunded.
     error Undecided(bytes32 taskId);
 
     /// @notice Ends a live pool that froze a commit set and never settled the task, NEGLECT after both
@@ -105,7 +106,9 @@ interface IEscape {
     /// the owners of application and dataset their prices, out of what the deal has locked. The
     /// scheduler's part stays with the payer, and so does what a winner got for standing by.
     /// Anyone may call.
-    /// @dev Losers lose nothing and scores stay: the books they are in are those of the dead pool.
+    /// @dev Losers lose no stake: the books it is in are those of the dead pool. Scores go on here
+    /// from the newest final state, by the same rule: a task that is undecided now may be decided
+    /// when others of the pool are settled.
     /// @param task Unsettled in the newest final state, with no batch pending.
     /// @param voters Their accounts in that state, in the order of `shownFor`: all zero for a worker
     /// that the pool never touched.

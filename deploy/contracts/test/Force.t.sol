@@ -416,6 +416,70 @@ contract ForceTest is Leftover {
         escape.settle(task, voters);
     }
 
+    /// A pool decides by what it has just learnt of its workers, and so does what is done in its stead:
+    /// four of weight 2 do not decide (16 * 50 < 17 * 49), four of weight 3 do (81 * 50 > 82 * 49).
+    function test_scores_go_on_from_the_newest_final_state() public {
+        _scoreAll(_scoresOf(7, 11));
+        _showAgreed(0, LEFT, 4);
+        Plan memory plan = _planOf(0, LEFT + 1, 7);
+        plan.votes[6].digest = NO;
+        for (uint32 i = 0; i < 7; i++) {
+            plan.votes[i].worker = i + 1;
+        }
+        vm.assertEq(_show(_cast(plan), 0), 7, "shown");
+        _showAgreed(0, LEFT + 2, 6);
+        vm.warp(_until + 1);
+        vm.expectPartialRevert(IEscape.Undecided.selector);
+        this.settle(LEFT);
+        vm.expectPartialRevert(IEscape.Undecided.selector);
+        this.settle(LEFT + 1);
+        _settle(LEFT + 2);
+        _settle(LEFT);
+        // Six of weight 3 against one of weight 2: 729 * 50 > 732 * 49.
+        _settle(LEFT + 1);
+    }
+
+    /// A loser's score is two thirds of what it was: 36 are 24, and a weight of 11 is one of 7.
+    function test_who_loses_counts_less_in_the_next_task() public {
+        uint32[] memory scores = _scoresOf(8, 36);
+        scores[7] = 21; // weight 6
+        _scoreAll(scores);
+        Plan memory plan = _planOf(0, LEFT, 7);
+        plan.votes[6].digest = NO;
+        vm.assertEq(_show(_cast(plan), 0), 7, "shown");
+        plan = _planOf(0, LEFT + 1, 2);
+        (plan.votes[0].worker, plan.votes[1].worker) = (7, 8);
+        vm.assertEq(_show(_cast(plan), 0), 2, "shown");
+        vm.warp(_until + 1);
+        uint256 before = more.snapshotState();
+        _settle(LEFT + 1); // 11 * 6 * 50 > 67 * 49
+        more.revertToState(before);
+        _settle(LEFT);
+        vm.expectPartialRevert(IEscape.Undecided.selector);
+        this.settle(LEFT + 1); // 7 * 6 * 50 < 43 * 49
+    }
+
+    function _scoresOf(uint256 n, uint32 score) private pure returns (uint32[] memory scores) {
+        scores = new uint32[](n);
+        for (uint256 i = 0; i < n; i++) {
+            scores[i] = score;
+        }
+    }
+
+    /// Gives the pool's first workers their scores in its newest final state.
+    function _scoreAll(uint32[] memory scores) private {
+        _revive();
+        Batch memory b = _play(_plans(_planOf(0, 50, 7)));
+        for (uint32 i = 0; i < scores.length; i++) {
+            WorkerAccount memory account = accounts[tree.leafAt(state, i + 1)];
+            account.score = scores[i];
+            _put(i + 1, account);
+        }
+        b.header.stateRoot = state;
+        _finalize(b);
+        _die();
+    }
+
     /// Weights make shares, too: the logarithm of 99 is 6, of 2 it is 1.
     function test_winners_share_by_weight() public {
         _revive();

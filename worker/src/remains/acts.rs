@@ -1,5 +1,5 @@
 //! What can be done with what a pool left, one transaction for each task: to end the pool, to be paid for
-//! standing by, to show votes, and to have them judged. The contract is asked before anything is sent, so
+//! standing by, and to show votes. The contract is asked before anything is sent, so
 //! that what it refuses costs nothing; what it refuses is reported, and the next task is tried.
 
 use super::{
@@ -22,7 +22,6 @@ use quorate_common::{
     word::KeptVote,
 };
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// Who sends, or would.
 #[derive(Clone, Debug)]
@@ -217,45 +216,6 @@ impl Remains {
         SetVote { vote, place, path }
     }
 
-    /// Has every task judged of which votes were shown, by anybody.
-    ///
-    /// # Errors
-    /// The chain's.
-    pub async fn settle(&self, sender: &Sender) -> Result<Vec<Report>, SettleError> {
-        let shown = self.escape.shown_tasks(self.pool, self.first_block).await?;
-        let mut reports = Vec::new();
-        for (deal, task_idx, task_id) in self.tasks_of(shown) {
-            let Some(task) = self.unsettled(deal, task_idx) else { continue };
-            let outcome = if self.escape.winner_of(task_id).await?.is_some() {
-                Outcome::Already
-            } else {
-                let ballots = self.escape.shown_for(task_id).await?;
-                let voters: Vec<_> = ballots.iter().map(|b| self.voter(b.worker)).collect();
-                self.act(sender, self.escape.settle(&task, &voters), true).await?
-            };
-            let slot = self.deals[&deal].slot;
-            reports.push(Report { deal: slot, task: task_idx, act: "settle", outcome });
-        }
-        Ok(reports)
-    }
-
-    /// Which tasks of which deals the ids are: their names only go one way.
-    fn tasks_of(&self, mut ids: BTreeSet<B256>) -> Vec<(quorate_common::ids::DealId, u32, B256)> {
-        let mut found = Vec::new();
-        for (deal, opened) in &self.deals {
-            for task_idx in 0..opened.terms.tasks {
-                if ids.is_empty() {
-                    return found;
-                }
-                let task_id = deal.task_id(task_idx);
-                if ids.remove(&task_id) {
-                    found.push((*deal, task_idx, task_id));
-                }
-            }
-        }
-        found
-    }
-
     fn unsettled_of(&self, promised: &Promised) -> Option<Unsettled<'_>> {
         self.unsettled(promised.deal, promised.task_idx)
     }
@@ -266,7 +226,12 @@ impl Remains {
     }
 
     /// Asks the contract, and sends if it is willing and somebody sends.
-    async fn act(&self, sender: &Sender, call: Call, pays: bool) -> Result<Outcome, SettleError> {
+    pub(super) async fn act(
+        &self,
+        sender: &Sender,
+        call: Call,
+        pays: bool,
+    ) -> Result<Outcome, SettleError> {
         let from = match sender {
             Sender::Outbox(outbox) => outbox.account(),
             Sender::Nobody => Address::ZERO,
@@ -310,7 +275,10 @@ fn words(name: &str) -> Option<&'static str> {
         "NothingShown" => {
             "the vote does not count: another of this owner does, or the stake is too small"
         }
-        "Undecided" => "the votes shown do not decide; its payer will be refunded",
+        "Undecided" => {
+            "the votes shown do not decide; unless other tasks raise its voters' scores, its payer \
+             will be refunded"
+        }
         "RootMismatch" => "what was given does not prove it",
         _ => return None,
     })
