@@ -45,11 +45,11 @@ impl Remains {
         let (mut undecided, mut settled) = (Vec::new(), Vec::new());
         for left in tasks {
             let Some(report) = self.settle_one(left, sender).await? else { continue };
-            match &report.outcome {
-                Outcome::Refused { error, .. } if error == "Undecided" => {
-                    undecided.push((left, report))
-                }
-                _ => settled.push(report),
+            let wanting = |outcome: &Outcome| matches!(outcome, Outcome::Refused { error, .. } if error == "Undecided");
+            if wanting(&report.outcome) {
+                undecided.push((left, report));
+            } else {
+                settled.push(report);
             }
         }
         Ok((undecided, settled))
