@@ -83,6 +83,8 @@ bugs! {
     ShortSet,
     /// Silence is taken for silence before the chain could tell.
     EarlySilence,
+    /// Silence is judged by the clock alone, whatever the chain still has to tell.
+    ClockAlone,
     /// A result is accepted whose bytes are not here.
     AcceptUnstored,
     // What a restart brings back.

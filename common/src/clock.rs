@@ -1,7 +1,10 @@
 //! Time as an argument: rules take [`Now`], shells ask the one [`SystemClock`].
 
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,6 +25,36 @@ impl Now {
     #[must_use]
     pub fn plus_ms(&self, ms: u64) -> Self {
         Self { mono_ms: self.mono_ms + ms, unix_ms: self.unix_ms + ms }
+    }
+}
+
+/// The earliest that it can be: what the chain's time was when it was read, and what has passed since by the
+/// clock that nobody sets. A wall clock that is put back, or a development chain that is put forward, would
+/// have deadlines judged that the contract judges otherwise.
+#[derive(Debug, Default)]
+pub struct Floor {
+    /// Unix milliseconds less monotonic ones; 0: nothing is known.
+    ahead_ms: AtomicU64,
+}
+
+impl Floor {
+    /// How far a chain's time may be ahead of the wall's without being believed: blocks are dated by
+    /// somebody's clock.
+    const SKEW_MS: u64 = 2_000;
+
+    /// Notes the chain's time. `now` is what the clocks said after it was asked for.
+    pub fn raise(&self, now: Now, unix_s: u64) {
+        let unix_ms = unix_s.saturating_mul(1000);
+        if unix_ms > self.lift(now).unix_ms + Self::SKEW_MS {
+            self.ahead_ms.fetch_max(unix_ms.saturating_sub(now.mono_ms), Ordering::Relaxed);
+        }
+    }
+
+    /// The reading, no earlier than can be.
+    #[must_use]
+    pub fn lift(&self, now: Now) -> Now {
+        let least = now.mono_ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed));
+        Now { unix_ms: now.unix_ms.max(least), ..now }
     }
 }
 
@@ -47,4 +80,23 @@ impl SystemClock {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_never_earlier_than_the_chain_said() {
+        let (floor, now) = (Floor::default(), Now { mono_ms: 5_000, unix_ms: 100_000_000 });
+        floor.raise(now, 100_002);
+        assert_eq!(floor.lift(now), now, "two seconds are somebody's clock");
+        floor.raise(now, 100_252);
+        assert_eq!(floor.lift(now).unix_ms, 100_252_000);
+        // Ten seconds later the wall clock is right again, and counts again.
+        let later = Now { mono_ms: 15_000, unix_ms: 100_262_500 };
+        assert_eq!(floor.lift(later), later);
+        let back = Now { mono_ms: 15_000, unix_ms: 1_000 };
+        assert_eq!(floor.lift(back).unix_ms, 100_262_000);
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::{blobs::Blobs, config::Config};
 use quorate_common::{
-    clock::{Now, SystemClock},
+    clock::{Floor, Now, SystemClock},
     ids::{DealId, DealSlot, PoolId, TaskKey},
     keys::{NodeKey, VoteKey},
     messages::{Domain, Separator},
@@ -16,10 +16,7 @@ use quorate_grid::{
 use quorate_monitoring::SchedulerMetrics;
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -68,8 +65,8 @@ pub struct Shared {
     /// Acknowledgements given: never behind what a worker can have heard.
     pub acknowledged: AtomicU64,
     clock: SystemClock,
-    /// Milliseconds by which the chain's clock is ahead of the wall (development chains only).
-    ahead_ms: AtomicU64,
+    /// What the chain says the time is at least.
+    floor: Floor,
     deals: RwLock<BTreeMap<DealSlot, DealId>>,
 }
 
@@ -111,25 +108,19 @@ impl Shared {
             uploaded: Notify::new(),
             acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),
-            ahead_ms: AtomicU64::new(0),
+            floor: Floor::default(),
             deals: RwLock::default(),
         }
     }
 
     /// Both clocks, the wall as the chain counts.
     pub fn now(&self) -> Now {
-        let mut now = self.clock.now();
-        now.unix_ms += self.ahead_ms.load(Ordering::Relaxed);
-        now
+        self.floor.lift(self.clock.now())
     }
 
     /// Notes the chain's time, if it is ahead: deadlines are judged by it.
     pub fn chain_is_at(&self, unix_s: u64) {
-        let wall = self.clock.now().unix_ms;
-        let ahead = (unix_s * 1000).saturating_sub(wall + 2_000);
-        if ahead > 0 {
-            self.ahead_ms.fetch_max(ahead + 2_000, Ordering::Relaxed);
-        }
+        self.floor.raise(self.clock.now(), unix_s);
     }
 
     /// From now on frames may name this deal.

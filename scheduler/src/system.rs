@@ -169,6 +169,8 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let (grid, seq) = memory.grid(genesis, &shared)?;
     let chain = settlement.chain().clone();
     chain.expect_chain(domain.chain_id).await.map_err(failure::chain)?;
+    // Before anything is judged: a machine may wake up with a clock of long ago.
+    shared.chain_is_at(chain.head().await.map_err(failure::chain)?.timestamp);
     let follower = follower(&shared, &settlement, grid.cursor()).await?;
     let view = settlement.pool(pool).await.map_err(failure::chain)?;
     let batches = memory.batches.clone();

@@ -18,6 +18,7 @@ use crate::{
 use actix::{Actor as _, Addr, Arbiter};
 use quorate_agent::{Agent, Config, LinkView};
 use quorate_common::{
+    anchor::SLACK_S,
     clock::SystemClock,
     quic,
     wire::{EngineInfo, Hello, SLOTS_MAX},
@@ -66,6 +67,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
         domain: invite.domain,
         slots_max: options.slots,
         ask: options.ask,
+        slack_s: SLACK_S,
     };
     let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
     for (task, job) in agent.kept() {

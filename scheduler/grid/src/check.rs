@@ -67,13 +67,14 @@ impl Grid {
         assert!(live.is_empty(), "replicas of unknown workers: {live:?}");
     }
 
-    /// Something will move every open task: a worker, a deadline, or a free slot.
+    /// Something will move every open task: a worker, a deadline, a free slot, or tidings of the chain.
     fn check_progress(&self, key: TaskKey, open: &Open) {
         let standing = |at: &(u64, _)| self.deadlines.contains(at.0, at.1);
         let timed = open.deadlines.iter().any(standing);
         let moving = (open.running() > 0 || open.revealing()) && timed;
         let wanting = self.wanting.contains(&key);
-        assert!(moving || wanting || timed, "nothing will move {key}: {open:?}");
+        let to_hear = self.to_hear.iter().any(|(_, waiting)| *waiting == key);
+        assert!(moving || wanting || timed || to_hear, "nothing will move {key}: {open:?}");
     }
 }
 

@@ -57,6 +57,14 @@ pub struct Grid {
     pub(crate) deadlines: Deadlines,
     /// Unix milliseconds less monotonic ones, as the last input had it: the wall clock can be set.
     wall_ms: Option<i128>,
+    /// Unix second up to which everything said on chain was told.
+    pub(crate) heard_s: u64,
+    /// Tasks whose silent workers may have said something on chain that was not read yet, by the reveal's
+    /// deadline.
+    pub(crate) to_hear: BTreeSet<(u64, TaskKey)>,
+    /// Tasks of which all who demanded their set were shown it on chain in time. After a restart everybody
+    /// who waits is answered anew.
+    pub(crate) answered: BTreeSet<TaskKey>,
     /// Open tasks that want another replica, oldest first.
     pub(crate) wanting: Wanting,
     /// Whose turn it is.
@@ -105,6 +113,9 @@ impl Grid {
             draws: Draws::new(seed),
             deadlines: Deadlines::default(),
             wall_ms: None,
+            heard_s: 0,
+            to_hear: BTreeSet::new(),
+            answered: BTreeSet::new(),
             wanting: Wanting::default(),
             shares: Shares::default(),
             timings: Timings::default(),
@@ -216,11 +227,16 @@ impl Grid {
 
     /// Timers count from when they were set. A wall clock that was put forward since brings deadlines
     /// nearer than their timers know, by minutes perhaps; put back, each is found early and set anew.
+    /// Workers count by our clock, and are told of either.
     fn follow_wall(&mut self, now: Now) {
         let wall_ms = i128::from(now.unix_ms) - i128::from(now.mono_ms);
         let before = self.wall_ms.replace(wall_ms);
-        if before.is_some_and(|before| before + WALL_STEP_MS < wall_ms) {
+        let step_ms = before.map_or(0, |before| wall_ms - before);
+        if step_ms > WALL_STEP_MS {
             self.watch_all(now);
+        }
+        if step_ms.abs() > WALL_STEP_MS {
+            self.welcome_all();
         }
     }
 
@@ -297,7 +313,10 @@ impl Grid {
             ChainInput::Demand { task_id, attempt, worker, at_unix_s } => {
                 self.on_demand(now, task_id, attempt, worker, at_unix_s);
             }
-            ChainInput::AnsweredLate { task_id } => self.on_answered_late(now, task_id),
+            ChainInput::Answered { task_id, reveal_deadline, at_unix_s } => {
+                self.on_answered(now, task_id, reveal_deadline, at_unix_s);
+            }
+            ChainInput::Heard { at_unix_s } => self.on_heard(now, at_unix_s),
             ChainInput::Cursor { block, hash } => {
                 self.record(Record::Cursor { block, hash });
             }

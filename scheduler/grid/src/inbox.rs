@@ -11,7 +11,6 @@ use crate::{
 };
 use alloy_primitives::B256;
 use quorate_common::{
-    anchor::SLACK_S,
     bug::{self, Bug},
     clock::Now,
     digest::Digest,
@@ -70,24 +69,34 @@ impl Grid {
         else {
             return;
         };
-        let in_time = at_unix_s <= replica.reveal_deadline + SLACK_S;
+        let in_time = at_unix_s <= replica.reveal_deadline + self.policy.slack_s;
         // The chain is read twice, at its head and where it is final.
         let fresh = at_unix_s > replica.demanded_at;
         if replica.attempt == attempt && in_time && fresh {
             self.record(Record::Demanded { task, worker, at_unix_s });
+            self.answered.remove(&task);
             if self.owes_answer(task) {
                 self.answer(now, task);
             }
         }
     }
 
-    /// An answer has to be given anew: the one before came too late.
-    pub(crate) fn on_answered_late(&mut self, now: Now, task_id: B256) {
+    /// An answer that came too late to count has to be given anew.
+    pub(crate) fn on_answered(
+        &mut self,
+        now: Now,
+        task_id: B256,
+        reveal_deadline: u64,
+        at_unix_s: u64,
+    ) {
         let owing = self.open_tasks().find(|task| {
             self.durable.deals[&task.deal].id.task_id(task.idx) == task_id
                 && self.owes_answer(*task)
         });
-        if let Some(task) = owing {
+        let Some(task) = owing else { return };
+        if at_unix_s + self.policy.slack_s <= reveal_deadline {
+            self.answered.insert(task);
+        } else {
             self.answer(now, task);
         }
     }
@@ -103,7 +112,7 @@ impl Grid {
         open.replicas.iter().any(owed)
     }
 
-    /// Has the last frozen set said once more, on chain, with time to reveal to it: one [`SLACK_S`] for
+    /// Has the last frozen set said once more, on chain, with time to reveal to it: one `slack_s` for
     /// the answer to get there, one for the worker. Never with less time than before: a set that ends
     /// before its assignments said is a broken word.
     pub(crate) fn answer(&mut self, now: Now, key: TaskKey) {
@@ -113,11 +122,13 @@ impl Grid {
         let Some(attempt) = self.task(key).and_then(Task::open).and_then(last_round) else {
             return;
         };
-        let reveal_deadline = now.unix_s() + 2 * SLACK_S;
+        let reveal_deadline = now.unix_s() + 2 * self.policy.slack_s;
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         if open.sets[usize::from(attempt)].reveal_deadline < reveal_deadline {
             self.record(Record::Extended { task: key, attempt, reveal_deadline });
             self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
+            // Who is here and silent has the time as well, and does not read the chain for it.
+            self.tell_set_to_all(key);
         }
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         let SetRec { root, n, reveal_deadline } = open.sets[usize::from(attempt)];

@@ -130,10 +130,20 @@ pub enum ChainInput {
         /// Unix seconds of its block.
         at_unix_s: u64,
     },
-    /// The answer to a demand came onto the chain too late to count.
-    AnsweredLate {
+    /// A set that was demanded is shown on chain.
+    Answered {
         /// Which task.
         task_id: B256,
+        /// The set's reveal deadline, as shown.
+        reveal_deadline: u64,
+        /// Unix seconds of its block.
+        at_unix_s: u64,
+    },
+    /// Everything that was said to the pool up to this time was told: the chain was read to a block of
+    /// that time, final or not.
+    Heard {
+        /// Unix seconds of the block.
+        at_unix_s: u64,
     },
     /// Everything up to this block was told.
     Cursor {

@@ -2,6 +2,7 @@
 
 use crate::credibility::Promise;
 use quorate_common::{
+    anchor::SLACK_S,
     ids::{PoolId, TASKS_MAX},
     messages::{Domain, Separator},
     wire::WORK_PER_SLOT,
@@ -32,8 +33,11 @@ pub struct Policy {
     /// How long a worker has to reveal once the set is frozen, in seconds.
     pub reveal_s: u64,
     /// How long after a reveal deadline silence is taken for silence, in seconds: as long as a worker
-    /// may still demand its set (`SLACK_S`), and the chain takes to tell of it.
+    /// may still demand its set (`slack_s`), and the chain takes to tell of it.
     pub hear_s: u64,
+    /// How long what is said on chain takes to be there, in seconds: [`SLACK_S`], to which the contract
+    /// holds a scheduler. Less only in a simulated world, whose contract has less too.
+    pub slack_s: u64,
     /// How long a backer has to send the winning bytes before the next is asked, in milliseconds.
     pub fetch_ms: u64,
     /// A batch closes with this many tasks.
@@ -66,6 +70,7 @@ impl Default for Policy {
             reveal_s: 120,
             // No chain at all; see the scheduler's settings for a real one.
             hear_s: 0,
+            slack_s: SLACK_S,
             // 16 MiB at 10 Mbit/s.
             fetch_ms: 15_000,
             // settlement.md 2.7: 512 tasks or ten minutes.

@@ -178,15 +178,20 @@ impl Grid {
         self.record(Record::Frozen { task: key, reveal_deadline });
         self.wanting.remove(&key);
         self.watch(key, now, reveal_deadline + self.policy.hear_s, Deadline::Reveal(key));
+        self.tell_set_to_all(key);
+        if self.owes_answer(key) {
+            self.answer(now, key);
+        }
+    }
+
+    /// Shows the newest set to everybody in it who has not revealed.
+    pub(crate) fn tell_set_to_all(&mut self, key: TaskKey) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         let waiting = |r: &&Replica| matches!(r.state, ReplicaState::Committed(_));
         let workers: Vec<WorkerIdx> =
             open.replicas.iter().filter(waiting).map(|r| r.worker).collect();
         for worker in workers {
             self.tell_set(key, worker);
-        }
-        if self.owes_answer(key) {
-            self.answer(now, key);
         }
     }
 
@@ -251,9 +256,17 @@ impl Grid {
             .replicas
             .iter()
             .filter_map(due)
-            .partition(|(_, deadline)| *deadline + self.patience() < now.unix_s());
+            .partition(|(_, deadline)| self.is_silence(now, *deadline));
         for (_, deadline) in early {
-            self.watch(key, now, deadline + self.policy.hear_s, Deadline::Reveal(key));
+            if deadline + self.patience() < now.unix_s() {
+                self.to_hear.insert((deadline, key));
+            } else {
+                self.watch(key, now, deadline + self.policy.hear_s, Deadline::Reveal(key));
+            }
+        }
+        if !late.is_empty() && self.owes_answer(key) && !self.answered.remove(&key) {
+            // No answer is known to be there: whoever demanded it would prove us deaf.
+            return self.answer(now, key);
         }
         let any = !late.is_empty();
         for (worker, _) in late {
@@ -261,6 +274,34 @@ impl Grid {
         }
         if any {
             self.advance(now, key);
+        }
+    }
+
+    /// Whether who has not revealed until `deadline` will be heard of no more. The clock alone does not
+    /// tell: the chain may have been out of reach, or the clock put forward, and a vote that was
+    /// said there in time and is shown as silence costs the pool its bond (F6).
+    fn is_silence(&self, now: Now, deadline: u64) -> bool {
+        deadline + self.patience() < now.unix_s() && self.has_heard(deadline)
+    }
+
+    /// Whether the chain was read far enough for a demand about this deadline to be known. A pool that
+    /// does not wait for the chain has none worth the name.
+    fn has_heard(&self, deadline: u64) -> bool {
+        let slack_s = self.policy.slack_s;
+        self.policy.hear_s < slack_s
+            || deadline + slack_s < self.heard_s
+            || bug::is(Bug::ClockAlone)
+    }
+
+    /// The chain was read on: silences that waited for it are judged.
+    pub(crate) fn on_heard(&mut self, now: Now, at_unix_s: u64) {
+        self.heard_s = self.heard_s.max(at_unix_s);
+        while let Some((deadline, key)) = self.to_hear.first().copied() {
+            if !self.has_heard(deadline) {
+                return;
+            }
+            self.to_hear.pop_first();
+            self.on_reveal_over(now, key);
         }
     }
 
@@ -336,6 +377,7 @@ impl Grid {
         for (worker, ..) in unheard.iter().filter(|(.., running)| *running) {
             self.end(now, key, *worker, End::Moot);
         }
+        self.answered.remove(&key);
         let at_unix_ms = now.unix_ms;
         let (judgement, voters) = self.apply_settled(key, outcome, winner, at_unix_ms);
         self.ready.records.push(Record::Settled { task: key, outcome, winner, at_unix_ms });

@@ -47,6 +47,18 @@ impl Grid {
         self.take_up(now, worker, session, holding);
     }
 
+    /// Tells everybody here what time it is, which is part of a welcome: whoever counted by a clock that was
+    /// wrong would take its work for late.
+    pub(crate) fn welcome_all(&mut self) {
+        let here = |(worker, member): (WorkerIdx, &Member)| {
+            member.link.as_ref().map(|link| (link.session, worker))
+        };
+        let sessions: Vec<_> = self.durable.fleet.iter().filter_map(here).collect();
+        for (session, worker) in sessions {
+            self.welcome(session, Some(worker));
+        }
+    }
+
     fn welcome(&mut self, session: SessionId, worker: Option<WorkerIdx>) {
         let account = worker.and_then(|worker| self.durable.ledger.worker(worker));
         let slashed = account.map_or(0, |account| account.cum_slashed);

@@ -2,6 +2,7 @@
 
 use crate::{
     bugs::{self, Found},
+    plan::PATIENT,
     regress,
     run::{self, Failure, Order, Report},
     tally::{ENOUGH_SEEDS, Tally},
@@ -29,11 +30,15 @@ pub struct RunArgs {
     #[arg(long, default_value_t = ENOUGH_SEEDS)]
     pub seeds: u64,
     /// The first of them.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..PATIENT))]
     pub from: u64,
     /// Only this seed, with its story.
     #[arg(long, conflicts_with_all = ["seeds", "from", "hours"])]
     pub seed: Option<u64>,
+    /// Worlds that wait for a chain as long as production does, a quarter of an hour for each word said
+    /// there; their tasks may end as much later.
+    #[arg(long, conflicts_with = "seed")]
+    pub patient: bool,
     /// As many seeds as fit into so many hours: `--hours 8` is a night.
     #[arg(long, conflicts_with = "seeds")]
     pub hours: Option<f64>,
@@ -80,9 +85,10 @@ pub fn run(args: &RunArgs) -> ExitCode {
     run::keep_panics();
     let started = Instant::now();
     let until = args.hours.map(|hours| started + Duration::from_secs_f64(hours * 3_600.0));
-    let seeds = if until.is_some() { u64::MAX - args.from } else { args.seeds };
+    let from = if args.patient { args.from + PATIENT } else { args.from };
+    let seeds = if until.is_some() { u64::MAX - from } else { args.seeds };
     let threads = threads(args.threads);
-    let order = Order { from: args.from, seeds, threads, bug: None, first: false };
+    let order = Order { from, seeds, threads, bug: None, first: false };
     let go_on = || until.is_none_or(|until| Instant::now() < until);
     let report = run::run(order, go_on, |done| progress(done, started, args.json));
     let speed = Speed::of(&report.tally, started.elapsed());

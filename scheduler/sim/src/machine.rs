@@ -86,20 +86,26 @@ impl Machine {
         for (at, person) in plan.people.iter().enumerate() {
             let count = if person.habit == Habit::Twins { 2 } else { 1 };
             for _ in 0..count {
-                machines.push(Self::new(at, person.clone(), genesis));
+                machines.push(Self::new(at, person.clone(), genesis, plan.policy.slack_s));
             }
         }
         dice.roll();
         machines
     }
 
-    fn new(at: usize, person: Person, genesis: Genesis) -> Self {
+    fn new(at: usize, person: Person, genesis: Genesis, slack_s: u64) -> Self {
         let slots_max = person.slots;
         Self {
             worker: WorkerIdx(at as u32 + 1),
             node_key: keccak256(format!("node {at}")),
             key: key("worker", at),
-            config: Config { pool: POOL, domain: genesis.domain, slots_max, ask: person.ask },
+            config: Config {
+                pool: POOL,
+                domain: genesis.domain,
+                slots_max,
+                ask: person.ask,
+                slack_s,
+            },
             person,
             life: 0,
             boot_ms: 0,

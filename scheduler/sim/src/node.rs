@@ -13,7 +13,7 @@ use crate::{
 };
 use alloy_primitives::Address;
 use quorate_common::{
-    clock::Now,
+    clock::{Floor, Now},
     digest::Digest,
     ids::{DealId, DealSlot, TaskKey, WorkerIdx},
     wire,
@@ -61,6 +61,8 @@ pub(crate) struct Node {
     boot_ms: u64,
     /// What its clock is ahead of the true one.
     pub(crate) ahead_ms: i64,
+    /// What the chain said the time is at least, to the program that runs.
+    pub(crate) floor: Floor,
     /// When its clock was last wrong, in true milliseconds.
     pub(crate) wrong_until: u64,
     /// When its disk was last slow or it was down.
@@ -131,6 +133,7 @@ impl Node {
             blobs: BTreeSet::new(),
             boot_ms: 0,
             ahead_ms: 0,
+            floor: Floor::default(),
             wrong_until: 0,
             slow_until: 0,
             up: None,
@@ -176,7 +179,7 @@ impl World {
     /// The scheduler's clocks.
     pub(crate) fn node_now(&self) -> Now {
         let unix_ms = self.unix_ms().saturating_add_signed(self.node.ahead_ms);
-        Now { mono_ms: self.t - self.node.boot_ms, unix_ms }
+        self.node.floor.lift(Now { mono_ms: self.t - self.node.boot_ms, unix_ms })
     }
 
     /// The scheduler's machine starts its program, if it may.
@@ -185,6 +188,9 @@ impl World {
             return Ok(());
         }
         self.node.boot_ms = self.t;
+        // Production asks the chain for its time, and does not start without an answer.
+        self.node.floor = Floor::default();
+        self.node.floor.raise(self.node_now(), self.chain.head().time_s);
         let opened = match self.open_memory() {
             Ok(opened) => opened,
             Err(Trouble::Disk(error)) => {

@@ -8,6 +8,12 @@ use quorate_grid::{credibility::Promise, policy::Policy};
 pub const FAULTS_MS: u64 = 600_000;
 /// Seconds in which every open task must have ended once the faults stopped.
 pub const CALM_S: u64 = 120;
+/// How long what is said on chain takes at most to be there, in seconds, in a world whose faults last ten
+/// minutes: two of its slowest blocks and a retry. Production's fifteen minutes would hold a task up for longer than
+/// faults and calm together; patient worlds have them all the same.
+pub const FAST_SLACK_S: u64 = 10;
+/// Seeds from here on are patient worlds.
+pub const PATIENT: u64 = 1 << 32;
 
 /// How bad the world is. Rates are per million: of frames, calls, seconds or blocks, as each says.
 #[derive(Clone, Debug)]
@@ -220,14 +226,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Draws a world.
-    pub fn draw(dice: &mut Dice) -> Self {
+    /// Draws a world; a patient one waits for a chain as long as production does.
+    pub fn draw(dice: &mut Dice, patient: bool) -> Self {
         let faults = Faults::draw(dice);
         let people = people(dice);
         let spam = dice.chance(300_000);
         let real_signatures = dice.chance(125_000);
         Self {
-            policy: policy(dice),
+            policy: policy(dice, patient),
             asks: asks(dice, spam),
             real_signatures,
             block_ms: dice.range(500, 4_000),
@@ -238,9 +244,15 @@ impl Plan {
         }
     }
 
-    /// Seconds that silence may be waited for, beyond [`CALM_S`].
-    pub fn patience_s(&self) -> u64 {
-        self.policy.hear_s
+    /// Seconds from the last fault on in which every task must end: [`CALM_S`]. A patient world waits for
+    /// silence besides, as long as its scheduler does.
+    pub fn calm_s(&self) -> u64 {
+        if self.is_patient() { CALM_S + self.policy.hear_s } else { CALM_S }
+    }
+
+    /// Whether it waits for a chain as long as production does.
+    pub fn is_patient(&self) -> bool {
+        self.policy.slack_s == SLACK_S
     }
 }
 
@@ -280,7 +292,8 @@ impl Faults {
 fn people(dice: &mut Dice) -> Vec<Person> {
     // Most worlds are small: they cost less, and what goes wrong goes wrong in them too.
     let count = if dice.chance(200_000) { dice.range(16, 50) } else { dice.range(5, 16) };
-    let builds = if dice.chance(150_000) { 2 } else { 1 };
+    // Two builds are two crowds: each must have the workers that a task may ask for.
+    let builds = if dice.chance(150_000) && count >= 16 { 2 } else { 1 };
     let known_nets = dice.chance(200_000);
     let asking = dice.chance(200_000);
     (0..count)
@@ -293,19 +306,20 @@ fn people(dice: &mut Dice) -> Vec<Person> {
             far_ms: dice.pick(&[5, 20, 80, 200]),
             stake: dice.pick(&[1_000_000, 1_000_000, 40_000, 2_000]),
             net: known_nets.then(|| dice.range(0, count * 2)),
-            engine: (dice.range(0, builds - 1)) as u8,
+            engine: (at % builds) as u8,
             ask: if asking { dice.pick(&[0, 0, 1, 500, 1_000_001]) } else { 0 },
         })
         .collect()
 }
 
-fn policy(dice: &mut Dice) -> Policy {
-    // One world in eight waits for silence as long as production does on a real chain.
-    let hear_s = if dice.chance(125_000) { SLACK_S + 10 } else { dice.pick(&[0, 2, 30]) };
+fn policy(dice: &mut Dice, patient: bool) -> Policy {
+    let slack_s = if patient { SLACK_S } else { FAST_SLACK_S };
+    let hear_s = dice.pick(&[0, 2, slack_s + 2, slack_s + 10]);
     Policy {
         lease_ms: dice.pick(&[1_000, 3_000, 8_000]),
         reveal_s: dice.pick(&[8, 15, 25]),
         hear_s,
+        slack_s,
         fetch_ms: dice.pick(&[2_000, 5_000, 15_000]),
         batch_tasks: dice.pick(&[4, 16, 64]) as u32,
         batch_ms: dice.pick(&[10_000, 30_000, 60_000]),

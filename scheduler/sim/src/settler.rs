@@ -9,7 +9,6 @@ use crate::{
 };
 use alloy_primitives::B256;
 use quorate_common::{
-    anchor::SLACK_S,
     frame::{self, FrameTree},
     messages::{CommitSet, Header, Message as _, ReqOrder},
     terms::DealTerms,
@@ -42,7 +41,7 @@ pub(crate) struct Settler {
     pub(crate) answers: Vec<(CommitSet, Option<u64>)>,
     /// Blocks read, final ones and up to the head.
     read: u64,
-    heard: u64,
+    pub(crate) heard: u64,
     /// The books after the last sealed batch.
     books: Books,
     sent: BTreeMap<(bool, u64), u64>,
@@ -211,7 +210,9 @@ impl World {
                 settler.heard = number;
             }
         }
-        Ok(())
+        let at_unix_s = self.chain.head().time_s;
+        self.node.floor.raise(self.node_now(), at_unix_s);
+        self.tell(Input::Chain(ChainInput::Heard { at_unix_s }))
     }
 
     fn take_inbox(&mut self, said: Said) -> Lawful {
@@ -268,7 +269,8 @@ impl World {
             return if other { self.halt("the chain has another batch there") } else { Ok(()) };
         }
         let Some(sealed) = self.seal(&header, &file)? else { return Ok(()) };
-        if silent_until(&file).is_some_and(|until| self.chain.head().time_s < until) {
+        let slack_s = self.plan.policy.slack_s;
+        if silent_until(&file, slack_s).is_some_and(|until| self.chain.head().time_s < until) {
             return Ok(());
         }
         self.send_once((true, header.index), Tx::Commit(Box::new(header), sealed.seal.header));
@@ -387,10 +389,10 @@ impl World {
             let due = sent.is_none_or(|sent| sent + AGAIN_MS <= t);
             if let Some(at_s) = self.answered_at(&set) {
                 self.tally.count("act: demand answered");
-                if at_s > set.reveal_deadline.saturating_sub(SLACK_S) {
-                    let task_id = set.task_id;
-                    self.tell(Input::Chain(ChainInput::AnsweredLate { task_id }))?;
-                }
+                let CommitSet { task_id, reveal_deadline, .. } = set;
+                let at_unix_s = at_s;
+                let answered = ChainInput::Answered { task_id, reveal_deadline, at_unix_s };
+                self.tell(Input::Chain(answered))?;
                 continue;
             }
             let mut sent = sent;
@@ -432,12 +434,12 @@ pub(crate) fn offer(req: &ReqOrder) -> quorate_common::messages::PoolOrder {
 }
 
 /// As production's settler: until when a vote that is shown as silent might be said on chain.
-fn silent_until(file: &BatchFile) -> Option<u64> {
+fn silent_until(file: &BatchFile, slack_s: u64) -> Option<u64> {
     let silent = file.tasks.iter().flat_map(|task| {
         let votes = task.votes.iter().filter(|vote| vote.digest.is_zero());
         votes.filter_map(|vote| task.sets.get(usize::from(vote.attempt)))
     });
-    silent.map(|set| set.reveal_deadline + 2 * SLACK_S).max()
+    silent.map(|set| set.reveal_deadline + 2 * slack_s).max()
 }
 
 fn parse(evidence: &[u8]) -> Result<BatchFile, Violation> {

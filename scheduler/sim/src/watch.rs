@@ -10,7 +10,6 @@ use crate::{
 use alloy_primitives::B256;
 use quorate_common::{
     accounts::Vote,
-    anchor::SLACK_S,
     ids::{PoolId, TaskKey, WorkerIdx},
     messages::{Header, Message as _, Reveal},
     word::{Said as Word, Word as SignedWord},
@@ -163,11 +162,13 @@ impl World {
         let committed_at = batch.opening.committed_at;
         let Some(set) = task.sets.get(usize::from(vote.attempt)) else { return Ok(()) };
         let until = set.reveal_deadline;
-        hold(committed_at >= until + SLACK_S, "silence is shown when its time is over", || {
-            format!("{key}: {committed_at}, {until}")
-        })?;
+        hold(
+            committed_at >= until + self.plan.policy.slack_s,
+            "silence is shown when its time is over",
+            || format!("{key}: {committed_at}, {until}"),
+        )?;
         // A pool that does not wait for the chain's tidings can be proven deaf, and knows it.
-        if self.plan.policy.hear_s < SLACK_S || self.node.rolled_back {
+        if self.plan.policy.hear_s < self.plan.policy.slack_s || self.node.rolled_back {
             return Ok(());
         }
         let mut entries = self.chain.events().filter(|said| is_entry(said)).take(batch.inbox);
@@ -198,8 +199,8 @@ impl World {
             Said::Demand { task_id: about, attempt, worker, at_s } => {
                 let its = *about == task_id && worker.0 == vote.worker && *attempt == vote.attempt;
                 let until = self.promise(worker, *attempt, task_id);
-                let early = at_s + SLACK_S <= batch.opening.committed_at;
-                its && early && until.is_some_and(|until| *at_s <= until + SLACK_S)
+                let early = at_s + self.plan.policy.slack_s <= batch.opening.committed_at;
+                its && early && until.is_some_and(|until| *at_s <= until + self.plan.policy.slack_s)
             }
             _ => false,
         };
@@ -208,7 +209,7 @@ impl World {
             Said::Set(shown, shown_at) => {
                 let (set, _) = &**shown;
                 let fits = set.task_id == task_id && set.attempt == vote.attempt;
-                fits && set.reveal_deadline >= shown_at + SLACK_S
+                fits && set.reveal_deadline >= shown_at + self.plan.policy.slack_s
             }
             _ => false,
         });

@@ -8,7 +8,7 @@ use crate::{
     links::{Link, Side},
     machine::Machine,
     node::Node,
-    plan::{CALM_S, FAULTS_MS, Plan},
+    plan::{FAULTS_MS, PATIENT, Plan},
     tally::Tally,
     watch::Watcher,
 };
@@ -129,7 +129,7 @@ impl World {
     /// The world of a seed. `told`: whether its story is written down, which costs time.
     pub fn new(seed: u64, told: bool) -> Self {
         let mut dice = Dice::new(seed);
-        let plan = Plan::draw(&mut dice);
+        let plan = Plan::draw(&mut dice, seed >= PATIENT);
         cheap::turn(!plan.real_signatures);
         let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xc0) };
         let genesis = Genesis { pool: POOL, domain };
@@ -188,7 +188,7 @@ impl World {
             self.node.copy_at = Some(at);
             self.node.restore_at = Some(at + self.dice.range(5_000, 120_000));
         }
-        let check = FAULTS_MS + (CALM_S + self.plan.patience_s()) * 1_000;
+        let check = FAULTS_MS + self.plan.calm_s() * 1_000;
         self.at(FAULTS_MS, Event::Calm);
         self.at(check, Event::Check);
     }
@@ -296,6 +296,10 @@ impl World {
             self.tally.count("fault: reorganisation");
             let head = self.chain.head().number;
             self.say(|| format!("the chain is undone to block {head}"));
+            // Production's follower sees it by the blocks' names, and reads again.
+            if let Some(up) = &mut self.node.up {
+                up.settler.heard = up.settler.heard.min(head);
+            }
         }
         let unix_s = self.unix_ms() / 1_000;
         self.chain.mine(unix_s, &mut self.dice);
@@ -330,7 +334,7 @@ impl World {
         done || !left
     }
 
-    /// Every task has ended, two minutes and the time for silence after the last fault.
+    /// Every task has ended, two minutes after the last fault.
     fn check_calm(&mut self) -> Lawful {
         self.later(OVER_MS, Event::Over);
         if self.node.halted.is_some() {
@@ -347,7 +351,8 @@ impl World {
                 let key = TaskKey { deal: *slot, idx };
                 let done = matches!(task, Task::Done(_));
                 // Who demands its set on chain may be waited for half an hour (PROTOCOL.md section 7).
-                let asked = !done && self.node.law.waits(key, now_s);
+                let patient = self.plan.is_patient();
+                let asked = patient && !done && self.node.law.waits(key, now_s);
                 held_up += u64::from(asked);
                 hold(done || asked, law, || format!("{:?}", up.grid.explain(key)))?;
             }
@@ -356,7 +361,7 @@ impl World {
         let opening =
             orders.values().filter(|o| o.state == quorate_grid::deal::OrderState::Opening);
         hold(opening.count() == 0, "every order ends", || "one is still being opened".into())?;
-        self.tally.add("act: task held up by a demand", held_up);
+        self.tally.add("act: task of a patient world held up by a demand", held_up);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use quorate_sim::{
     bugs,
     cli::{self, Speed},
+    plan::PATIENT,
     regress,
     run::{self, Order},
     tally::ENOUGH_SEEDS,
@@ -23,6 +24,21 @@ fn five_hundred_seeds_keep_every_law() {
     assert!(report.failures.is_empty(), "{:#?}; again: cargo sim --seed N", report.failures);
     assert_eq!(report.tally.missing(), Vec::<&str>::new(), "what never happened is not tested");
     assert_eq!(report.seeds, ENOUGH_SEEDS);
+}
+
+/// Production's own fifteen minutes for each word on chain, in worlds of their own.
+#[test]
+fn patient_worlds_keep_every_law() {
+    run::keep_panics();
+    let order =
+        Order { from: PATIENT, seeds: 40, threads: cli::threads(None), bug: None, first: false };
+    let report = run::run(order, || true, |_| {});
+    assert!(report.failures.is_empty(), "{:#?}; again: cargo sim --seed N", report.failures);
+    assert_eq!(report.seeds, order.seeds);
+    assert!(
+        report.tally.get("act: demand answered") > 0,
+        "worlds in which nobody demands prove little"
+    );
 }
 
 #[test]

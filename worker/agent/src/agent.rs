@@ -34,6 +34,9 @@ pub struct Config {
     pub slots_max: u16,
     /// The least price of a task it works for, in token units.
     pub ask: u128,
+    /// How long what is said on chain takes to be there, in seconds: `SLACK_S` of the protocol. Less only
+    /// in a simulated world, whose contract has less too.
+    pub slack_s: u64,
 }
 
 /// A worker's rules. See the crate's documentation.

@@ -8,7 +8,6 @@ use crate::{
 };
 use quorate_common::{
     B256,
-    anchor::SLACK_S,
     clock::Now,
     frame::FrameProof,
     ids::TaskKey,
@@ -52,7 +51,10 @@ impl Agent {
 
     fn say_on_chain(&mut self, now: Now, task: TaskKey) {
         let pool = self.config.pool;
-        let counts = self.kept.get(&task).is_some_and(|job| !self.is_over(now, last_word(job)));
+        let counts = self
+            .kept
+            .get(&task)
+            .is_some_and(|job| !self.is_over(now, last_word(job, self.config.slack_s)));
         let Some(job) = self.kept.get_mut(&task) else { return };
         let (task_id, attempt, worker) = (job.deal.task_id(task.idx), job.attempt, job.seal.worker);
         let effect = match job.reveal(task) {
@@ -106,9 +108,9 @@ impl Agent {
 }
 
 /// Unix second from which on what is said on chain for a job does not count any more.
-fn last_word(job: &Kept) -> u64 {
+fn last_word(job: &Kept, slack_s: u64) -> u64 {
     match job.set() {
         Some(set) => set.item.reveal_deadline,
-        None => job.reveal_deadline + SLACK_S,
+        None => job.reveal_deadline + slack_s,
     }
 }

@@ -39,6 +39,8 @@ pub struct Located {
 pub struct EventBatch {
     /// The range's last block. Keep it with what the events changed.
     pub cursor: Cursor,
+    /// When that block was made, in unix seconds.
+    pub timestamp: u64,
     /// In the order of the chain.
     pub events: Vec<Located>,
 }
@@ -117,7 +119,7 @@ impl Follower {
         // The range was read while its first block still stood on the cursor's.
         self.check_continuity().await?;
         self.cursor = cursor;
-        Ok(Some(EventBatch { cursor, events }))
+        Ok(Some(EventBatch { cursor, timestamp: block.timestamp, events }))
     }
 
     async fn check_continuity(&self) -> Result<(), SettleError> {

@@ -12,6 +12,10 @@ use quorate_grid::policy::Policy;
 /// What a scheduler on a real chain waits: the time for demands, and half a minute to hear of them.
 const HEAR_S: u64 = SLACK_S + 30;
 
+/// The set is said once more with more time, to the worker and on chain.
+const SAID_AGAIN: &str = "worker-1 < set deal-0/0 of 1
+     answer on chain: a set of 1, 1800 s to reveal";
+
 fn world() -> World {
     World::with(Policy { hear_s: HEAR_S, ..Policy::default() })
 }
@@ -77,7 +81,8 @@ fn a_demand_is_answered_on_chain_with_time_to_reveal() {
     assert_eq!(world.set_ends(task(0, 0)), extended);
     // The same demand is heard a second time, where it is final.
     world.demand(1, task(0, 0), world.now.unix_s());
-    check(&mut world, "answer on chain: a set of 1, 1800 s to reveal");
+    check(&mut world, SAID_AGAIN);
+    world.answered(task(0, 0));
     // Past the first deadline nobody is judged; past the second it is.
     world.pass_ms((extended - world.now.unix_s() + HEAR_S) * 1_000);
     assert!(world.now.unix_s() > ends + HEAR_S);
@@ -125,7 +130,7 @@ fn a_demand_too_late_of_a_stranger_or_after_the_reveal_is_none() {
     check(&mut world, "");
     assert_eq!(world.set_ends(task(0, 0)), ends);
     world.demand(1, task(0, 0), ends + SLACK_S);
-    check(&mut world, "answer on chain: a set of 1, 1800 s to reveal");
+    check(&mut world, SAID_AGAIN);
 }
 
 #[test]
@@ -134,11 +139,42 @@ fn an_answer_that_was_mined_too_late_is_given_again_and_survives_a_restart() {
     world.demand(1, task(0, 0), world.now.unix_s());
     world.take_trace();
     world.pass_ms(1_000_000);
-    world.answered_late(task(0, 0));
-    check(&mut world, "answer on chain: a set of 1, 1800 s to reveal");
+    world.answered(task(0, 0));
+    check(&mut world, SAID_AGAIN);
     world.restart();
     let trace = world.take_trace();
     assert!(trace.contains("answer on chain: a set of 1, 1800 s to reveal"), "{trace}");
+}
+
+/// An outage of the node, or a clock put forward, is not the worker's silence.
+#[test]
+fn nobody_is_judged_by_the_clock_before_the_chain_was_read() {
+    let (mut world, ends) = mute();
+    world.chain = false;
+    world.pass_ms(100 * HEAR_S * 1_000);
+    world.hears(ends + SLACK_S);
+    world.run();
+    check(&mut world, "");
+    world.hears(ends + SLACK_S + 1);
+    world.run();
+    let trace = world.take_trace();
+    assert!(trace.contains("deal-0/0 expired: 1 replicas, 1 dissents"), "{trace}");
+}
+
+/// A demand whose answer never came onto the chain is answered again, for as long as it takes.
+#[test]
+fn nobody_is_judged_who_demanded_and_was_not_answered() {
+    let (mut world, _) = mute();
+    world.demand(1, task(0, 0), world.now.unix_s());
+    world.take_trace();
+    for _ in 0..3 {
+        world.pass_ms((world.set_ends(task(0, 0)) - world.now.unix_s() + HEAR_S + 1) * 1_000);
+        check(&mut world, SAID_AGAIN);
+    }
+    world.answered(task(0, 0));
+    world.pass_ms((world.set_ends(task(0, 0)) - world.now.unix_s() + HEAR_S + 1) * 1_000);
+    let trace = world.take_trace();
+    assert!(trace.contains("deal-0/0 expired: 1 replicas, 1 dissents"), "{trace}");
 }
 
 #[test]

@@ -769,6 +769,24 @@ fn a_wall_clock_put_forward_brings_deadlines_nearer() {
     check(&mut world, "deal-0/0 expired: 0 replicas, 0 dissents");
 }
 
+/// Workers count by the scheduler's clock: one that was told a wrong time would give its work up as late.
+#[test]
+fn who_is_here_is_told_when_the_wall_clock_was_set() {
+    for step_ms in [600_000_i64, -600_000] {
+        let mut world = World::new().workers(&[Slow]);
+        world.run();
+        world.take_trace();
+        world.now.unix_ms = world.now.unix_ms.checked_add_signed(999 * step_ms.signum()).unwrap();
+        world.input(Input::Tick);
+        world.run();
+        check(&mut world, "");
+        world.now.unix_ms = world.now.unix_ms.checked_add_signed(step_ms).unwrap();
+        world.input(Input::Tick);
+        world.run();
+        check(&mut world, "worker-1 < welcome worker-1, stake 1000000, score 0");
+    }
+}
+
 #[test]
 fn at_trust_1_bytes_that_are_here_are_not_given_up_for_bytes_that_do_not_come() {
     let mut world = World::new().workers(&[Slow]);

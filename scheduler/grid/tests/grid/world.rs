@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) down: VecDeque<(SessionId, ToSession)>,
     /// Whether each check replays the records; off where a story is long.
     pub(crate) replays: bool,
+    /// Whether the chain is read as time passes.
+    pub(crate) chain: bool,
     /// Judges each settled result anew, where the pool makes a promise.
     shadow: Option<Shadow>,
     trace: String,
@@ -138,6 +140,7 @@ impl World {
             up: VecDeque::new(),
             down: VecDeque::new(),
             replays: true,
+            chain: true,
             shadow: policy
                 .promise
                 .map(|promise| Shadow::new(Grid::new(genesis, policy, [8; 32]), promise)),
@@ -460,10 +463,16 @@ impl World {
         self.input(Input::Chain(demand));
     }
 
-    /// The answer to a demand was mined too late.
-    pub(crate) fn answered_late(&mut self, task: TaskKey) {
+    /// The answer to a demand was mined now.
+    pub(crate) fn answered(&mut self, task: TaskKey) {
         let task_id = self.grid.deals()[&task.deal].id.task_id(task.idx);
-        self.input(Input::Chain(ChainInput::AnsweredLate { task_id }));
+        let (reveal_deadline, at_unix_s) = (self.set_ends(task), self.now.unix_s());
+        self.input(Input::Chain(ChainInput::Answered { task_id, reveal_deadline, at_unix_s }));
+    }
+
+    /// The chain was read to a block of this time.
+    pub(crate) fn hears(&mut self, at_unix_s: u64) {
+        self.input(Input::Chain(ChainInput::Heard { at_unix_s }));
     }
 
     /// When the last frozen set of an open task ends.
@@ -519,6 +528,9 @@ impl World {
         let end = self.now.plus_ms(ms);
         while let Some(due) = self.grid.next_deadline().filter(|due| *due <= end.mono_ms) {
             self.now = self.now.plus_ms(due.saturating_sub(self.now.mono_ms));
+            if self.chain {
+                self.hears(self.now.unix_s());
+            }
             self.input(Input::Tick);
             self.run();
         }

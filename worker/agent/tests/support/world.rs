@@ -6,6 +6,7 @@ use quorate_agent::{
 };
 use quorate_common::{
     Address, B256,
+    anchor::SLACK_S,
     clock::Now,
     digest::Digest,
     frame,
@@ -423,7 +424,7 @@ pub(crate) fn nothing() -> Duties {
 }
 
 fn config(slots_max: u16, ask: u128) -> Config {
-    Config { pool: POOL, domain: domain(), slots_max, ask }
+    Config { pool: POOL, domain: domain(), slots_max, ask, slack_s: SLACK_S }
 }
 
 pub(crate) fn separator() -> Separator {
