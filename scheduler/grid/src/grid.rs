@@ -198,7 +198,7 @@ impl Grid {
 
     /// Takes something that happened. Afterwards [`Grid::take_ready`] must be called before the next.
     pub fn handle(&mut self, now: Now, input: Input) {
-        self.follow_wall(now);
+        let clock_was_set = self.follow_wall(now);
         match input {
             Input::Tick => self.on_tick(now),
             Input::Order { ticket, req, signature, sides } => {
@@ -221,23 +221,25 @@ impl Grid {
             Input::Finalized { index } => self.on_batch(index, BatchState::Final),
             Input::CloseBatch => self.close_batch(),
         }
+        // Workers count by our clock. Not before: the input may be that one of them is gone.
+        if clock_was_set {
+            self.welcome_all();
+        }
         self.stir(now);
         self.assign(now);
     }
 
     /// Timers count from when they were set. A wall clock that was put forward since brings deadlines
     /// nearer than their timers know, by minutes perhaps; put back, each is found early and set anew.
-    /// Workers count by our clock, and are told of either.
-    fn follow_wall(&mut self, now: Now) {
+    /// Whether it was either.
+    fn follow_wall(&mut self, now: Now) -> bool {
         let wall_ms = i128::from(now.unix_ms) - i128::from(now.mono_ms);
         let before = self.wall_ms.replace(wall_ms);
         let step_ms = before.map_or(0, |before| wall_ms - before);
         if step_ms > WALL_STEP_MS {
             self.watch_all(now);
         }
-        if step_ms.abs() > WALL_STEP_MS {
-            self.welcome_all();
-        }
+        step_ms.abs() > WALL_STEP_MS
     }
 
     /// Everything that has to be written and done, in order.
