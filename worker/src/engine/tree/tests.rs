@@ -41,7 +41,7 @@ fn meter() -> Meter {
 }
 
 fn tree(inputs: &[&str]) -> Tree {
-    Tree::new(inputs.iter().map(|path| ((*path).to_owned(), path.as_bytes().to_vec())).collect())
+    Tree::new(&[], inputs.iter().map(|path| ((*path).to_owned(), path.as_bytes().to_vec())).collect())
         .unwrap()
 }
 
