@@ -43,6 +43,9 @@ const WARM_LIMITS: Limits = Limits {
 /// its own task's.
 const WARM_EPOCH_UNIX_S: u64 = 1_767_225_600;
 
+/// The part of a turn's status that is an exit code.
+const EXIT_CODE: i32 = 0xff;
+
 /// What the interpreter thinks it is called.
 const ARGV0: &str = "/usr/local/bin/python.wasm";
 
@@ -176,7 +179,12 @@ impl PackProgram {
     pub(super) fn call(&self, store: &mut Store<Host>, fuel: u64) -> wasmtime::Result<i32> {
         let started = self.start(store)?;
         store.set_fuel(fuel)?;
-        started.code.get_typed_func::<(), i32>(&mut *store, "run")?.call(store, ())
+        let source = script_source(&store.data().args, &store.data().env);
+        let status = started.turn(store, &source)?;
+        // What Python does last: handlers of `atexit`, files that are still open. It cannot change how
+        // the script ended.
+        started.code.get_typed_func::<(), i32>(&mut *store, "shutdown")?.call(&mut *store, ())?;
+        Ok(status & EXIT_CODE)
     }
 
     fn start(&self, store: &mut Store<Host>) -> wasmtime::Result<Started> {
@@ -204,7 +212,7 @@ impl PackProgram {
         let imported = self.import(&mut store, with);
         drop(running);
         let image = match imported {
-            Ok((Some(image), 0)) => image,
+            Ok((image, 0)) => image,
             Ok(_) => return Err(refused(with, &mut store).into()),
             Err(error) => {
                 super::run::ended(&error, WARM_LIMITS.wall).map_err(machine)?;
@@ -222,26 +230,56 @@ impl PackProgram {
         &self,
         store: &mut Store<Host>,
         with: &[String],
-    ) -> wasmtime::Result<(Option<Instance>, i32)> {
+    ) -> wasmtime::Result<(Instance, i32)> {
         let started = self.start(store)?;
         store.set_fuel(WARM_LIMITS.fuel)?;
-        let source = source(with);
-        let alloc = started.code.get_typed_func::<u32, u32>(&mut *store, "host_alloc")?;
+        let status = started.turn(store, &import_source(with))?;
+        Ok((started.image, status))
+    }
+}
+
+impl Started {
+    /// Has the interpreter run source text; its status is an exit code, and [`EXIT_CODE`] + 1 more if
+    /// the text asked to leave.
+    fn turn(&self, store: &mut Store<Host>, source: &str) -> wasmtime::Result<i32> {
         let len = u32::try_from(source.len())?;
+        let alloc = self.code.get_typed_func::<u32, u32>(&mut *store, "host_alloc")?;
         let at = alloc.call(&mut *store, len)?;
-        let memory = started.image.get_memory(&mut *store, "memory");
-        let Some(memory) = memory.filter(|_| at != 0) else { return Ok((None, 1)) };
-        memory.write(&mut *store, at as usize, source.as_bytes())?;
-        let turn = started.code.get_typed_func::<(u32, u32), i32>(&mut *store, "turn")?;
-        let status = turn.call(&mut *store, (at, len))?;
-        Ok((Some(started.image), status))
+        let memory = self.image.get_memory(&mut *store, image::MEMORY);
+        // Where there is no memory for it, the interpreter says so itself.
+        let placed = memory
+            .filter(|_| at != 0)
+            .is_some_and(|memory| memory.write(&mut *store, at as usize, source.as_bytes()).is_ok());
+        let at = if placed { at } else { 0 };
+        let turn = self.code.get_typed_func::<(u32, u32), i32>(&mut *store, "turn")?;
+        turn.call(&mut *store, (at, len))
     }
 }
 
 /// The source that is run to warm an interpreter. Names were checked: they are dotted identifiers.
-fn source(with: &[String]) -> String {
+fn import_source(with: &[String]) -> String {
     debug_assert!(with.iter().all(|name| name.len() <= NAME_BYTES_MAX));
     with.iter().map(|name| format!("__import__('importlib').import_module('{name}')\n")).collect()
+}
+
+/// The source that runs a script as `python` would: arguments and environment are the task's, and all
+/// that was seeded or looked at while warming is seeded and looked at again.
+fn script_source(args: &[String], env: &[String]) -> String {
+    let args: Vec<String> = args.iter().map(|arg| literal(arg)).collect();
+    let env = env.iter().filter_map(|entry| entry.split_once('='));
+    let env: Vec<String> =
+        env.map(|(name, value)| format!("{}: {}", literal(name), literal(value))).collect();
+    let (args, env) = (args.join(", "), env.join(", "));
+    format!("raise SystemExit(__import__('_reactor').run([{args}], {{{env}}}))")
+}
+
+/// A string of Python, in ASCII.
+fn literal(text: &str) -> String {
+    let escaped = text.chars().map(|c| match c {
+        ' '..='~' if c != '"' && c != '\\' => c.to_string(),
+        other => format!("\\U{:08x}", u32::from(other)),
+    });
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// An image holds memory; what the host held beside it would be lost.
@@ -333,5 +371,19 @@ pub(super) fn invocation(job: &mut Job) -> Vec<String> {
 impl fmt::Debug for PackProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PackProgram").field("files", &self.library.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_reach_the_interpreter_as_they_are() {
+        assert_eq!(literal("a b"), "\"a b\"");
+        assert_eq!(literal("\"\\\n"), "\"\\U00000022\\U0000005c\\U0000000a\"");
+        assert_eq!(literal("é🐍"), "\"\\U000000e9\\U0001f40d\"");
+        let source = script_source(&["a".into(), "b".into()], &["A=1=2".into()]);
+        assert!(source.ends_with(".run([\"a\", \"b\"], {\"A\": \"1=2\"}))"), "{source}");
     }
 }

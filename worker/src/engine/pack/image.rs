@@ -13,7 +13,8 @@ pub(super) const PAGE_BYTES: u64 = 65_536;
 
 /// The name the code imports an image by.
 pub(super) const IMAGE: &str = "image";
-const MEMORY: &str = "memory";
+/// And its memory.
+pub(super) const MEMORY: &str = "memory";
 
 const I32: u8 = 0x7f;
 const I64: u8 = 0x7e;
