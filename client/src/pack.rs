@@ -14,7 +14,9 @@ use quorate_common::{
     digest::Digest,
     exit::{Code, Failure},
     keys,
-    pack::{Convention, DOCUMENT_BYTES_MAX, PART_BYTES_MAX, PIECE_BYTES, Pack, PackFile, Part, SCHEMA},
+    pack::{
+        Convention, DOCUMENT_BYTES_MAX, PART_BYTES_MAX, PIECE_BYTES, Pack, PackFile, Part, SCHEMA,
+    },
 };
 use quorate_worker::engine;
 use serde_json::json;
@@ -68,9 +70,8 @@ pub fn find(folder: Option<&Path>) -> Result<Found, Failure> {
         failure::file("read", &path, &error)
             .hint("make the pack first: deploy/packs/python/build; or name its folder with --pack")
     })?;
-    let pack = Pack::parse(&bytes).map_err(|error| {
-        Failure::new(Code::Usage, format!("{}: {error}", path.display()))
-    })?;
+    let pack = Pack::parse(&bytes)
+        .map_err(|error| Failure::new(Code::Usage, format!("{}: {error}", path.display())))?;
     let document = FileBlob { path, len: bytes.len() as u64, digest: Digest::of(&bytes) };
     let parts = std::iter::once(&pack.module).chain(pack.files.iter().map(|file| &file.part));
     let mut pieces = BTreeMap::new();

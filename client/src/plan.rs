@@ -162,7 +162,8 @@ impl App {
             return Self::script(args);
         }
         if !args.with.is_empty() || args.pack.is_some() {
-            let text = format!("--with and --pack are for a script; {} is none", args.app.display());
+            let text =
+                format!("--with and --pack are for a script; {} is none", args.app.display());
             return Err(usage(text).hint("name a file that ends in .py"));
         }
         let app = module(&args.app)?;

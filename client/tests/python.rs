@@ -113,9 +113,9 @@ async fn timed(what: &str, run: impl Future<Output = home::Ran>) -> home::Ran {
 /// Bytes the scheduler has sent to workers.
 async fn sent(operator: &Operator) -> f64 {
     let metrics = operator.text("/metrics").await;
-    let line = metrics.lines().find(|line| {
-        line.starts_with("quorate_transfer_bytes_total") && line.contains("\"out\"")
-    });
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("quorate_transfer_bytes_total") && line.contains("\"out\""));
     let line = line.unwrap_or_else(|| panic!("no such metric in {metrics}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }

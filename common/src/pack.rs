@@ -174,7 +174,11 @@ impl Pack {
         }
         for (name, text) in [("name", &self.name), ("version", &self.version)] {
             if text.is_empty() || text.len() > NAME_BYTES_MAX || text.contains(char::is_control) {
-                return Err(field(name, format!("{text:?}"), format!("1 to {NAME_BYTES_MAX} bytes")));
+                return Err(field(
+                    name,
+                    format!("{text:?}"),
+                    format!("1 to {NAME_BYTES_MAX} bytes"),
+                ));
             }
         }
         self.module.check("module")?;
@@ -244,7 +248,11 @@ fn is_dotted(name: &str) -> bool {
 }
 
 fn field(name: &str, value: impl ToString, expected: impl ToString) -> PackError {
-    PackError::Field { field: name.into(), value: value.to_string(), expected: expected.to_string() }
+    PackError::Field {
+        field: name.into(),
+        value: value.to_string(),
+        expected: expected.to_string(),
+    }
 }
 
 #[cfg(test)]

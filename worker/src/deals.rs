@@ -3,7 +3,7 @@
 use crate::{
     blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
     engine::{MODULE_BYTES_MAX, PackError},
-    runner::{Program, Packed, Runner},
+    runner::{Packed, Program, Runner},
     transfer::{self, Line, TransferError},
 };
 use quorate_common::{

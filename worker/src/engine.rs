@@ -33,8 +33,8 @@ use thiserror::Error;
 use wasmtime::{ExternType, InstancePre, Linker};
 
 use self::cache::Cache;
-use self::pack::PackProgram;
 pub use self::cache::CacheError;
+use self::pack::PackProgram;
 pub use self::pack::{PackError, Pieces, without_custom_sections};
 pub use self::profile::STACK_BYTES;
 pub use self::run::{Cancel, Job, Limits, Run, RunError};

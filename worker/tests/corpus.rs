@@ -40,10 +40,7 @@ const REFUSED: [(&str, &str); 5] = [
             (v128.const i32x4 0 0 0 0) (v128.const i32x4 0 0 0 0))))",
     ),
     ("shared memory", "(memory 1 1 shared) (func (export \"_start\"))"),
-    (
-        "atomics",
-        "(memory 1) (func (export \"_start\") (drop (i32.atomic.load (i32.const 0))))",
-    ),
+    ("atomics", "(memory 1) (func (export \"_start\") (drop (i32.atomic.load (i32.const 0))))"),
     ("a second memory", "(memory 1) (memory 1) (func (export \"_start\"))"),
     ("exceptions", "(tag $t) (func (export \"_start\") (throw $t))"),
 ];

@@ -11,11 +11,16 @@ mod python;
 
 use python::Python;
 use quorate_common::manifest::Ended;
-use quorate_worker::engine::Cancel;
+use quorate_worker::engine::{Cancel, PackError};
 use std::time::{Duration, Instant};
 
-/// Which start of a task is fast enough, once its imports are warm.
-const START_MAX: Duration = Duration::from_millis(300);
+/// Fuel of a start that is fast enough, once its imports are warm: a tenth of a second of a core. The
+/// promise is 300 ms; a test on a machine that others use as well cannot hold a clock to it.
+const START_FUEL_MAX: u64 = 100_000_000;
+/// Longest start of an engine whose cache has the pack. The best of some tries: see above.
+const READY_MAX: Duration = Duration::from_secs(1);
+/// How many.
+const TRIES: usize = 5;
 
 #[test]
 fn a_script_sees_its_arguments_its_input_and_where_to_write() {
@@ -34,7 +39,12 @@ exit(3)
     let said = python::stdout(&run);
     let expected = "['/in/script.py', 'a', 'b c'] from stdin from a file\n\
                     [('HOME', '/tmp'), ('PYTHONTZPATH', ''), ('TMPDIR', '/tmp')]\n";
-    assert_eq!((said.as_str(), run.manifest.ended), (expected, Ended::Exit(3)), "{}", run.stderr_tail);
+    assert_eq!(
+        (said.as_str(), run.manifest.ended),
+        (expected, Ended::Exit(3)),
+        "{}",
+        run.stderr_tail
+    );
     assert_eq!(run.manifest.files[0].0, "result.txt");
 }
 
@@ -88,22 +98,81 @@ fn what_goes_wrong_in_a_script_is_a_result() {
 }
 
 #[test]
+fn what_a_script_leaves_to_the_end_is_done() {
+    for with in [&[][..], &["numpy"]] {
+        let Some(python) = Python::find(with) else { return };
+        let script = "
+import atexit, sys
+file = open('/out/never-closed.txt', 'w')
+file.write('all of it')
+atexit.register(lambda: print('last'))
+sys.stdout.write('first ')
+raise KeyError('why')
+";
+        let run = python.run(python.job(script, &[]));
+        assert_eq!(python::stdout(&run), "first last\n");
+        assert_eq!(run.manifest.ended, Ended::Exit(1));
+        let lens: Vec<u64> = run.manifest.files.iter().map(|(_, entry)| entry.len).collect();
+        assert_eq!(lens, [9], "{:?}", run.manifest.files);
+        let expected =
+            "Traceback (most recent call last):\n  File \"/in/script.py\", line 6, in <module>";
+        assert!(run.stderr_tail.starts_with(expected), "{}", run.stderr_tail);
+    }
+}
+
+#[test]
 fn a_warm_start_is_fast() {
     for with in [&["numpy"][..], &["numpy", "sklearn.svm"]] {
         let Some(python) = Python::find(with) else { return };
         let imports: String = with.iter().map(|name| format!("import {name}\n")).collect();
         let cold = Python::find(&[]).unwrap();
-        let mut best = Duration::MAX;
-        for _ in 0..5 {
+        let (mut best, mut warm) = (Duration::MAX, None);
+        for _ in 0..TRIES {
             let start = Instant::now();
             let run = python.module().run(python.job(&imports, &[]), &Cancel::new()).unwrap();
             assert_eq!(run.manifest.ended, Ended::Exit(0), "{}", run.stderr_tail);
             best = best.min(start.elapsed());
+            warm = Some(run);
         }
         let start = Instant::now();
         let run = cold.run(cold.job(&imports, &[]));
         assert_eq!(run.manifest.ended, Ended::Exit(0), "{}", run.stderr_tail);
-        eprintln!("{with:?}: {best:?} warm, {:?} without", start.elapsed());
-        assert!(best < START_MAX, "{with:?} took {best:?}, expected at most {START_MAX:?}");
+        let fuel = warm.map_or(0, |run| run.manifest.fuel);
+        eprintln!(
+            "{with:?}: {best:?} and {fuel} fuel warm, {:?} and {} without",
+            start.elapsed(),
+            run.manifest.fuel
+        );
+        assert!(fuel < START_FUEL_MAX, "{with:?} took {fuel} fuel");
     }
+}
+
+#[test]
+fn a_second_start_of_a_large_pack_takes_less_than_a_second() {
+    if Python::find(&["numpy"]).is_none() || std::env::var_os("QUORATE_PACK_CACHE").is_none() {
+        return;
+    }
+    let starts = (0..TRIES).map(|_| python::restarted(&["numpy"]));
+    let best = starts.min().unwrap();
+    eprintln!("a new engine has the pack, checked, after {best:?}");
+    assert!(best < READY_MAX, "it took {best:?}, expected at most {READY_MAX:?}");
+}
+
+#[test]
+fn another_engine_with_a_cache_of_its_own_warms_to_the_same() {
+    let Some(python) = Python::find(&["numpy"]) else { return };
+    let other = python::with_images_of_its_own(&["numpy"]);
+    let script = "import numpy; print(numpy.random.rand(), id(numpy), numpy.__version__)";
+    let (ours, theirs) = (python.run(python.job(script, &[])), other.run(other.job(script, &[])));
+    assert_eq!((ours.manifest, ours.blobs), (theirs.manifest, theirs.blobs));
+}
+
+#[test]
+fn a_pack_or_a_list_that_is_no_good_is_told_from_a_piece_that_is_not_here() {
+    let Some(_) = Python::find(&[]) else { return };
+    let bad = python::Python::try_with(&["no_such_package"]).err().unwrap();
+    assert!(matches!(bad, PackError::Bad(_)), "{bad}");
+    assert!(bad.to_string().contains("No module named 'no_such_package'"), "{bad}");
+    let missing = python::without_pieces().err().unwrap();
+    assert!(matches!(missing, PackError::Missing { .. }), "{missing}");
 }

@@ -5,7 +5,9 @@
 //! and must change [`DESCRIPTION`] too.
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Collector, Config, Inlining, OptLevel, Strategy, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{
+    Collector, Config, Inlining, OptLevel, Strategy, WasmBacktraceDetails, WasmFeatures,
+};
 
 /// Bytes of machine stack a guest gets. C keeps its arrays in linear memory, so a megabyte is
 /// some ten thousand nested calls. Overflow is never voted on: frames differ between machines.

@@ -20,7 +20,8 @@ type Hashed = io::Result<Vec<(u64, [u8; 32])>>;
 
 /// The seal of bytes in memory.
 pub(super) fn of_bytes(key: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
-    let hashes = bytes.chunks(CHUNK_BYTES as usize).map(|chunk| *blake3::keyed_hash(key, chunk).as_bytes());
+    let hashes =
+        bytes.chunks(CHUNK_BYTES as usize).map(|chunk| *blake3::keyed_hash(key, chunk).as_bytes());
     of_hashes(key, bytes.len() as u64, hashes)
 }
 
@@ -35,7 +36,8 @@ pub(super) fn of_file(key: &[u8; 32], file: &File, len: u64) -> io::Result<[u8; 
         let helpers: Vec<_> = helpers.collect();
         let mut hashes = hash_chunks(key, file, len, &next)?;
         for helper in helpers {
-            let theirs = helper.join().map_err(|_| io::Error::other("a hashing thread panicked"))?;
+            let theirs =
+                helper.join().map_err(|_| io::Error::other("a hashing thread panicked"))?;
             hashes.extend(theirs?);
         }
         Ok(hashes)

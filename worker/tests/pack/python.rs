@@ -5,7 +5,7 @@ use quorate_worker::engine::{Cancel, Engine, EngineConfig, Job, Limits, Module, 
 use std::{
     env, fs,
     path::PathBuf,
-    sync::{LazyLock, Mutex},
+    sync::{LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,11 +27,55 @@ static HERE: LazyLock<Option<Here>> = LazyLock::new(|| {
         eprintln!("QUORATE_PYTHON_PACK names no folder: no runtime pack is tested");
         return None;
     };
-    let cache_dir = env::var_os("QUORATE_PACK_CACHE").map(PathBuf::from);
-    let engine = Engine::new(EngineConfig { cache_dir }).unwrap();
+    let engine = Engine::new(EngineConfig { cache_dir: cache_dir() }).unwrap();
     let pack = Pack::parse(&fs::read(folder.join("pack.json")).unwrap()).unwrap();
     Some(Here { engine, pack, folder })
 });
+
+impl Here {
+    fn ready(&self, engine: &Engine, with: &[&str]) -> Result<Python, PackError> {
+        let with: Vec<String> = with.iter().map(|name| (*name).to_owned()).collect();
+        let pieces = |digest: Digest| {
+            fs::read(self.folder.join(digest.to_string())).map_err(|error| error.to_string())
+        };
+        Ok(Python { module: engine.prepare_pack(&self.pack, &with, &pieces)? })
+    }
+}
+
+/// How long an engine that has just started takes, with the cache of the others.
+pub(crate) fn restarted(with: &[&str]) -> Duration {
+    let here = HERE.as_ref().unwrap();
+    let start = Instant::now();
+    let engine = Engine::new(EngineConfig { cache_dir: cache_dir() }).unwrap();
+    here.ready(&engine, with).unwrap();
+    start.elapsed()
+}
+
+/// The pack on an engine that has the compiled code of the others, if they keep it, and no image.
+pub(crate) fn with_images_of_its_own(with: &[&str]) -> Python {
+    /// The code has hundreds of megabytes, an image has tens.
+    const IMAGE_BYTES_MAX: u64 = 200 << 20;
+    let here = HERE.as_ref().unwrap();
+    let own = tempfile::tempdir().unwrap();
+    for entry in cache_dir().iter().flat_map(|dir| fs::read_dir(dir).unwrap()) {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if name == "key" || fs::metadata(&path).unwrap().len() > IMAGE_BYTES_MAX {
+            fs::copy(path, own.path().join(name)).unwrap();
+        }
+    }
+    let engine = Engine::new(EngineConfig { cache_dir: Some(own.path().to_owned()) }).unwrap();
+    here.ready(&engine, with).unwrap()
+}
+
+/// What is said of a pack whose pieces are not here.
+pub(crate) fn without_pieces() -> Result<Module, PackError> {
+    let here = HERE.as_ref().unwrap();
+    here.engine.prepare_pack(&here.pack, &[], &|_| Err("it was evicted".to_owned()))
+}
+
+fn cache_dir() -> Option<PathBuf> {
+    env::var_os("QUORATE_PACK_CACHE").map(PathBuf::from)
+}
 
 impl Python {
     /// The pack, if there is one.
@@ -43,16 +87,13 @@ impl Python {
     /// Makes the pack ready, one test after the other.
     pub(crate) fn try_with(with: &[&str]) -> Result<Self, PackError> {
         static TURN: Mutex<()> = Mutex::new(());
-        let _turn = TURN.lock().unwrap();
+        // A test that failed with the turn in its hands has said so.
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let here = HERE.as_ref().unwrap();
-        let with: Vec<String> = with.iter().map(|name| (*name).to_owned()).collect();
-        let pieces = |digest: Digest| {
-            fs::read(here.folder.join(digest.to_string())).map_err(|error| error.to_string())
-        };
         let start = Instant::now();
-        let module = here.engine.prepare_pack(&here.pack, &with, &pieces)?;
+        let python = here.ready(&here.engine, with)?;
         eprintln!("{with:?} ready after {:?}", start.elapsed());
-        Ok(Self { module })
+        Ok(python)
     }
 
     pub(crate) fn module(&self) -> &Module {

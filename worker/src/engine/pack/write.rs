@@ -50,7 +50,10 @@ mod tests {
             signed(&mut bytes, value);
             bytes
         };
-        assert_eq!([unsigned(0), unsigned(127), unsigned(640)], [vec![0], vec![127], vec![0x80, 5]]);
+        assert_eq!(
+            [unsigned(0), unsigned(127), unsigned(640)],
+            [vec![0], vec![127], vec![0x80, 5]]
+        );
         assert_eq!([signed(-1), signed(63), signed(64)], [vec![0x7f], vec![63], vec![0xc0, 0]]);
         assert_eq!(signed(-123_456), [0xc0, 0xbb, 0x78]);
     }
