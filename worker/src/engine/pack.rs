@@ -24,7 +24,7 @@ use thiserror::Error;
 use wasmtime::{Instance, InstancePre, Linker, Store};
 
 use self::image::{IMAGE, Image};
-use super::tree::Area;
+use super::tree::{Area, Library};
 use super::wasi::Host;
 use super::weight::Scale;
 use super::{
@@ -77,7 +77,7 @@ pub(super) struct PackProgram {
     code: wasmtime::Module,
     image: InstancePre<Host>,
     linker: Linker<Host>,
-    library: Vec<(String, Arc<Vec<u8>>)>,
+    library: Library,
 }
 
 /// A store with the pack's two instances.
@@ -160,7 +160,7 @@ impl PackProgram {
         shared: &Shared,
         code: wasmtime::Module,
         image: &wasmtime::Module,
-        library: Vec<(String, Arc<Vec<u8>>)>,
+        library: Library,
     ) -> Result<Self, PackError> {
         let bad = |error| PrepareError::Signature { reason: sentence(&error) };
         let linker = shared.linker.clone();
@@ -329,7 +329,7 @@ fn module_parts(pack: &Pack, pieces: Pieces<'_>) -> Result<split::Split, PackErr
     Ok(split::split(&wasm)?)
 }
 
-fn library(pack: &Pack, pieces: Pieces<'_>) -> Result<Vec<(String, Arc<Vec<u8>>)>, PackError> {
+fn library(pack: &Pack, pieces: Pieces<'_>) -> Result<Library, PackError> {
     let files = pack.files.iter().map(|file| {
         let bytes = whole(&file.part, "a file of the pack", pieces)?;
         Ok((file.path.clone(), Arc::new(bytes)))

@@ -25,7 +25,7 @@ const FIRST_INO: Ino = 2;
 const SLACK_BYTES: usize = 4_096;
 
 /// Files that all runs of a pack share: path below the library's root, and bytes.
-pub(crate) type Library = [(String, Arc<Vec<u8>>)];
+pub(crate) type Library = Vec<(String, Arc<Vec<u8>>)>;
 
 /// One of the roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,7 +151,7 @@ impl Tree {
     ///
     /// # Errors
     /// A sentence naming the path that is refused, repeated or below another file.
-    pub(crate) fn new(library: &Library, inputs: Vec<(String, Vec<u8>)>) -> Result<Self, String> {
+    pub(crate) fn new(library: &[(String, Arc<Vec<u8>>)], inputs: Vec<(String, Vec<u8>)>) -> Result<Self, String> {
         let mut tree = Self { nodes: BTreeMap::new(), next: FIRST_INO };
         let library_root = (!library.is_empty()).then_some(Area::Lib);
         for area in Area::ALL.into_iter().chain(library_root) {
