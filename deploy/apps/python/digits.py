@@ -2,7 +2,7 @@
 
     quorate run digits.py --each-line digits.txt --with numpy,sklearn.datasets,sklearn.model_selection,sklearn.svm -o out
 
-The argument is `C gamma`; the result is the accuracy of five-fold cross-validation, exactly.
+The argument is `C gamma`; the result is the accuracy of three-fold cross-validation over 300 digits, exactly.
 """
 
 import sys
@@ -13,5 +13,5 @@ from sklearn.svm import SVC
 
 c, gamma = map(float, sys.argv[1].split())
 x, y = load_digits(return_X_y=True)
-scores = cross_val_score(SVC(C=c, gamma=gamma), x[:600], y[:600], cv=KFold(5))
+scores = cross_val_score(SVC(C=c, gamma=gamma), x[:300], y[:300], cv=KFold(3))
 print(c, gamma, scores.mean().hex(), " ".join(score.hex() for score in scores))

@@ -151,7 +151,10 @@ impl Tree {
     ///
     /// # Errors
     /// A sentence naming the path that is refused, repeated or below another file.
-    pub(crate) fn new(library: &[(String, Arc<Vec<u8>>)], inputs: Vec<(String, Vec<u8>)>) -> Result<Self, String> {
+    pub(crate) fn new(
+        library: &[(String, Arc<Vec<u8>>)],
+        inputs: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self, String> {
         let mut tree = Self { nodes: BTreeMap::new(), next: FIRST_INO };
         let library_root = (!library.is_empty()).then_some(Area::Lib);
         for area in Area::ALL.into_iter().chain(library_root) {
