@@ -176,3 +176,37 @@ fn a_pack_or_a_list_that_is_no_good_is_told_from_a_piece_that_is_not_here() {
     let missing = python::without_pieces().err().unwrap();
     assert!(matches!(missing, PackError::Missing { .. }), "{missing}");
 }
+
+/// A reactor of a few lines, for machines without the pack: a turn prints how many turns there were
+/// before, and the first byte of its source.
+const REACTOR: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "host" "call" (func $call (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 2) (global $turns (mut i32) (i32.const 48)) (tag $thrown)
+    (data (i32.const 1000) "turn ")
+    (func (export "host_alloc") (param i32) (result i32) (i32.const 2000))
+    (func (export "turn") (param i32 i32) (result i32)
+        (block $caught (try_table (catch_all $caught) (throw $thrown)))
+        (i32.store8 (i32.const 1005) (global.get $turns))
+        (i32.store8 (i32.const 1006) (i32.load8_u (local.get 0)))
+        (global.set $turns (i32.add (global.get $turns) (i32.const 1)))
+        (i32.store (i32.const 0) (i32.const 1000)) (i32.store (i32.const 4) (i32.const 7))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (if (i32.ne (call $call (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+            (i32.const -1)) (then unreachable))
+        ;; A script ends with its code, an import with 0.
+        (select (i32.const 263) (i32.const 0)
+            (i32.eq (i32.load8_u (local.get 0)) (i32.const 100)))))"#;
+
+#[test]
+fn a_pack_of_a_few_lines_is_warmed_once_and_started_from_there() {
+    let cache = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let cold = python::of_module(REACTOR, &[], cache.path());
+        let warm = python::of_module(REACTOR, &["numpy"], cache.path());
+        for (module, said) in [(&cold, "turn 0d"), (&warm, "turn 1d"), (&warm, "turn 1d")] {
+            let run = module.run(python::small_job(), &Cancel::new()).unwrap();
+            assert_eq!((python::stdout(&run).as_str(), run.manifest.ended), (said, Ended::Exit(7)));
+        }
+    }
+}

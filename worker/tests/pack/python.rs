@@ -1,10 +1,15 @@
 //! The Python pack, made ready once for all tests of a process.
 
-use quorate_common::{digest::Digest, pack::Pack};
+use quorate_common::{
+    B256,
+    digest::Digest,
+    keys::NodeKey,
+    pack::{Convention, Pack, Part, SCHEMA},
+};
 use quorate_worker::engine::{Cancel, Engine, EngineConfig, Job, Limits, Module, PackError, Run};
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{LazyLock, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -126,4 +131,32 @@ pub(crate) fn stdout(run: &Run) -> String {
     let Some(entry) = &run.manifest.stdout else { return String::new() };
     let (_, bytes) = run.blobs.iter().find(|(digest, _)| *digest == entry.digest).unwrap();
     String::from_utf8(bytes.clone()).unwrap()
+}
+
+/// A pack of one module, on an engine of its own.
+pub(crate) fn of_module(text: &str, with: &[&str], cache: &Path) -> Module {
+    let module = wat::parse_str(text).unwrap();
+    let pack = Pack {
+        schema: SCHEMA.into(),
+        name: "small".into(),
+        version: "1".into(),
+        convention: Convention::WasiPython1,
+        module: Part::of(&module),
+        files: Vec::new(),
+        offers: vec!["numpy".into()],
+        publisher: B256::ZERO,
+        signature: String::new(),
+    };
+    let pack = pack.signed(&NodeKey::from_bytes(&[1; 32]));
+    let pack = Pack::parse(&pack.to_bytes()).unwrap();
+    let engine = Engine::new(EngineConfig { cache_dir: Some(cache.to_owned()) }).unwrap();
+    let with: Vec<String> = with.iter().map(|name| (*name).to_owned()).collect();
+    engine.prepare_pack(&pack, &with, &|_| Ok(module.clone())).unwrap()
+}
+
+/// A job for it.
+pub(crate) fn small_job() -> Job {
+    let wall = Duration::from_secs(60);
+    let limits = Limits { fuel: 1_000_000, memory_bytes: MIB, output_bytes: MIB, wall };
+    Job { seed: [7; 32], epoch_unix_s: 1_800_000_000, limits, ..Job::default() }
 }
