@@ -24,6 +24,12 @@ Examples:
 
 Takes a release build to mean anything: cargo build --release --workspace";
 
+const PACK_EXAMPLES: &str = "\
+Examples:
+  deploy/packs/python/build                              make the Python pack from its published parts
+  quorate pack show                                      what it is, and who signed it
+  quorate run script.py --with numpy --each-line in.txt -o out";
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   quorate run app.wasm -- 607                            one task; its output is printed
@@ -31,6 +37,8 @@ Examples:
   quorate run pi.wasm --array 1-100 -o out -- --seed {task.index}
   quorate run dock.wasm --each-json ligands.jsonl -i receptor.pdb -o out -- --name {name}
   quorate run app.wasm --each-line names.txt -i data/{line}.csv:in.csv -o out
+  quorate run fit.py --each-line seeds.txt --with numpy,sklearn.svm -o out
+                                                         a script on the Python runtime pack
   quorate run app.wasm --each-line in.txt --dry-run      what it would cost
   quorate run app.wasm --each-line in.txt -o out --app-order app.json --dataset-order data.json
                                                          pay the owners of both, too
@@ -149,6 +157,9 @@ pub enum Command {
     /// Accounts and money
     #[command(subcommand)]
     Wallet(WalletCommand),
+    /// Make and look at runtime packs, which scripts run on
+    #[command(subcommand, after_help = PACK_EXAMPLES)]
+    Pack(PackCommand),
     /// Weigh votes as the scheduler and the contract do
     #[command(after_help = POCO_EXAMPLES)]
     Poco(PocoArgs),
@@ -168,9 +179,15 @@ pub enum Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The WASM module (WASI preview 1)
-    #[arg(value_name = "APP.wasm")]
+    /// The WASM module (WASI preview 1), or a Python script
+    #[arg(value_name = "APP.wasm|SCRIPT.py")]
     pub app: PathBuf,
+    /// Packages that a script's tasks start with, imported once on each worker
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub with: Vec<String>,
+    /// Folder of the runtime pack a script runs on [default: the user's Python]
+    #[arg(long, value_name = "DIR")]
+    pub pack: Option<PathBuf>,
     /// One task per line of FILE (`-`: standard input); blank lines are passed over
     #[arg(long, value_name = "FILE", group = "source")]
     pub each_line: Option<PathBuf>,
@@ -207,7 +224,7 @@ pub struct RunArgs {
     /// WASM fuel of one task, about one unit per instruction [default: 1T]
     #[arg(long, value_name = "N", value_parser = units::count)]
     pub fuel: Option<u64>,
-    /// Memory of one task [default: 256MiB]
+    /// Memory of one task [default: 256MiB, of a script 512MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub memory: Option<u64>,
     /// Bytes a task may write, standard output included [default: 16MiB]
@@ -243,6 +260,40 @@ pub struct RunArgs {
     /// Arguments of each task; may hold placeholders
     #[arg(last = true, value_name = "ARGS")]
     pub args: Vec<String>,
+}
+
+/// `pack`.
+#[derive(Debug, Subcommand)]
+pub enum PackCommand {
+    /// Cut a module and its files into pieces, and sign for them
+    Make {
+        /// The reactor module; its custom sections are left out
+        #[arg(long, value_name = "FILE")]
+        module: PathBuf,
+        /// File that the module finds in its library folder, there named PATH; may be repeated
+        #[arg(long = "file", value_name = "FILE[:PATH]", action = ArgAction::Append)]
+        files: Vec<String>,
+        /// Packages that --with may name
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+        offers: Vec<String>,
+        /// What it is called
+        #[arg(long)]
+        name: String,
+        /// Which one it is
+        #[arg(long)]
+        version: String,
+        /// Publisher's ed25519 key; made if there is none
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Folder for document and pieces
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
+    /// Print what a pack is, after checking its signature
+    Show {
+        /// Its folder [default: the user's Python]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// `order`.

@@ -2,7 +2,7 @@
 //! reuses the parts.
 //!
 //! Read in this order: [`cli`] (what can be said), [`config`] and [`context`] (with what), [`plan`],
-//! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`offer`] and [`signed`] (who sells to it
+//! [`place`], [`upload`] and `run`(mod@run) (from lines to an order), [`pack`] (the runtime a script runs on), [`offer`] and [`signed`] (who sells to it
 //! or pays for it), [`api`] and [`follow`] (the
 //! scheduler), [`directory`], [`results`] and [`verify`] (what comes back, and whether it holds),
 //! [`wallet`] and [`chain`] (money), [`watch`] (holding pools to it),
@@ -27,6 +27,7 @@ pub mod history;
 pub mod offer;
 pub mod order;
 pub mod output;
+pub mod pack;
 pub mod place;
 pub mod plan;
 pub mod poco;
@@ -83,6 +84,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Command::Demo(args) => demo::run(&args, output),
         Command::Bench(args) => bench::run(&args, output),
         Command::Poco(args) => poco::run(&args, output).map(|()| 0),
+        Command::Pack(command) => pack::run(&command, output).map(|()| 0),
         Command::Help { topic } => help::run(&topic, output).map(|()| 0),
         Command::Verify(args) => on_runtime(verify_command::run(&args, output)).map(|()| 0),
         Command::Config(ConfigCommand::Show { origin }) => {

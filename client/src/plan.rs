@@ -3,7 +3,7 @@
 
 use crate::{
     cli::RunArgs,
-    failure,
+    failure, pack,
     rows::{Row, Source},
     signed::{OrdersFile, wanted},
     template::{self, TemplateError},
@@ -24,6 +24,9 @@ use std::{
 
 /// Bytes hashed at a time.
 const CHUNK_BYTES: usize = 128 << 10;
+/// Memory of a script's task unless told otherwise: CPython with SciPy imported takes half of it, and a
+/// worker offers as much for each slot unless told otherwise.
+const SCRIPT_MEMORY_BYTES: u64 = 512 << 20;
 /// Folders in folders that an input folder may have: a cycle of links ends here.
 const DEPTH_MAX: usize = 32;
 
@@ -59,7 +62,7 @@ impl Plan {
     /// # Errors
     /// [`Code::Usage`] for what cannot be a bag, naming what and why; unreadable files.
     pub fn build(args: &RunArgs) -> Result<Self, Failure> {
-        let app = module(&args.app)?;
+        let App { app, script, with, pieces } = App::of(args)?;
         let source = source(args);
         let rows = source.rows()?;
         let templates = if args.args.is_empty() && args.stdin.is_none() {
@@ -77,10 +80,12 @@ impl Plan {
             .partition(|spec| !spec.is_template());
         let mut shared = files.shared(&shared)?;
         shared.extend(dataset(args, &shared)?);
+        let script = script.map(|file| files.script(&file, &mut shared)).transpose()?;
+        files.blobs.extend(pieces);
         let mut tasks = Vec::with_capacity(rows.len());
         for (idx, row) in rows.iter().enumerate() {
             tasks.push(Task {
-                args: fill_all(&templates, idx, row)?,
+                args: script.iter().cloned().chain(fill_all(&templates, idx, row)?).collect(),
                 stdin: stdin(args, idx, row)?,
                 files: files.own(&own, idx, row, &shared)?,
             });
@@ -88,6 +93,7 @@ impl Plan {
         let bag = Bag {
             schema: SCHEMA.into(),
             app: app.digest,
+            with,
             limits: limits(args),
             files: shared,
             tasks,
@@ -137,6 +143,48 @@ impl FileBlob {
     }
 }
 
+/// What the tasks run.
+struct App {
+    /// The module, or the pack's document.
+    app: FileBlob,
+    /// What a pack runs.
+    script: Option<PathBuf>,
+    /// What it imports before.
+    with: Vec<String>,
+    /// The pack's pieces.
+    pieces: BTreeMap<Digest, FileBlob>,
+}
+
+impl App {
+    fn of(args: &RunArgs) -> Result<Self, Failure> {
+        let is_script = args.app.extension().is_some_and(|extension| extension == "py");
+        if is_script {
+            return Self::script(args);
+        }
+        if !args.with.is_empty() || args.pack.is_some() {
+            let text =
+                format!("--with and --pack are for a script; {} is none", args.app.display());
+            return Err(usage(text).hint("name a file that ends in .py"));
+        }
+        let app = module(&args.app)?;
+        Ok(Self { app, script: None, with: Vec::new(), pieces: BTreeMap::new() })
+    }
+
+    fn script(args: &RunArgs) -> Result<Self, Failure> {
+        let found = pack::find(args.pack.as_deref())?;
+        let mut with = args.with.clone();
+        with.sort();
+        with.dedup();
+        if let Some(name) = with.iter().find(|name| !found.pack.offers(name)) {
+            let (pack, offers) = (&found.pack, found.pack.offers.join(", "));
+            let text = format!("--with {name}: {} {} has no such package", pack.name, pack.version);
+            return Err(usage(text).hint(format!("it has {offers}")));
+        }
+        let (app, pieces, script) = (found.document, found.pieces, Some(args.app.clone()));
+        Ok(Self { app, script, with, pieces })
+    }
+}
+
 /// Every worker would refuse what is no program for its sandbox, and the order would wait in vain.
 pub(crate) fn module(path: &Path) -> Result<FileBlob, Failure> {
     let blob = FileBlob::at(path)?;
@@ -177,7 +225,10 @@ fn source(args: &RunArgs) -> Source<'_> {
 }
 
 fn limits(args: &RunArgs) -> Limits {
-    let default = Limits::default();
+    let mut default = Limits::default();
+    if args.app.extension().is_some_and(|extension| extension == "py") {
+        default.memory_bytes = SCRIPT_MEMORY_BYTES;
+    }
     Limits {
         fuel: args.fuel.unwrap_or(default.fuel),
         memory_bytes: args.memory.unwrap_or(default.memory_bytes),
@@ -245,6 +296,16 @@ impl Files {
         }
         distinct(&files, &[])?;
         Ok(files)
+    }
+
+    /// Adds a script to the files that all tasks see, and says where they find it.
+    fn script(&mut self, file: &Path, shared: &mut Vec<InputFile>) -> Result<String, Failure> {
+        let name = name_of(file)?;
+        let mut own = Vec::new();
+        self.one(file, name.clone(), &mut own)?;
+        distinct(&own, shared)?;
+        shared.append(&mut own);
+        Ok(format!("/in/{name}"))
     }
 
     fn own(

@@ -2,7 +2,7 @@
 //! `params`, so that requester, scheduler, worker and a later checker read the same bytes.
 //! Templates (`{line}`) are the client's: a bag holds finished arguments.
 
-use crate::{digest::Digest, ids::TASKS_MAX, manifest};
+use crate::{digest::Digest, ids::TASKS_MAX, manifest, pack};
 use serde::{Deserialize, Serialize};
 
 /// Largest bag, in bytes: 65,536 tasks with 250 bytes of arguments each.
@@ -13,6 +13,8 @@ pub const ARGS_BYTES_MAX: usize = 16 << 10;
 pub const STDIN_BYTES_MAX: usize = 64 << 10;
 /// Input files of one bag, shared and per task: each is one fetch and one open file.
 pub const FILES_MAX: usize = 256;
+/// Names in `with`: each costs a worker seconds before the first task.
+pub const WITH_MAX: usize = 16;
 /// The only schema there is.
 pub const SCHEMA: &str = "quorate.bag/v1";
 
@@ -22,8 +24,12 @@ pub const SCHEMA: &str = "quorate.bag/v1";
 pub struct Bag {
     /// [`SCHEMA`].
     pub schema: String,
-    /// sha256 of the WASM module.
+    /// sha256 of the WASM module, or of a runtime pack's document.
     pub app: Digest,
+    /// What a runtime pack imports before a task begins, sorted; each name is `import`ed once on a
+    /// worker and every task starts behind it. Nothing for a module.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
     /// What a task may use.
     pub limits: Limits,
     /// Input files that every task sees under `/in`.
@@ -136,6 +142,8 @@ impl Bag {
             return Err(field("schema", &self.schema, SCHEMA));
         }
         self.limits.check()?;
+        pack::check_names("with", &self.with, WITH_MAX)
+            .map_err(|(name, value, expected)| field(&name, value, expected))?;
         let tasks = self.tasks.len();
         if tasks == 0 || tasks > TASKS_MAX as usize {
             return Err(field("tasks", tasks, format!("1 to {TASKS_MAX} tasks")));

@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod merkle;
 pub mod messages;
 pub mod orders;
+pub mod pack;
 pub mod quic;
 pub mod report;
 pub mod telemetry;

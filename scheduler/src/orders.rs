@@ -18,6 +18,7 @@ use quorate_common::{
     ids::{REPLICAS_MAX, TASKS_MAX},
     messages::{Message as _, ReqOrder},
     orders::{Sides, SignatureError, SignedOrder, decode_signature},
+    pack::{DOCUMENT_BYTES_MAX, Pack},
     report::Chain as Report,
     terms::DealTerms,
 };
@@ -240,6 +241,16 @@ struct Work<'a> {
     tasks: Tasks,
 }
 
+/// Whether all pieces are here, if the app is a runtime pack.
+fn pack_is_here(blobs: &Blobs, app: &Digest) -> Result<(), Failure> {
+    let Ok(document) = blobs.read(app, DOCUMENT_BYTES_MAX as u64) else { return Ok(()) };
+    let Ok(pack) = Pack::parse(&document) else { return Ok(()) };
+    match pack.pieces().find(|piece| !blobs.has(piece)) {
+        Some(piece) => Err(missing("piece of the runtime pack", &piece)),
+        None => Ok(()),
+    }
+}
+
 /// Which of a bag's tasks.
 enum Tasks {
     /// Exactly so many.
@@ -261,6 +272,7 @@ impl Work<'_> {
         }
         self.tasks.are_in(&bag)?;
         self.dataset_is_shared(&bag)?;
+        pack_is_here(blobs, &app)?;
         let files = bag.files.iter().chain(bag.tasks.iter().flat_map(|task| &task.files));
         match files.map(|file| &file.digest).find(|digest| !blobs.has(digest)) {
             Some(digest) => Err(missing("input file", digest)),

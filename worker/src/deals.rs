@@ -1,14 +1,15 @@
-//! What the tasks of a deal share, fetched and prepared once: the bag and the module.
+//! What the tasks of a deal share, fetched and prepared once: the bag, and the module or runtime pack.
 
 use crate::{
     blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
-    engine::MODULE_BYTES_MAX,
-    runner::Runner,
+    engine::{MODULE_BYTES_MAX, PackError},
+    runner::{Packed, Program, Runner},
     transfer::{self, Line, TransferError},
 };
 use quorate_common::{
     bag::{BAG_BYTES_MAX, Bag, InputFile, Task},
     digest::Digest,
+    pack::{DOCUMENT_BYTES_MAX, PIECE_BYTES, Pack},
     report::Chain,
     wire::{DealInfo, GiveUpReason},
 };
@@ -37,10 +38,10 @@ const INPUTS_BYTES_MAX: u64 = 512 << 20;
 pub struct PreparedDeal {
     /// Its tasks.
     pub bag: Bag,
-    /// sha256 of the module.
+    /// sha256 of the module, or of the pack's document.
     pub app: Digest,
-    /// The module.
-    pub module: Arc<Vec<u8>>,
+    /// What is run.
+    pub code: Program,
 }
 
 type Cell = Arc<OnceCell<Result<Arc<PreparedDeal>, GiveUpReason>>>;
@@ -77,7 +78,10 @@ impl Deals {
     ) -> Result<Arc<PreparedDeal>, GiveUpReason> {
         self.blobs.hold(holder, &[deal.bag, deal.app]);
         let cell = self.cell(deal);
-        let prepared = cell.get_or_try_init(|| self.prepare(deal)).await?.clone()?;
+        let prepared = cell.get_or_try_init(|| self.prepare(holder, deal)).await?.clone()?;
+        if let Program::Pack(packed) = &prepared.code {
+            self.blobs.hold(holder, &packed.pack.pieces().collect::<Vec<_>>());
+        }
         let task = task_of(&prepared.bag, deal.first, idx).ok_or_else(|| {
             tracing::warn!(deal = %deal.slot, idx, "the bag has no such task");
             GiveUpReason::Input
@@ -123,14 +127,31 @@ impl Deals {
     /// The outer error may pass (a failed fetch), the inner one is the deal's own and is kept.
     async fn prepare(
         &self,
+        holder: Holder,
         deal: &DealInfo,
     ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
         self.bring(deal.bag, BAG_BYTES_MAX as u64).await?;
         self.bring(deal.app, MODULE_BYTES_MAX as u64).await?;
+        self.bring_pieces(holder, deal.app).await?;
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
-        let work = move || prepare_blocking(&blobs, &*runner, &deal, memory_bytes);
+        let work = move || prepare_blocking(blobs, &*runner, &deal, memory_bytes);
         tokio::task::spawn_blocking(work).await.map_err(|_| GiveUpReason::Engine)?
+    }
+
+    /// Makes a runtime pack be here, if the app is one: a piece that is here already stays.
+    async fn bring_pieces(&self, holder: Holder, app: Digest) -> Result<(), GiveUpReason> {
+        if self.blobs.len(app) > DOCUMENT_BYTES_MAX as u64 {
+            return Ok(());
+        }
+        let document = self.blobs.read(app).map_err(|_| GiveUpReason::Input)?;
+        let Ok(pack) = Pack::parse(&document) else { return Ok(()) };
+        let pieces: Vec<Digest> = pack.pieces().collect();
+        self.blobs.hold(holder, &pieces);
+        for piece in pieces {
+            self.bring(piece, PIECE_BYTES).await?;
+        }
+        Ok(())
     }
 
     /// Makes a blob be here. A broken connection is waited out, a missing blob tried a few times.
@@ -177,7 +198,7 @@ pub fn task_of(bag: &Bag, first: u32, idx: u32) -> Option<&Task> {
 }
 
 fn prepare_blocking(
-    blobs: &Blobs,
+    blobs: Arc<Blobs>,
     runner: &dyn Runner,
     deal: &DealInfo,
     memory_bytes: u64,
@@ -202,12 +223,29 @@ fn prepare_blocking(
         tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
         return Ok(Err(GiveUpReason::Engine));
     }
-    let module = Arc::new(blobs.read(deal.app).map_err(lost)?);
-    if let Err(error) = runner.prepare(deal.app, &module) {
-        // Its tasks end before they begin, and that is a result: see `runner`.
-        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be run");
+    let app = blobs.read(deal.app).map_err(lost)?;
+    let code = code(app, &bag, blobs);
+    match runner.prepare(deal.app, &code) {
+        Ok(()) => {}
+        Err(PackError::Bad(error)) => {
+            // Its tasks end before they begin, and that is a result: see `runner`.
+            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be run");
+        }
+        Err(error @ PackError::Missing { .. }) => {
+            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the pack is not ready");
+            return Err(GiveUpReason::Engine);
+        }
     }
-    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, module })))
+    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code })))
+}
+
+/// What an app's blob is. Whatever is no pack that its publisher signed is taken for a module, and
+/// refused as that.
+fn code(app: Vec<u8>, bag: &Bag, blobs: Arc<Blobs>) -> Program {
+    match Pack::parse(&app) {
+        Ok(pack) => Program::Pack(Arc::new(Packed { pack, with: bag.with.clone(), blobs })),
+        Err(_) => Program::Module(Arc::new(app)),
+    }
 }
 
 impl fmt::Debug for Deals {
@@ -227,6 +265,7 @@ mod tests {
         let bag = Bag {
             schema: SCHEMA.into(),
             app: Digest::ZERO,
+            with: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: (0..5).map(task).collect(),

@@ -14,16 +14,19 @@ mod cache;
 mod load;
 mod meter;
 mod outline;
+mod pack;
 mod profile;
 mod run;
+mod seal;
 mod ticker;
 mod tree;
 mod wasi;
 mod weight;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -31,10 +34,13 @@ use wasmtime::{ExternType, InstancePre, Linker};
 
 use self::cache::Cache;
 pub use self::cache::CacheError;
+use self::pack::PackProgram;
+pub use self::pack::{PackError, Pieces, without_custom_sections};
 pub use self::profile::STACK_BYTES;
 pub use self::run::{Cancel, Job, Limits, Run, RunError};
 use self::ticker::Ticker;
 use self::wasi::Host;
+use self::weight::Scale;
 
 /// Bytes of a module. CPython with its standard library frozen in has some 30 MB; compiling takes
 /// memory and time in proportion. More is refused.
@@ -55,13 +61,23 @@ pub struct EngineConfig {
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    /// The same for runtime packs, which need more of wasmtime; set up when the first one comes.
+    packs: Arc<OnceLock<Arc<Shared>>>,
+    cache_dir: Option<PathBuf>,
 }
 
 /// A module that can be run. Cheap to clone, and keeps its engine alive.
 #[derive(Clone)]
 pub struct Module {
     shared: Arc<Shared>,
-    linked: InstancePre<Host>,
+    program: Program,
+}
+
+/// What there is to run.
+#[derive(Clone)]
+enum Program {
+    Command(InstancePre<Host>),
+    Pack(Arc<PackProgram>),
 }
 
 struct Shared {
@@ -149,13 +165,8 @@ impl Engine {
     /// # Errors
     /// The machine cannot run it, or the cache folder cannot be used.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let wasmtime =
-            wasmtime::Engine::new(&profile::config()).map_err(EngineError::Unsupported)?;
-        let mut linker = Linker::new(&wasmtime);
-        wasi::define(&mut linker).map_err(EngineError::Unsupported)?;
-        let cache = config.cache_dir.map(|dir| Cache::open(dir, &wasmtime)).transpose()?;
-        let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
-        Ok(Self { shared: Arc::new(Shared { wasmtime, linker, cache, ticker }) })
+        let shared = Arc::new(Shared::new(&profile::config(), config.cache_dir.clone())?);
+        Ok(Self { shared, packs: Arc::default(), cache_dir: config.cache_dir })
     }
 
     /// Names the engine's behaviour: two engines with one hash give the same results and count
@@ -172,7 +183,7 @@ impl Engine {
     /// What is wrong with the module.
     pub fn check(wasm: &[u8]) -> Result<(), PrepareError> {
         check_form(wasm)?;
-        weight::check(wasm)?;
+        weight::check(wasm, Scale::Command)?;
         let invalid = |error| PrepareError::Invalid { reason: sentence(&error) };
         let wasmtime = wasmtime::Engine::new(&profile::config()).map_err(invalid)?;
         wasmtime::Module::validate(&wasmtime, wasm).map_err(invalid)?;
@@ -186,7 +197,9 @@ impl Engine {
     /// What is wrong with the module. Trouble with the cache is logged and gone around.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Module, PrepareError> {
         check_form(wasm)?;
-        let compiled = self.compile(wasm)?;
+        let digest: [u8; 32] = Sha256::digest(wasm).into();
+        let bytes = || Ok::<_, PrepareError>(Cow::Borrowed(wasm));
+        let compiled = self.shared.compiled(&digest, Scale::Command, bytes)?;
         check_imports(&compiled)?;
         check_start(&compiled)?;
         let linked = self
@@ -194,28 +207,52 @@ impl Engine {
             .linker
             .instantiate_pre(&compiled)
             .map_err(|error| PrepareError::Signature { reason: sentence(&error) })?;
-        Ok(Module { shared: self.shared.clone(), linked })
+        Ok(Module { shared: self.shared.clone(), program: Program::Command(linked) })
+    }
+}
+
+impl Shared {
+    fn new(config: &wasmtime::Config, cache_dir: Option<PathBuf>) -> Result<Self, EngineError> {
+        let wasmtime = wasmtime::Engine::new(config).map_err(EngineError::Unsupported)?;
+        let mut linker = Linker::new(&wasmtime);
+        wasi::define(&mut linker).map_err(EngineError::Unsupported)?;
+        let cache = cache_dir.map(|dir| Cache::open(dir, &wasmtime)).transpose()?;
+        let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
+        Ok(Self { wasmtime, linker, cache, ticker })
     }
 
-    fn compile(&self, wasm: &[u8]) -> Result<wasmtime::Module, PrepareError> {
-        let digest: [u8; 32] = Sha256::digest(wasm).into();
-        let cached = self.shared.cache.as_ref().and_then(|cache| cache.get(&digest));
-        if let Some(code) = cached {
-            match load::trusted(&self.shared.wasmtime, &code) {
-                Ok(module) => return Ok(module),
-                Err(error) => tracing::warn!(%error, "a cached module is of another engine"),
-            }
+    /// Machine code from the cache, or compiled from what `wasm` gives and kept under `key`.
+    fn compiled<'w, E: From<PrepareError>>(
+        &self,
+        key: &[u8; 32],
+        scale: Scale,
+        wasm: impl FnOnce() -> Result<Cow<'w, [u8]>, E>,
+    ) -> Result<wasmtime::Module, E> {
+        if let Some(module) = self.cached(key) {
+            return Ok(module);
         }
-        weight::check(wasm)?;
-        let module = wasmtime::Module::from_binary(&self.shared.wasmtime, wasm)
+        let wasm = wasm()?;
+        weight::check(&wasm, scale)?;
+        let module = wasmtime::Module::from_binary(&self.wasmtime, &wasm)
             .map_err(|error| PrepareError::Invalid { reason: sentence(&error) })?;
-        if let Some(cache) = &self.shared.cache {
+        if let Some(cache) = &self.cache {
             match module.serialize() {
-                Ok(code) => cache.put(&digest, &code),
+                Ok(code) => cache.put(key, &code),
                 Err(error) => tracing::warn!(%error, "a compiled module cannot be kept"),
             }
         }
         Ok(module)
+    }
+
+    fn cached(&self, key: &[u8; 32]) -> Option<wasmtime::Module> {
+        let code = self.cache.as_ref()?.get(key)?;
+        match load::trusted(&self.wasmtime, code) {
+            Ok(module) => Some(module),
+            Err(error) => {
+                tracing::warn!(%error, "a cached module is of another engine");
+                None
+            }
+        }
     }
 }
 
@@ -270,6 +307,11 @@ impl fmt::Debug for Engine {
 
 impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Module").field("name", &self.linked.module().name()).finish_non_exhaustive()
+        let mut module = f.debug_struct("Module");
+        match &self.program {
+            Program::Command(linked) => module.field("name", &linked.module().name()),
+            Program::Pack(pack) => module.field("pack", pack),
+        };
+        module.finish_non_exhaustive()
     }
 }

@@ -222,8 +222,8 @@ fn spec(
         epoch_unix_s: start.deal.deadline,
         limits,
     };
-    let (app, module) = (deal.app, deal.module.clone());
-    Ok(JobSpec { task: start.task, attempt: start.attempt, app, module, job, cancel })
+    let (app, code) = (deal.app, deal.code.clone());
+    Ok(JobSpec { task: start.task, attempt: start.attempt, app, code, job, cancel })
 }
 
 /// Puts a result into the blob folder, to stay until its task is settled.

@@ -43,6 +43,6 @@ mod void;
 mod words;
 
 pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
-pub use runner::{EngineRunner, JobSpec, Runner};
+pub use runner::{EngineRunner, JobSpec, Program, Runner};
 pub use start::{WorkerHandle, start};
 pub use status::Status;

@@ -1,10 +1,14 @@
 //! Who runs a job: the WASM engine, or whatever a test or the demo puts in front of it.
 
-use crate::engine::{Cancel, Engine, Job, Module, PrepareError, Run, RunError};
+use crate::{
+    blobs::Blobs,
+    engine::{Cancel, Engine, Job, Module, PackError, PrepareError, Run, RunError},
+};
 use quorate_common::{
     digest::Digest,
     ids::TaskKey,
     manifest::{Ended, Manifest},
+    pack::Pack,
     report::Chain,
     wire::GiveUpReason,
 };
@@ -26,14 +30,44 @@ pub struct JobSpec {
     pub task: TaskKey,
     /// Which round.
     pub attempt: u16,
-    /// sha256 of the module.
+    /// sha256 of the module, or of the pack's document.
     pub app: Digest,
-    /// The module.
-    pub module: Arc<Vec<u8>>,
+    /// What is run.
+    pub code: Program,
     /// Arguments, inputs, seed, clock and limits.
     pub job: Job,
     /// Stops it.
     pub cancel: Cancel,
+}
+
+/// What an order runs.
+#[derive(Clone, Debug)]
+pub enum Program {
+    /// A module of its own.
+    Module(Arc<Vec<u8>>),
+    /// A runtime that other orders share.
+    Pack(Arc<Packed>),
+}
+
+/// A runtime pack on this machine.
+#[derive(Debug)]
+pub struct Packed {
+    /// Its document.
+    pub pack: Pack,
+    /// What is imported before a task begins.
+    pub with: Vec<String>,
+    /// Where its pieces are.
+    pub blobs: Arc<Blobs>,
+}
+
+impl Program {
+    /// What apart from the app's digest decides how it starts.
+    fn with(&self) -> &[String] {
+        match self {
+            Self::Module(_) => &[],
+            Self::Pack(packed) => &packed.with,
+        }
+    }
 }
 
 /// Something that runs jobs. Calls block, and come from several threads at once.
@@ -41,11 +75,12 @@ pub trait Runner: Send + Sync {
     /// Names its behaviour: two runners with one hash give the same results.
     fn engine_hash(&self) -> Digest;
 
-    /// Makes a module ready before its first job.
+    /// Makes code ready before its first job.
     ///
     /// # Errors
-    /// The module is of no use to anybody; its jobs end as [`Ended::Module`].
-    fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError>;
+    /// [`PackError::Bad`] is of no use to anybody, and its jobs end as [`Ended::Module`];
+    /// [`PackError::Missing`] is this machine's trouble, and its jobs are given back.
+    fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError>;
 
     /// Runs a job until it ends.
     ///
@@ -58,33 +93,54 @@ pub trait Runner: Send + Sync {
 pub struct EngineRunner {
     engine: Engine,
     /// Most recently used last.
-    modules: Mutex<VecDeque<(Digest, Module)>>,
+    modules: Mutex<VecDeque<(Key, Module)>>,
+    /// Held while a pack is made ready: compiling one takes minutes and gigabytes, so nobody does it
+    /// twice at once.
+    packs: Mutex<()>,
 }
+
+/// An app, and what it has imported before it starts.
+type Key = (Digest, Vec<String>);
 
 impl EngineRunner {
     /// Runs jobs on `engine`.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, modules: Mutex::default() }
+        Self { engine, modules: Mutex::default(), packs: Mutex::default() }
     }
 
     /// The compiled module, from here or from the engine. Two threads may compile the same one;
     /// that costs time, and nothing else.
-    fn module(&self, app: Digest, bytes: &[u8]) -> Result<Module, PrepareError> {
-        if let Some(module) = self.ready(app) {
+    fn module(&self, app: Digest, code: &Program) -> Result<Module, PackError> {
+        let key = (app, code.with().to_vec());
+        if let Some(module) = self.ready(&key) {
             return Ok(module);
         }
-        let module = self.engine.prepare(bytes)?;
+        let module = match code {
+            Program::Module(bytes) => self.engine.prepare(bytes)?,
+            Program::Pack(packed) => {
+                let _turn = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
+                match self.ready(&key) {
+                    Some(module) => return Ok(module),
+                    None => self.pack(packed)?,
+                }
+            }
+        };
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if modules.len() >= MODULES_MAX {
             modules.pop_front();
         }
-        modules.push_back((app, module.clone()));
+        modules.push_back((key, module.clone()));
         Ok(module)
     }
 
-    fn ready(&self, app: Digest) -> Option<Module> {
+    fn pack(&self, packed: &Packed) -> Result<Module, PackError> {
+        let piece = |digest| packed.blobs.read(digest).map_err(|error| Chain(&error).to_string());
+        self.engine.prepare_pack(&packed.pack, &packed.with, &piece)
+    }
+
+    fn ready(&self, key: &Key) -> Option<Module> {
         let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = modules.iter().position(|(known, _)| *known == app)?;
+        let at = modules.iter().position(|(known, _)| known == key)?;
         let entry = modules.remove(at)?;
         let module = entry.1.clone();
         modules.push_back(entry);
@@ -97,14 +153,17 @@ impl Runner for EngineRunner {
         Digest(self.engine.hash())
     }
 
-    fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError> {
-        self.module(app, module).map(drop)
+    fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError> {
+        self.module(app, code).map(drop)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
-        match self.module(spec.app, &spec.module) {
+        match self.module(spec.app, &spec.code) {
             Ok(module) => module.run(spec.job.clone(), &spec.cancel),
-            Err(error) => Ok(never_began(&error)),
+            Err(PackError::Bad(error)) => Ok(never_began(&error)),
+            Err(error @ PackError::Missing { .. }) => {
+                Err(RunError::Missing(Chain(&error).to_string()))
+            }
         }
     }
 }
@@ -125,7 +184,7 @@ fn never_began(error: &PrepareError) -> Run {
 /// What the scheduler is told of a run without a result.
 pub fn give_up_reason(error: &RunError) -> GiveUpReason {
     match error {
-        RunError::Job(_) => GiveUpReason::Input,
+        RunError::Job(_) | RunError::Missing(_) => GiveUpReason::Input,
         RunError::StackOverflow { .. } => GiveUpReason::Stack,
         RunError::DeadlineExceeded(_) => GiveUpReason::Deadline,
         RunError::Cancelled => GiveUpReason::Leaving,

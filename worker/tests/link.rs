@@ -20,8 +20,8 @@ use quorate_common::{
     },
 };
 use quorate_worker::{
-    EngineRunner, JobSpec, Runner, Status, Whim, WorkerHandle, WorkerOptions,
-    engine::{Engine, EngineConfig, PrepareError, Run, RunError},
+    EngineRunner, JobSpec, Program, Runner, Status, Whim, WorkerHandle, WorkerOptions,
+    engine::{Engine, EngineConfig, PackError, Run, RunError},
 };
 use scheduler::{POOL, Scheduler, Session, deal_id, domain, nothing, set_of_one, soon, task};
 use std::{
@@ -498,8 +498,8 @@ impl Runner for Liar {
         self.0.engine_hash()
     }
 
-    fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError> {
-        self.0.prepare(app, module)
+    fn prepare(&self, app: Digest, program: &Program) -> Result<(), PackError> {
+        self.0.prepare(app, program)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {

@@ -793,7 +793,7 @@ fn a_c_program_finds_what_it_may_expect() {
 fn results_change_only_when_the_engines_hash_does() {
     assert_eq!(
         hex::encode(engine().hash()),
-        "1f8cb4727733c58293215c723d64204735d1ee92e34b6b2c21955540d64c4bda"
+        "c9b7a39c09b609f1536c28c7b66328af9acfbbe8c1a83ef3e4880665849e7d4e"
     );
     assert_eq!(
         probe().manifest.encode(),

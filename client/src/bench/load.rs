@@ -75,6 +75,7 @@ impl Load<'_> {
         let bag = Bag {
             schema: SCHEMA.into(),
             app: Digest::of(APP),
+            with: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

@@ -17,8 +17,8 @@ use quorate_scheduler::{
     system::Running,
 };
 use quorate_worker::{
-    EngineRunner, Hook, JobSpec, Runner, Whim, WorkerHandle, WorkerOptions,
-    engine::{Engine, EngineConfig, PrepareError, Run, RunError},
+    EngineRunner, Hook, JobSpec, Program, Runner, Whim, WorkerHandle, WorkerOptions,
+    engine::{Engine, EngineConfig, PackError, Run, RunError},
     start,
 };
 use std::{
@@ -307,8 +307,8 @@ impl Runner for Liar {
         self.honest.engine_hash()
     }
 
-    fn prepare(&self, app: Digest, module: &[u8]) -> Result<(), PrepareError> {
-        self.honest.prepare(app, module)
+    fn prepare(&self, app: Digest, program: &Program) -> Result<(), PackError> {
+        self.honest.prepare(app, program)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {

@@ -90,6 +90,7 @@ impl Work {
         let bag = Bag {
             schema: SCHEMA.into(),
             app: self.app(),
+            with: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: self.exponents.iter().map(task).collect(),

@@ -100,6 +100,7 @@ impl World {
         let bag = Bag {
             schema: quorate_common::bag::SCHEMA.into(),
             app,
+            with: Vec::new(),
             limits: Limits::default(),
             files: vec![],
             tasks: (0..wrote.len()).map(task).collect(),

@@ -220,6 +220,7 @@ impl Program {
         let bag = Bag {
             schema: SCHEMA.into(),
             app,
+            with: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

@@ -85,6 +85,7 @@ fn bag() -> Bag {
     Bag {
         schema: SCHEMA.into(),
         app: Digest::of(MODULE),
+        with: Vec::new(),
         limits: Limits::default(),
         files: Vec::new(),
         tasks: vec![Task::default(); TASKS as usize],

@@ -101,6 +101,7 @@ impl Pool {
         let bag = Bag {
             schema: SCHEMA.into(),
             app,
+            with: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

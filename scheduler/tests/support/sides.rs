@@ -53,6 +53,7 @@ impl Orders {
         let bag = Bag {
             schema: SCHEMA.into(),
             app,
+            with: Vec::new(),
             limits: Limits::default(),
             files: vec![InputFile { path: "dataset".into(), digest: dataset }],
             tasks: vec![Task::default(); TASKS as usize],

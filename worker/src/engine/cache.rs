@@ -1,9 +1,12 @@
 //! Compiled modules on disk.
 //!
-//! What is loaded from here is run as machine code, so a file counts only if it carries a MAC
+//! What is loaded from here is run as machine code, so a file counts only if it ends in a MAC
 //! under the random key that lies beside it: that tells apart files this engine wrote from damage
 //! and from files somebody put there. It is no defence against somebody who can read the key; the
 //! folder is this user's alone for that. Anything wrong with a file is as if it were not there.
+//!
+//! A pack's code has hundreds of megabytes, so files are mapped, not read, and checked by all cores
+//! at once ([`seal`]). The code stands first in a file, since a mapping begins at a page.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -15,18 +18,22 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-/// What a file begins with: format and version.
-const MAGIC: &[u8; 16] = b"quorate-module/1";
+use super::seal;
+
+/// What stands before the MAC: format and version.
+const MAGIC: &[u8; 16] = b"quorate-module/2";
 
 const KEY_FILE: &str = "key";
+/// Bytes of it that are looked at: more than a key has, so that a longer file is no key.
+const KEY_FILE_BYTES_MAX: u64 = 64;
 const EXTENSION: &str = "module";
 
-/// Bytes of one file: machine code is some four times its WebAssembly, which has at most 64 MiB.
-const FILE_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of one file: machine code is some four times its WebAssembly, which for a pack has up to 256 MiB.
+const FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes of all files. A guess at what nobody misses on a desktop; beyond it the files that were
 /// written first go first.
-const TOTAL_BYTES_MAX: u64 = 2 << 30;
+const TOTAL_BYTES_MAX: u64 = 4 << 30;
 
 /// Why the cache folder cannot be used. Name another folder, or mend this one.
 #[derive(Debug, Error)]
@@ -40,19 +47,19 @@ pub struct CacheError {
     pub source: io::Error,
 }
 
-/// Machine code that has passed the MAC.
+/// A file of machine code that has passed the MAC.
 pub(super) struct Authentic {
-    file: Vec<u8>,
+    file: File,
 }
 
 impl Authentic {
-    /// The code itself.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.file[HEAD_BYTES..]
+    /// The file itself, the code at its beginning.
+    pub(super) fn into_file(self) -> File {
+        self.file
     }
 }
 
-const HEAD_BYTES: usize = MAGIC.len() + 32;
+const TAIL_BYTES: usize = MAGIC.len() + 32;
 
 /// The folder and its key.
 pub(super) struct Cache {
@@ -76,19 +83,30 @@ impl Cache {
     /// The machine code of a module, if it is here and authentic.
     pub(super) fn get(&self, module: &[u8; 32]) -> Option<Authentic> {
         let path = self.path(module);
-        let file = match read(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        match self.check(&path, module) {
+            Ok(Some(authentic)) => Some(authentic),
+            Ok(None) => {
+                tracing::warn!(?path, "a cached module is damaged or foreign; compiling it again");
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(%error, ?path, "a cached module cannot be read; compiling it again");
-                return None;
+                None
             }
-        };
-        if file.len() < HEAD_BYTES || file[..HEAD_BYTES] != self.head(module, &file) {
-            tracing::warn!(?path, "a cached module is damaged or foreign; compiling it again");
-            return None;
         }
-        Some(Authentic { file })
+    }
+
+    fn check(&self, path: &Path, module: &[u8; 32]) -> io::Result<Option<Authentic>> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        let code = len.checked_sub(TAIL_BYTES as u64).filter(|_| len <= FILE_BYTES_MAX);
+        let Some(code) = code else { return Ok(None) };
+        let mut tail = [0; TAIL_BYTES];
+        seal::read_exact_at(&file, &mut tail, code)?;
+        let right = self.tail(module, &seal::of_file(&self.key, &file, code)?);
+        // What is compared is no secret's: who can write here can read the key.
+        Ok((tail == right).then_some(Authentic { file }))
     }
 
     /// Keeps the machine code of a module. A cache that cannot be written to costs time only, so
@@ -101,18 +119,18 @@ impl Cache {
     }
 
     fn write(&self, path: &Path, module: &[u8; 32], code: &[u8]) -> io::Result<()> {
-        let len = (HEAD_BYTES + code.len()) as u64;
+        let len = (code.len() + TAIL_BYTES) as u64;
         if len > FILE_BYTES_MAX {
             return Ok(());
         }
         self.make_room(len)?;
-        let mut file = vec![0; HEAD_BYTES];
-        file.extend_from_slice(code);
-        let head = self.head(module, &file);
-        file[..HEAD_BYTES].copy_from_slice(&head);
+        let tail = self.tail(module, &seal::of_bytes(&self.key, code));
         // Written aside and renamed, so that nobody sees half of it.
         let aside = path.with_extension(format!("{:016x}", random::<8>().map(u64::from_le_bytes)?));
-        let written = create_private(&aside).and_then(|mut to| to.write_all(&file));
+        let written = create_private(&aside).and_then(|mut to| {
+            to.write_all(code)?;
+            to.write_all(&tail)
+        });
         let done = written.and_then(|()| fs::rename(&aside, path));
         if done.is_err() {
             let _ = fs::remove_file(&aside);
@@ -147,20 +165,14 @@ impl Cache {
         self.dir.join(format!("{module}-{engine}.{EXTENSION}"))
     }
 
-    /// Magic and MAC: sha256 of key, engine, module and the code's own sha256. A keyed hash over
-    /// an input of fixed length needs no HMAC.
-    fn head(&self, module: &[u8; 32], file: &[u8]) -> [u8; HEAD_BYTES] {
-        let code = Sha256::digest(&file[HEAD_BYTES..]);
-        let mac = Sha256::new()
-            .chain_update(self.key)
-            .chain_update(self.engine)
-            .chain_update(module)
-            .chain_update(code)
-            .finalize();
-        let mut head = [0; HEAD_BYTES];
-        head[..MAGIC.len()].copy_from_slice(MAGIC);
-        head[MAGIC.len()..].copy_from_slice(&mac);
-        head
+    /// Magic and MAC: over engine, module and the code's seal, all of fixed length.
+    fn tail(&self, module: &[u8; 32], seal: &[u8; 32]) -> [u8; TAIL_BYTES] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&self.engine).update(module).update(seal);
+        let mut tail = [0; TAIL_BYTES];
+        tail[..MAGIC.len()].copy_from_slice(MAGIC);
+        tail[MAGIC.len()..].copy_from_slice(hasher.finalize().as_bytes());
+        tail
     }
 }
 
@@ -206,15 +218,10 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Reads a file of at most [`FILE_BYTES_MAX`].
+/// Reads a small file.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let len = file.metadata()?.len();
-    if len > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is too large to be one of this engine's files"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(KEY_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

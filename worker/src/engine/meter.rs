@@ -76,10 +76,10 @@ impl Meter {
         self.output.take(bytes, Halt::Output)
     }
 
-    /// Takes `bytes` for a file. `/in` is never written, so it has no count.
+    /// Takes `bytes` for a file. What is never written has no count.
     pub(crate) fn take_bytes(&mut self, area: Area, bytes: u64) -> Result<(), Halt> {
         match area {
-            Area::In => Ok(()),
+            Area::In | Area::Lib => Ok(()),
             Area::Out => self.output.take(bytes, Halt::Output),
             Area::Tmp => self.memory.take(bytes, Halt::Memory),
         }
@@ -87,7 +87,7 @@ impl Meter {
 
     pub(crate) fn give_back_bytes(&mut self, area: Area, bytes: u64) {
         match area {
-            Area::In => {}
+            Area::In | Area::Lib => {}
             Area::Out => self.output.give_back(bytes),
             Area::Tmp => self.memory.give_back(bytes),
         }
@@ -96,7 +96,7 @@ impl Meter {
     /// Takes what one more file or folder costs.
     pub(crate) fn take_node(&mut self, area: Area) -> Result<(), Halt> {
         match area {
-            Area::In => Ok(()),
+            Area::In | Area::Lib => Ok(()),
             Area::Out if self.output_nodes >= FILES_MAX => Err(Halt::Output),
             Area::Out => {
                 self.output_nodes += 1;
@@ -108,7 +108,7 @@ impl Meter {
 
     pub(crate) fn give_back_node(&mut self, area: Area) {
         match area {
-            Area::In => {}
+            Area::In | Area::Lib => {}
             Area::Out => self.output_nodes = self.output_nodes.saturating_sub(1),
             Area::Tmp => self.memory.give_back(NODE_BYTES),
         }
@@ -171,8 +171,9 @@ impl ResourceLimiter for Meter {
         Err(Halt::Host.into())
     }
 
+    /// A pack is two: its image and its code.
     fn instances(&self) -> usize {
-        1
+        2
     }
 
     fn memories(&self) -> usize {

@@ -5,11 +5,17 @@
 //! and must change [`DESCRIPTION`] too.
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Config, Inlining, OptLevel, Strategy, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{
+    Collector, Config, Inlining, OptLevel, Strategy, WasmBacktraceDetails, WasmFeatures,
+};
 
 /// Bytes of machine stack a guest gets. C keeps its arrays in linear memory, so a megabyte is
 /// some ten thousand nested calls. Overflow is never voted on: frames differ between machines.
 pub const STACK_BYTES: usize = 1 << 20;
+
+/// Bytes of machine stack a runtime pack's guest gets: CPython nests its own calls as deep as its memory
+/// lets it, and gives up by itself before this is used up.
+pub(super) const PACK_STACK_BYTES: usize = 8 << 20;
 
 /// What [`hash`] hashes. The version is that in `Cargo.lock`: fuel prices may change with it.
 const DESCRIPTION: &str = "quorate-engine/1
@@ -18,6 +24,7 @@ fuel default-costs
 nan canonical
 wasm 2.0 extended-const tail-call
 host wasi_snapshot_preview1/1
+pack wasi-python/1 exceptions
 ";
 
 /// The deterministic profile.
@@ -39,6 +46,18 @@ pub(super) fn config() -> Config {
         .wasm_backtrace_max_frames(None)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.wasm_features(WasmFeatures::all(), false).wasm_features(features(), true);
+    config
+}
+
+/// The same profile for runtime packs: C++ throws exceptions, and an interpreter needs a deep stack.
+/// Nothing else differs, so that a pack's fuel is counted as any other program's.
+pub(super) fn pack_config() -> Config {
+    let mut config = config();
+    // Nothing here is asynchronous, but wasmtime wants that stack to be no smaller.
+    config.async_stack_size(PACK_STACK_BYTES).max_wasm_stack(PACK_STACK_BYTES);
+    // An exception is an object that is collected, when its last reference goes, by counting.
+    let exceptions = WasmFeatures::EXCEPTIONS | WasmFeatures::GC_TYPES;
+    config.wasm_features(exceptions, true).collector(Collector::DeferredReferenceCounting);
     config
 }
 

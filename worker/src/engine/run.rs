@@ -15,7 +15,10 @@ use super::wasi::Host;
 use super::wasi::clock::Clock;
 use super::wasi::fds::Fds;
 use super::wasi::random::Random;
-use super::{Module, sentence};
+use super::{Module, PackProgram, Program, Shared, sentence};
+
+/// Stack of a pack's thread beyond the guest's: for the host's calls, which need a fraction of it.
+const HOST_STACK_BYTES: usize = 2 << 20;
 
 /// Everything a run depends on. Equal jobs have equal results, on every machine.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +110,9 @@ pub enum RunError {
     /// The scheduler sent something that no engine runs; give the replica back.
     #[error("the job is malformed: {0}")]
     Job(String),
+    /// Part of a runtime pack is not here; give the replica back.
+    #[error("the runtime pack is not ready: {0}")]
+    Missing(String),
     /// The guest used up the machine stack, whose size in calls differs between machines.
     #[error("the call stack is exhausted, expected at most {max} bytes of it to be used")]
     StackOverflow {
@@ -139,17 +145,38 @@ impl Module {
     /// # Errors
     /// Whatever has no place in a result; see [`RunError`].
     pub fn run(&self, job: Job, cancel: &Cancel) -> Result<Run, RunError> {
+        match &self.program {
+            Program::Command(_) => self.run_here(job, cancel),
+            Program::Pack(_) => self.run_on_a_deep_stack(job, cancel),
+        }
+    }
+
+    /// An interpreter nests deeper than the stack of a thread that nobody asked for one.
+    fn run_on_a_deep_stack(&self, job: Job, cancel: &Cancel) -> Result<Run, RunError> {
+        let failed = |what: &str| RunError::Engine(format!("the thread of a pack's run {what}"));
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name("pack".into())
+                .stack_size(super::profile::PACK_STACK_BYTES + HOST_STACK_BYTES)
+                .spawn_scoped(scope, || self.run_here(job, cancel))
+                .map_err(|error| failed(&format!("could not be started: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(failed("panicked")))
+        })
+    }
+
+    fn run_here(&self, job: Job, cancel: &Cancel) -> Result<Run, RunError> {
         let start = Instant::now();
         if cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
         let limits = job.limits;
-        let mut store = self.store(job, cancel.clone(), start)?;
+        let host = host(job, self.pack())?;
+        let mut store = self.shared.store(host, &limits, cancel.clone(), start)?;
         let running = self.shared.ticker.running();
-        let outcome = self.call(&mut store);
+        let outcome = self.call(&mut store, limits.fuel);
         drop(running);
         let ended = match outcome {
-            Ok(()) => Ended::Exit(0),
+            Ok(code) => Ended::Exit(code),
             Err(error) => ended(&error, limits.wall)?,
         };
         let left = store.get_fuel().map_err(|error| RunError::Engine(sentence(&error)))?;
@@ -157,16 +184,43 @@ impl Module {
         Ok(result(ended, fuel, store.into_data(), start))
     }
 
-    fn store(&self, job: Job, cancel: Cancel, start: Instant) -> Result<Store<Host>, RunError> {
-        let limits = job.limits;
-        let mut store = Store::new(&self.shared.wasmtime, host(job)?);
+    fn pack(&self) -> Option<&PackProgram> {
+        match &self.program {
+            Program::Command(_) => None,
+            Program::Pack(pack) => Some(pack),
+        }
+    }
+
+    fn call(&self, store: &mut Store<Host>, fuel: u64) -> wasmtime::Result<i32> {
+        match &self.program {
+            Program::Command(linked) => {
+                let instance = linked.instantiate(&mut *store)?;
+                instance.get_typed_func::<(), ()>(&mut *store, "_start")?.call(store, ())?;
+                Ok(0)
+            }
+            Program::Pack(pack) => pack.call(store, fuel),
+        }
+    }
+}
+
+impl Shared {
+    /// A store that keeps to `limits`, and looks at `cancel` and at the time since `start`.
+    pub(super) fn store(
+        &self,
+        host: Host,
+        limits: &Limits,
+        cancel: Cancel,
+        start: Instant,
+    ) -> Result<Store<Host>, RunError> {
+        let mut store = Store::new(&self.wasmtime, host);
         store.limiter(|host| &mut host.meter);
         store.set_fuel(limits.fuel).map_err(|error| RunError::Engine(sentence(&error)))?;
         store.set_epoch_deadline(1);
+        let wall = limits.wall;
         store.epoch_deadline_callback(move |_| {
             if cancel.is_cancelled() {
                 Err(Stop::Cancelled.into())
-            } else if start.elapsed() > limits.wall {
+            } else if start.elapsed() > wall {
                 Err(Stop::Deadline.into())
             } else {
                 Ok(UpdateDeadline::Continue(1))
@@ -174,16 +228,14 @@ impl Module {
         });
         Ok(store)
     }
-
-    fn call(&self, store: &mut Store<Host>) -> wasmtime::Result<()> {
-        let instance = self.linked.instantiate(&mut *store)?;
-        instance.get_typed_func::<(), ()>(&mut *store, "_start")?.call(store, ())
-    }
 }
 
 /// The host's state before the first instruction.
-fn host(job: Job) -> Result<Host, RunError> {
-    let args: Vec<String> = std::iter::once("task".to_owned()).chain(job.args).collect();
+pub(super) fn host(mut job: Job, pack: Option<&PackProgram>) -> Result<Host, RunError> {
+    let args = match pack {
+        None => std::iter::once("task".to_owned()).chain(std::mem::take(&mut job.args)).collect(),
+        Some(_) => super::pack::invocation(&mut job),
+    };
     let env: Vec<String> =
         job.env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     if let Some(bad) = args.iter().chain(&env).find(|text| text.contains('\0')) {
@@ -191,7 +243,8 @@ fn host(job: Job) -> Result<Host, RunError> {
     }
     let mut inputs = job.inputs;
     inputs.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut tree = Tree::new(inputs).map_err(RunError::Job)?;
+    let library = pack.map_or(&[][..], PackProgram::library);
+    let mut tree = Tree::new(library, inputs).map_err(RunError::Job)?;
     Ok(Host {
         memory: None,
         meter: Meter::new(job.limits.memory_bytes, job.limits.output_bytes),
@@ -208,7 +261,7 @@ fn host(job: Job) -> Result<Host, RunError> {
 }
 
 /// What an error of the engine says about the guest, if anything.
-fn ended(error: &wasmtime::Error, wall: Duration) -> Result<Ended, RunError> {
+pub(super) fn ended(error: &wasmtime::Error, wall: Duration) -> Result<Ended, RunError> {
     if let Some(halt) = error.downcast_ref::<Halt>() {
         return match halt {
             Halt::Exit(code) => Ok(Ended::Exit(*code)),

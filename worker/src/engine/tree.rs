@@ -1,4 +1,5 @@
-//! The files a task sees: a tree in memory with three roots, `/in`, `/out` and `/tmp`.
+//! The files a task sees: a tree in memory with three roots, `/in`, `/out` and `/tmp`, and a fourth for
+//! the library of a runtime pack.
 //!
 //! Nothing of the machine shows through: numbers count up in the order of creation, folders list
 //! in that order, there are no times, owners, modes or links. Inputs are created in the order of
@@ -23,7 +24,10 @@ const FIRST_INO: Ino = 2;
 /// Bytes a file may keep allocated beyond twice its length before the rest is returned.
 const SLACK_BYTES: usize = 4_096;
 
-/// One of the three roots.
+/// Files that all runs of a pack share: path below the library's root, and bytes.
+pub(crate) type Library = Vec<(String, Arc<Vec<u8>>)>;
+
+/// One of the roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Area {
     /// The inputs; read-only.
@@ -32,9 +36,12 @@ pub(crate) enum Area {
     Out,
     /// Scratch space, forgotten at the end.
     Tmp,
+    /// What a runtime pack brings; read-only, and there only if it brings something.
+    Lib,
 }
 
 impl Area {
+    /// The roots that every task has.
     pub(crate) const ALL: [Self; 3] = [Self::In, Self::Out, Self::Tmp];
 
     /// Where the guest finds it.
@@ -43,6 +50,7 @@ impl Area {
             Self::In => "/in",
             Self::Out => "/out",
             Self::Tmp => "/tmp",
+            Self::Lib => "/usr/local/lib",
         }
     }
 
@@ -51,7 +59,10 @@ impl Area {
     }
 
     pub(crate) fn check_writable(self) -> Result<(), Errno> {
-        if self == Self::In { Err(Errno::Rofs) } else { Ok(()) }
+        match self {
+            Self::In | Self::Lib => Err(Errno::Rofs),
+            Self::Out | Self::Tmp => Ok(()),
+        }
     }
 }
 
@@ -101,6 +112,8 @@ struct Node {
 #[derive(Debug)]
 enum Kind {
     File(Vec<u8>),
+    /// A file of a library, never written.
+    Shared(Arc<Vec<u8>>),
     Folder(Folder),
 }
 
@@ -133,27 +146,39 @@ pub(crate) struct Place<'p> {
 }
 
 impl Tree {
-    /// The three roots and the inputs, which must be sorted.
+    /// The roots, the library and the inputs, which must be sorted. The library comes first, so that
+    /// its numbers are the same in every run of a pack.
     ///
     /// # Errors
     /// A sentence naming the path that is refused, repeated or below another file.
-    pub(crate) fn new(inputs: Vec<(String, Vec<u8>)>) -> Result<Self, String> {
+    pub(crate) fn new(
+        library: &[(String, Arc<Vec<u8>>)],
+        inputs: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self, String> {
         let mut tree = Self { nodes: BTreeMap::new(), next: FIRST_INO };
-        for area in Area::ALL {
+        let library_root = (!library.is_empty()).then_some(Area::Lib);
+        for area in Area::ALL.into_iter().chain(library_root) {
             tree.insert(Kind::Folder(Folder::default()), area, area.root(), "".into());
         }
+        let shared = library.iter().map(|(path, bytes)| (path, Kind::Shared(bytes.clone())));
+        for (path, file) in shared {
+            tree.add(Area::Lib, path, file)?;
+        }
         for (path, bytes) in inputs {
-            check_path(&path).map_err(|error| error.to_string())?;
-            tree.add_input(&path, bytes).map_err(|_| {
-                format!("the path {path:?} is given twice or is below another file")
-            })?;
+            tree.add(Area::In, &path, Kind::File(bytes))?;
         }
         Ok(tree)
     }
 
-    fn add_input(&mut self, path: &str, bytes: Vec<u8>) -> Result<(), Errno> {
+    fn add(&mut self, area: Area, path: &str, file: Kind) -> Result<(), String> {
+        check_path(path).map_err(|error| error.to_string())?;
+        self.add_file(area, path, file)
+            .map_err(|_| format!("the path {path:?} is given twice or is below another file"))
+    }
+
+    fn add_file(&mut self, area: Area, path: &str, file: Kind) -> Result<(), Errno> {
         let (folders, name) = path.rsplit_once('/').map_or(("", path), |split| split);
-        let mut at = Area::In.root();
+        let mut at = area.root();
         for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
             at = match self.folder(at)?.names.get(folder) {
                 Some(ino) => *ino,
@@ -163,13 +188,14 @@ impl Tree {
         if self.folder(at)?.names.contains_key(name) {
             return Err(Errno::Exist);
         }
-        self.insert_named(Kind::File(bytes), at, name).map(drop)
+        self.insert_named(file, at, name).map(drop)
     }
 
     pub(crate) fn stat(&self, ino: Ino) -> Result<Stat, Errno> {
         let node = self.node(ino)?;
         let (folder, len) = match &node.kind {
             Kind::File(bytes) => (false, bytes.len() as u64),
+            Kind::Shared(bytes) => (false, bytes.len() as u64),
             Kind::Folder(_) => (true, 0),
         };
         Ok(Stat { ino, area: node.area, folder, len })
@@ -328,8 +354,8 @@ impl Tree {
     fn check_replaceable(&self, moved: Stat, old: Option<Ino>) -> Result<(), Errno> {
         let Some(old) = old else { return Ok(()) };
         match (&self.node(old)?.kind, moved.folder) {
-            (Kind::File(_), false) => Ok(()),
-            (Kind::File(_), true) => Err(Errno::Notdir),
+            (Kind::File(_) | Kind::Shared(_), false) => Ok(()),
+            (Kind::File(_) | Kind::Shared(_), true) => Err(Errno::Notdir),
             (Kind::Folder(_), false) => Err(Errno::Isdir),
             (Kind::Folder(folder), true) if folder.names.is_empty() => Ok(()),
             (Kind::Folder(_), true) => Err(Errno::Notempty),
@@ -386,6 +412,7 @@ impl Tree {
     pub(crate) fn bytes(&self, ino: Ino) -> Result<&[u8], Errno> {
         match &self.node(ino)?.kind {
             Kind::File(bytes) => Ok(bytes),
+            Kind::Shared(bytes) => Ok(bytes),
             Kind::Folder(_) => Err(Errno::Isdir),
         }
     }
@@ -455,6 +482,7 @@ impl Tree {
                 let path = format!("{prefix}{}", node.name);
                 match node.kind {
                     Kind::File(bytes) => files.push((path, bytes)),
+                    Kind::Shared(_) => {}
                     Kind::Folder(_) => {
                         folders.push((path + "/", child));
                         self.nodes.insert(child, node);
@@ -477,20 +505,21 @@ impl Tree {
     fn folder(&self, ino: Ino) -> Result<&Folder, Errno> {
         match &self.node(ino)?.kind {
             Kind::Folder(folder) => Ok(folder),
-            Kind::File(_) => Err(Errno::Notdir),
+            Kind::File(_) | Kind::Shared(_) => Err(Errno::Notdir),
         }
     }
 
     fn folder_mut(&mut self, ino: Ino) -> Result<&mut Folder, Errno> {
         match &mut self.node_mut(ino)?.kind {
             Kind::Folder(folder) => Ok(folder),
-            Kind::File(_) => Err(Errno::Notdir),
+            Kind::File(_) | Kind::Shared(_) => Err(Errno::Notdir),
         }
     }
 
     fn file_mut(&mut self, ino: Ino) -> Result<&mut Vec<u8>, Errno> {
         match &mut self.node_mut(ino)?.kind {
             Kind::File(bytes) => Ok(bytes),
+            Kind::Shared(_) => Err(Errno::Rofs),
             Kind::Folder(_) => Err(Errno::Isdir),
         }
     }

@@ -17,13 +17,35 @@ const FUNCTION_WEIGHT_MAX: u64 = 1 << 28;
 /// quarter of it.
 const MODULE_WEIGHT_MAX: u64 = 1 << 33;
 
+/// The same for the code of a runtime pack: CPython with NumPy, SciPy and scikit-learn inside has a
+/// quarter of it, and takes some ten minutes of a core. A pack is signed and compiled once.
+const PACK_WEIGHT_MAX: u64 = 1 << 35;
+
+/// How much there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// One order's own program.
+    Command,
+    /// A runtime that many orders share.
+    Pack,
+}
+
+impl Scale {
+    const fn weight_max(self) -> u64 {
+        match self {
+            Self::Command => MODULE_WEIGHT_MAX,
+            Self::Pack => PACK_WEIGHT_MAX,
+        }
+    }
+}
+
 /// What a function weighs before its first byte and its first local: an empty one still takes the
 /// compiler a fraction of a millisecond and several kilobytes, and a module may have a million.
 const BYTES_MIN: u64 = 2_048;
 const VALUES_MIN: u64 = 16;
 
 /// Refuses a module that is too much work.
-pub(super) fn check(wasm: &[u8]) -> Result<(), PrepareError> {
+pub(super) fn check(wasm: &[u8], scale: Scale) -> Result<(), PrepareError> {
     // Blocks may have as many results as the largest type, each a value that is alive.
     let mut arity = 0;
     let mut functions = 0;
@@ -37,7 +59,7 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), PrepareError> {
                 let function = || format!("function {functions} of its code");
                 check_weight(function, weight, FUNCTION_WEIGHT_MAX)?;
                 total = total.saturating_add(weight);
-                check_weight(|| "the module".to_owned(), total, MODULE_WEIGHT_MAX)?;
+                check_weight(|| "the module".to_owned(), total, scale.weight_max())?;
                 functions += 1;
             }
             _ => {}

@@ -126,7 +126,8 @@ impl Scheduler {
     pub(crate) fn deal(&self, slot: u32, module: &[u8], tasks: Vec<Task>) -> DealInfo {
         let app = self.shelve(module.to_vec());
         let limits = Limits { memory_bytes: 16 << 20, ..Limits::default() };
-        let bag = Bag { schema: SCHEMA.into(), app, limits, files: Vec::new(), tasks };
+        let bag =
+            Bag { schema: SCHEMA.into(), app, with: Vec::new(), limits, files: Vec::new(), tasks };
         bag.check().unwrap();
         DealInfo {
             slot: DealSlot(slot),

@@ -41,8 +41,11 @@ fn meter() -> Meter {
 }
 
 fn tree(inputs: &[&str]) -> Tree {
-    Tree::new(inputs.iter().map(|path| ((*path).to_owned(), path.as_bytes().to_vec())).collect())
-        .unwrap()
+    Tree::new(
+        &[],
+        inputs.iter().map(|path| ((*path).to_owned(), path.as_bytes().to_vec())).collect(),
+    )
+    .unwrap()
 }
 
 /// Where `path` in `/tmp` leads, as a short text.

@@ -62,7 +62,7 @@ impl Fd {
     }
 }
 
-/// The table: 0, 1 and 2 are the streams, 3, 4 and 5 are `/in`, `/out` and `/tmp`.
+/// The table: 0, 1 and 2 are the streams, 3, 4 and 5 are `/in`, `/out` and `/tmp`, 6 a pack's library.
 #[derive(Debug)]
 pub(crate) struct Fds(Vec<Option<Fd>>);
 
@@ -73,7 +73,8 @@ impl Fds {
             Some(Fd::new(Object::Stdout, rights::STDOUT, 0)),
             Some(Fd::new(Object::Stderr, rights::STDOUT, 0)),
         ];
-        for area in Area::ALL {
+        let library = tree.stat(Area::Lib.root()).is_ok_and(|stat| stat.area == Area::Lib);
+        for area in Area::ALL.into_iter().chain(library.then_some(Area::Lib)) {
             let folder = Object::Folder(area.root());
             let fd = Fd::new(folder, rights::FOLDER, rights::FOLDER | rights::FILE);
             // The roots exist, and are never removed: holding them cannot fail and is no matter.
@@ -138,6 +139,11 @@ impl Fds {
             tree.release(ino, meter);
         }
         Ok(())
+    }
+
+    /// Whether only the streams and the roots are open.
+    pub(crate) fn are_as_at_first(&self) -> bool {
+        self.0.iter().flatten().all(|fd| fd.mount.is_some() || fd.holds().is_none())
     }
 
     /// Whether a further descriptor would fit.

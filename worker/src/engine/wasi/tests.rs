@@ -17,7 +17,7 @@ const PATHS: [&str; 10] = ["a", "b", "a/b", "a/a", ".", "..", "b/..", "a/b/c/d",
 
 fn host() -> Host {
     let inputs = ["a/b", "b"].map(|path| (path.to_owned(), path.repeat(50).into_bytes())).to_vec();
-    let mut tree = Tree::new(inputs).unwrap();
+    let mut tree = Tree::new(&[], inputs).unwrap();
     Host {
         memory: None,
         meter: Meter::new(LIMIT, LIMIT),

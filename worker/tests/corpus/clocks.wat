@@ -1,0 +1,25 @@
+;; Clocks are made up: they begin with the task and move when they are looked at, or slept on.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_res_get" (func $res (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func $print (param $ptr i32) (param $len i32)
+    (i32.store (i32.const 65536) (local.get $ptr))
+    (i32.store (i32.const 65540) (local.get $len))
+    (drop (call $fd_write (i32.const 1) (i32.const 65536) (i32.const 1) (i32.const 65544))))
+  (func (export "_start") (local $n i32)
+    (loop $more
+      (drop (call $time (i32.and (local.get $n) (i32.const 3)) (i64.const 1)
+        (i32.mul (local.get $n) (i32.const 8))))
+      (drop (call $res (i32.and (local.get $n) (i32.const 3))
+        (i32.add (i32.const 512) (i32.mul (local.get $n) (i32.const 8)))))
+      ;; Sleeps a third of a second on the monotonic clock.
+      (i32.store8 (i32.const 2008) (i32.const 0))
+      (i32.store (i32.const 2016) (i32.const 1))
+      (i64.store (i32.const 2024) (i64.const 333333333))
+      (drop (call $poll (i32.const 2000) (i32.const 3000) (i32.const 1) (i32.const 4000)))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $n) (i32.const 32))))
+    (call $print (i32.const 0) (i32.const 1024))))

@@ -1,0 +1,21 @@
+;; Numbers next to zero: a machine that flushes them would sum to something else.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func $print (param $ptr i32) (param $len i32)
+    (i32.store (i32.const 65536) (local.get $ptr))
+    (i32.store (i32.const 65540) (local.get $len))
+    (drop (call $fd_write (i32.const 1) (i32.const 65536) (i32.const 1) (i32.const 65544))))
+  (func (export "_start") (local $n i32) (local $x f64) (local $y f32)
+    (local.set $x (f64.const 0x0.0000000000001p-1022))
+    (local.set $y (f32.const 0x0.000002p-126))
+    (loop $more
+      (local.set $x (f64.add (f64.mul (local.get $x) (f64.const 1.5)) (f64.const 0x0.0000000000003p-1022)))
+      (local.set $y (f32.add (f32.mul (local.get $y) (f32.const 1.25)) (f32.const 0x0.000006p-126)))
+      (f64.store (i32.mul (local.get $n) (i32.const 16)) (local.get $x))
+      (f32.store offset=8 (i32.mul (local.get $n) (i32.const 16)) (local.get $y))
+      (f32.store offset=12 (i32.mul (local.get $n) (i32.const 16))
+        (f32.div (local.get $y) (f32.const 3)))
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $n) (i32.const 100))))
+    (call $print (i32.const 0) (i32.const 1600))))

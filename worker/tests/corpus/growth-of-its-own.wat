@@ -1,0 +1,15 @@
+;; Growth beyond the module's own maximum fails, and the program goes on.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2 9)
+  (func $print (param $ptr i32) (param $len i32)
+    (i32.store (i32.const 65536) (local.get $ptr))
+    (i32.store (i32.const 65540) (local.get $len))
+    (drop (call $fd_write (i32.const 1) (i32.const 65536) (i32.const 1) (i32.const 65544))))
+  (func (export "_start")
+    (i32.store (i32.const 0) (memory.grow (i32.const 65536)))
+    (i32.store (i32.const 4) (memory.grow (i32.const 8)))
+    (i32.store (i32.const 8) (memory.grow (i32.const 7)))
+    (i32.store (i32.const 12) (memory.grow (i32.const 1)))
+    (i32.store (i32.const 16) (memory.size))
+    (call $print (i32.const 0) (i32.const 20))))

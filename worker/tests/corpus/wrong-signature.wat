@@ -1,0 +1,15 @@
+;; A call through a table with another signature is a trap, after what was written before.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (func $print (param $ptr i32) (param $len i32)
+    (i32.store (i32.const 65536) (local.get $ptr))
+    (i32.store (i32.const 65540) (local.get $len))
+    (drop (call $fd_write (i32.const 1) (i32.const 65536) (i32.const 1) (i32.const 65544))))
+  (table funcref (elem $takes))
+  (type $bare (func))
+  (func $takes (param i32))
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 7))
+    (call $print (i32.const 0) (i32.const 4))
+    (call_indirect (type $bare) (i32.const 0))))
