@@ -100,7 +100,16 @@ impl Api {
 
     /// `PUT /v1/blobs/{sha256}`: `len` bytes, streamed.
     pub async fn put_blob(&self, digest: Digest, len: u64, body: Body) -> Result<(), Failure> {
-        let request = self.request(Method::PUT, &format!("/v1/blobs/{digest}"));
+        self.put(&format!("/v1/blobs/{digest}"), len, body).await
+    }
+
+    /// `PUT /v1/blobs/{sha256}?guarded=true`: given to workers of deals that pay for it, and to nobody else.
+    pub async fn put_dataset(&self, digest: Digest, len: u64, body: Body) -> Result<(), Failure> {
+        self.put(&format!("/v1/blobs/{digest}?guarded=true"), len, body).await
+    }
+
+    async fn put(&self, path: &str, len: u64, body: Body) -> Result<(), Failure> {
+        let request = self.request(Method::PUT, path);
         let request = request.header(reqwest::header::CONTENT_LENGTH, len).body(body);
         self.sent(request).await.map(drop)
     }

@@ -132,7 +132,12 @@ async fn offered(
     terms: &OfferTerms,
 ) -> Result<(), Failure> {
     if terms.upload {
-        upload::file(&Api::new(&context.config.api()?)?, blob).await?;
+        let api = Api::new(&context.config.api()?)?;
+        if file.dataset.is_some() {
+            upload::dataset(&api, blob).await?;
+        } else {
+            upload::file(&api, blob).await?;
+        }
         context.output.note(format!("uploaded {}", units::show_bytes(blob.len)));
     }
     file.write(terms.output.as_deref(), context.output)?;

@@ -53,13 +53,29 @@ pub async fn bytes(api: &Api, digest: Digest, bytes: &[u8]) -> Result<Uploaded, 
 /// # Errors
 /// The scheduler's, or an unreadable file.
 pub async fn file(api: &Api, blob: &FileBlob) -> Result<Uploaded, Failure> {
+    put(blob, api, async |body| api.put_blob(blob.digest, blob.len, body).await).await
+}
+
+/// Uploads a dataset, of which only workers of deals that pay for it are given the bytes.
+///
+/// # Errors
+/// The scheduler's, or an unreadable file.
+pub async fn dataset(api: &Api, blob: &FileBlob) -> Result<Uploaded, Failure> {
+    put(blob, api, async |body| api.put_dataset(blob.digest, blob.len, body).await).await
+}
+
+async fn put(
+    blob: &FileBlob,
+    api: &Api,
+    send: impl AsyncFn(Body) -> Result<(), Failure>,
+) -> Result<Uploaded, Failure> {
     if api.has_blob(blob.digest).await? {
         return Ok(Uploaded { known: 1, ..Uploaded::default() });
     }
     let put = async || {
         let file = tokio::fs::File::open(&blob.path).await;
         let file = file.map_err(|error| failure::file("read", &blob.path, &error))?;
-        api.put_blob(blob.digest, blob.len, Body::from(file)).await
+        send(Body::from(file)).await
     };
     again(put).await.map_err(|mut failure| {
         failure.message = format!("{}: {}", blob.path.display(), failure.message);

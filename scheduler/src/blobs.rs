@@ -3,6 +3,7 @@
 //! ```text
 //! blobs/ab/cdef…       a blob of over 4 KiB: the digest in hex, split after two digits
 //! blobs/pack/N.pack    the smaller ones, one behind the other, with an index in memory
+//! blobs/guarded/…      an empty file for each blob that is not for everybody, by its digest
 //! blobs/tmp/N          uploads on their way; swept at opening
 //! ```
 //!
@@ -11,10 +12,11 @@
 //! [`Blobs::put_small`] for each and [`Blobs::sync_small`] once before anyone is told.
 //!
 //! After a failed sync nothing is written any more (see [`crate::journal`] for why). Nothing here
-//! knows who may read or write what, and nothing is ever removed yet: the cap on the total is what
+//! knows who may read or write what (only that a blob is guarded), and nothing is ever removed yet: the cap on the total is what
 //! bounds the folder.
 
 mod error;
+mod guards;
 mod packs;
 mod reader;
 mod upload;
@@ -28,6 +30,7 @@ use std::sync::{Arc, OnceLock};
 use quorate_common::digest::Digest;
 
 pub use self::error::BlobError;
+use self::guards::Guards;
 use self::packs::Packs;
 pub use self::packs::{Damage, SMALL_BYTES_MAX};
 pub use self::reader::BlobReader;
@@ -61,6 +64,7 @@ struct Inner {
     blob_bytes_max: u64,
     room: Arc<Room>,
     packs: Packs,
+    guards: Guards,
     poison: Poison,
     /// Names the next file in `tmp`.
     uploads: AtomicU64,
@@ -93,6 +97,7 @@ impl Blobs {
         let large = count_large(dir).map_err(|error| BlobError::io("list", dir, error))?;
         let poison = Poison::default();
         let (packs, small, damage) = Packs::open(&dir.join("pack"), poison.clone())?;
+        let guards = Guards::open(&dir.join("guarded"))?;
         let room =
             Room { total: AtomicU64::new(large.bytes + small.bytes), limit: total_bytes_max };
         let inner = Inner {
@@ -100,6 +105,7 @@ impl Blobs {
             blob_bytes_max,
             room: Arc::new(room),
             packs,
+            guards,
             poison,
             uploads: AtomicU64::new(0),
             _lock: lock,
@@ -134,6 +140,7 @@ impl Blobs {
             return Err(BlobError::TooLarge { limit });
         }
         let digest = Digest::of(bytes);
+        self.inner.guards.clear(&digest)?;
         self.inner.put_small(digest, bytes)?;
         Ok(digest)
     }
@@ -147,6 +154,11 @@ impl Blobs {
         self.inner.packs.sync()
     }
 
+    /// Whether it is kept from those without a reason.
+    pub fn is_guarded(&self, digest: &Digest) -> bool {
+        self.inner.guards.has(digest)
+    }
+
     /// Is it here?
     pub fn has(&self, digest: &Digest) -> bool {
         self.len(digest).is_some()
@@ -154,8 +166,7 @@ impl Blobs {
 
     /// Its size in bytes, if it is here.
     pub fn len(&self, digest: &Digest) -> Option<u64> {
-        let small = self.inner.packs.len(digest);
-        small.or_else(|| Some(fs::metadata(self.inner.path(digest)).ok()?.len()))
+        self.inner.len(digest)
     }
 
     /// The whole blob, verified, if it has at most `max` bytes.
@@ -205,6 +216,11 @@ impl Blobs {
 }
 
 impl Inner {
+    fn len(&self, digest: &Digest) -> Option<u64> {
+        let small = self.packs.len(digest);
+        small.or_else(|| Some(fs::metadata(self.path(digest)).ok()?.len()))
+    }
+
     fn put_small(&self, digest: Digest, bytes: &[u8]) -> Result<(), BlobError> {
         self.poison.check()?;
         if self.packs.len(&digest).is_none() {

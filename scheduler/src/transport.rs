@@ -3,9 +3,10 @@
 
 use crate::{
     actors::{
-        grid::{Arrived, Gone, GridActor, Opened},
+        grid::{Arrived, Gone, GridActor, Opened, Query},
         session::{SessionActor, WRITES_MAX},
     },
+    blobs::BlobReader,
     door::{Answer, Door, Pass, STAY},
     fence,
     inbox::{self, Inbox},
@@ -15,17 +16,18 @@ use actix::{Actor as _, Addr, ArbiterHandle};
 use alloy_primitives::B256;
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
 use quorate_common::{
+    digest::Digest,
     frame::FrameTree,
     keys::node_signed,
     tls::peer_key,
     wire::{self, BINDING_CONTEXT, FrameError, Goodbye, Hello, Open, ToScheduler, ToWorker, Votes},
 };
 use quorate_grid::{
-    Input,
+    Grid, Input,
     input::{CommitVote, RevealVote, SessionId, SignedVotes},
 };
 use std::{
-    io::Read as _,
+    io::{self, Read as _},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -33,7 +35,11 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task::block_in_place, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::block_in_place,
+    time::timeout,
+};
 
 /// How long a peer may take to open its control stream and say hello, and to finish a frame it began.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -225,7 +231,7 @@ impl Transport {
                 stream = connection.accept_bi() => match stream {
                     Ok((send, recv)) => {
                         let transport = self.clone();
-                        tokio::spawn(async move { transport.transfer(send, recv).await });
+                        tokio::spawn(async move { transport.transfer(session, send, recv).await });
                     }
                     Err(error) => return error.into(),
                 },
@@ -276,11 +282,11 @@ impl Transport {
     }
 
     /// One blob, one way or the other.
-    async fn transfer(self, mut send: SendStream, recv: RecvStream) {
+    async fn transfer(self, session: SessionId, mut send: SendStream, recv: RecvStream) {
         let mut inbox = Inbox::new(recv);
         let Ok(Ok(body)) = timeout(PATIENCE, inbox.frame()).await else { return };
         let outcome = match wire::decode(body) {
-            Ok(Open::Get { digest }) => self.get(&mut send, digest).await,
+            Ok(Open::Get { digest, from }) => self.get(&mut send, session, digest, from).await,
             Ok(Open::Put { digest, len }) => self.put(&mut send, inbox, digest, len).await,
             Ok(Open::Control(_)) | Err(_) => Err("expected a get or a put".into()),
         };
@@ -291,16 +297,24 @@ impl Transport {
         drop(send.stopped().await);
     }
 
+    /// A blob from a byte on. What is guarded is here only for those it is paid for.
     async fn get(
         &self,
         send: &mut SendStream,
-        digest: quorate_common::digest::Digest,
+        session: SessionId,
+        digest: Digest,
+        from: u64,
     ) -> Result<(), String> {
-        let Ok(mut reader) = block_in_place(|| self.shared.blobs.reader(&digest)) else {
+        let allowed = !self.shared.blobs.is_guarded(&digest) || self.reads(session, digest).await;
+        let reader =
+            if allowed { block_in_place(|| self.shared.blobs.reader(&digest)).ok() } else { None };
+        let Some(mut reader) = reader else {
             return send.write_all(&u64::MAX.to_le_bytes()).await.map_err(|e| e.to_string());
         };
         let len = reader.len();
         send.write_all(&len.to_le_bytes()).await.map_err(|error| error.to_string())?;
+        let skip = |reader: &mut BlobReader| io::copy(&mut reader.take(from), &mut io::sink());
+        block_in_place(|| skip(&mut reader)).map_err(|error| error.to_string())?;
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             let read = block_in_place(|| reader.read(&mut chunk)).map_err(|e| e.to_string())?;
@@ -309,15 +323,27 @@ impl Transport {
             }
             send.write_all(&chunk[..read]).await.map_err(|error| error.to_string())?;
         }
-        self.shared.metrics.transfer_bytes.with_label_values(&["out"]).inc_by(len);
+        let sent = len.saturating_sub(from);
+        self.shared.metrics.transfer_bytes.with_label_values(&["out"]).inc_by(sent);
         Ok(())
+    }
+
+    /// Whether a session's worker has a task of a deal that paid for the dataset.
+    async fn reads(&self, session: SessionId, dataset: Digest) -> bool {
+        let (reply, hear) = oneshot::channel();
+        let ask = move |grid: &Grid| {
+            // Nobody hears it while everything ends.
+            reply.send(grid.reads(session, dataset)).ok();
+        };
+        self.grid.do_send(Query(Box::new(ask)));
+        hear.await.unwrap_or(false)
     }
 
     async fn put(
         &self,
         send: &mut SendStream,
         inbox: Inbox,
-        digest: quorate_common::digest::Digest,
+        digest: Digest,
         len: u64,
     ) -> Result<(), String> {
         let within = PATIENCE * 6 + Duration::from_secs(len / SLOWEST_BYTES_S);

@@ -343,7 +343,8 @@ async fn other_versions(pool: &Pool, worker: &Worker) {
         Control { version: u16, pool: PoolId },
     }
     let old = |version| Old::Control { version, pool: PoolId(1) };
-    for (version, says) in [(1, "update the worker"), (3, "update the scheduler")] {
+    let (older, newer) = (wire::VERSION - 1, wire::VERSION + 1);
+    for (version, says) in [(older, "update the worker"), (newer, "update the scheduler")] {
         let mut line: Line = pool.connect(worker).await;
         line.say(&old(version)).await;
         let ToWorker::Goodbye(goodbye) = line.hear().await else { panic!("no goodbye") };
@@ -466,5 +467,29 @@ fn a_torn_tail_is_cut_and_said_and_a_broken_middle_stops_the_start() {
         assert_eq!(list["orders"].as_array().unwrap().len(), 3, "{list}");
         assert!(!MODULE.is_empty());
         pool.running.stop().await;
+    });
+}
+
+/// A dataset's bytes are for workers of deals that pay for it. `market/selling.rs` shows them getting it.
+#[test]
+fn a_dataset_is_not_for_strangers() {
+    on_system(async {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = Pool::start(dir.path()).await;
+        let worker = pool.worker(1).await;
+        let line = pool.session(&worker).await;
+        let large = vec![7; 100_000];
+        for bytes in [&b"a small one"[..], &large] {
+            let digest = pool.put_as(bytes, "?guarded=true").await;
+            assert_eq!(pool.statuses(digest).await, (403, 200));
+            assert_eq!(line.get(digest, 0).await, Some(None), "it works for nobody who pays");
+            // Whoever has the bytes may give them to everybody, and nobody can take them back.
+            pool.put(bytes).await;
+            pool.put_as(bytes, "?guarded=true").await;
+            assert_eq!(pool.statuses(digest).await, (200, 200));
+            let rest = line.get(digest, 5).await.flatten().unwrap();
+            assert_eq!(rest, (bytes.len() as u64, bytes[5..].to_vec()));
+            assert_eq!(line.get(digest, u64::MAX).await.flatten().unwrap().1, b"");
+        }
     });
 }

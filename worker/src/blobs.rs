@@ -7,7 +7,7 @@
 use quorate_agent::Ticket;
 use quorate_common::{digest::Digest, ids::TaskKey};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -16,6 +16,9 @@ use std::{
 
 /// Largest blob, in bytes: the largest output a bag may allow.
 pub const BLOB_BYTES_MAX: u64 = quorate_common::bag::Limits::OUTPUT_MAX;
+
+/// Blobs of which a part is kept at once: as many as a broken connection may have interrupted.
+const PARTS_MAX: usize = 8;
 
 /// Who needs blobs to stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +79,8 @@ struct Index {
     /// Counts uses; a file's last one is its place in the queue for removal.
     clock: u64,
     temporary: u64,
+    /// Blobs that came in part, the latest last.
+    parts: VecDeque<Digest>,
 }
 
 #[derive(Debug)]
@@ -148,14 +153,28 @@ impl Blobs {
     }
 
     /// A name for a file of `len` bytes that will be [`Blobs::adopt`]ed, once there is room for it.
-    ///
-    /// # Errors
-    /// No room.
-    pub fn temporary(&self, digest: Digest, len: u64) -> Result<PathBuf, BlobError> {
+    fn temporary(&self, digest: Digest, len: u64) -> Result<PathBuf, BlobError> {
         self.make_room(digest, len)?;
         let mut index = self.lock();
         index.temporary += 1;
         Ok(self.dir.join(format!("tmp-{}", index.temporary)))
+    }
+
+    /// The file of a blob of which a part may have come: what it holds was not checked. A restart removes it.
+    pub fn part(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("part-{digest}"))
+    }
+
+    /// Keeps what came of a blob whose connection broke, as one of the last [`PARTS_MAX`].
+    pub fn keep_part(&self, digest: Digest) {
+        let mut index = self.lock();
+        index.parts.retain(|kept| *kept != digest);
+        index.parts.push_back(digest);
+        while index.parts.len() > PARTS_MAX {
+            if let Some(oldest) = index.parts.pop_front() {
+                drop(fs::remove_file(self.part(oldest)));
+            }
+        }
     }
 
     /// Takes over a finished file whose bytes were checked.
@@ -216,7 +235,11 @@ impl Blobs {
         self.dir.join(digest.to_string())
     }
 
-    fn make_room(&self, digest: Digest, len: u64) -> Result<(), BlobError> {
+    /// Throws away what nobody holds until `len` bytes fit.
+    ///
+    /// # Errors
+    /// All of it is held.
+    pub fn make_room(&self, digest: Digest, len: u64) -> Result<(), BlobError> {
         loop {
             let mut index = self.lock();
             if index.bytes + len <= self.cap {

@@ -61,17 +61,36 @@ pub enum TransferError {
     },
 }
 
-/// Fetches a blob into the folder.
+/// Fetches a blob into the folder, from where it broke off last time. One call at a time for each blob.
 ///
 /// # Errors
-/// [`TransferError`]; nothing is kept then.
+/// [`TransferError`]; after [`TransferError::Broken`] what came is kept for the next call.
 pub async fn get(
     connection: &Connection,
     blobs: &Blobs,
     digest: Digest,
     most: u64,
 ) -> Result<(), TransferError> {
-    let (mut send, mut recv) = open(connection, &Open::Get { digest }).await?;
+    let path = blobs.part(digest);
+    let outcome = get_rest(connection, blobs, (digest, most), &path).await;
+    match &outcome {
+        Ok(()) => {}
+        Err(TransferError::Broken(_)) => blobs.keep_part(digest),
+        // What came is of no use; a restart would remove it as well.
+        Err(_) => drop(tokio::fs::remove_file(&path).await),
+    }
+    outcome
+}
+
+async fn get_rest(
+    connection: &Connection,
+    blobs: &Blobs,
+    (digest, most): (Digest, u64),
+    path: &Path,
+) -> Result<(), TransferError> {
+    let disk = |source| TransferError::Disk { digest, source };
+    let (mut part, from) = Part::open(path).await.map_err(disk)?;
+    let (mut send, mut recv) = open(connection, &Open::Get { digest, from }).await?;
     send.finish().map_err(broken)?;
     let len = timely(recv.read_u64_le()).await?;
     if len == NOT_HERE {
@@ -80,16 +99,11 @@ pub async fn get(
     if len > most {
         return Err(TransferError::TooLong { digest, len, most });
     }
-    let path = blobs.temporary(digest, len)?;
-    let outcome = receive(&mut recv, digest, len, &path).await;
-    match outcome {
-        Ok(()) => Ok(blobs.adopt(digest, len, &path)?),
-        Err(error) => {
-            // The half of it is of no use; a restart would remove it as well.
-            drop(tokio::fs::remove_file(&path).await);
-            Err(error)
-        }
-    }
+    blobs.make_room(digest, len)?;
+    let left = len.checked_sub(from).ok_or(TransferError::WrongBytes(digest))?;
+    part.receive(&mut recv, digest, left).await?;
+    part.file.sync_data().await.map_err(disk)?;
+    Ok(blobs.adopt(digest, len, path)?)
 }
 
 /// Brings a blob from the folder to the scheduler.
@@ -131,25 +145,51 @@ async fn open(
     Ok((send, recv))
 }
 
-async fn receive(
-    recv: &mut RecvStream,
-    digest: Digest,
-    len: u64,
-    path: &Path,
-) -> Result<(), TransferError> {
-    let disk = |source| TransferError::Disk { digest, source };
-    let mut file = File::create(path).await.map_err(disk)?;
-    let mut hash = Sha256::new();
-    let mut left = len;
-    while let Some(chunk) = timely(recv.read_chunk(CHUNK_BYTES, true)).await? {
-        left =
-            left.checked_sub(chunk.bytes.len() as u64).ok_or(TransferError::WrongBytes(digest))?;
-        hash.update(&chunk.bytes);
-        file.write_all(&chunk.bytes).await.map_err(disk)?;
+/// What has come of a blob.
+struct Part {
+    file: File,
+    hash: Sha256,
+}
+
+impl Part {
+    /// The file with what came before, and how many bytes that are.
+    async fn open(path: &Path) -> io::Result<(Self, u64)> {
+        let options = File::options().read(true).write(true).create(true).truncate(false).clone();
+        let (mut file, mut hash) = (options.open(path).await?, Sha256::new());
+        let (mut chunk, mut from) = (vec![0; CHUNK_BYTES], 0);
+        loop {
+            let read = file.read(&mut chunk).await?;
+            if read == 0 {
+                return Ok((Self { file, hash }, from));
+            }
+            hash.update(&chunk[..read]);
+            from += read as u64;
+        }
     }
-    file.flush().await.map_err(disk)?;
-    let is_whole = left == 0 && Digest(hash.finalize().into()) == digest;
-    if is_whole { Ok(()) } else { Err(TransferError::WrongBytes(digest)) }
+
+    /// Takes what is left; all that comes is on the file before an error is returned.
+    async fn receive(
+        &mut self,
+        recv: &mut RecvStream,
+        digest: Digest,
+        mut left: u64,
+    ) -> Result<(), TransferError> {
+        let disk = |source| TransferError::Disk { digest, source };
+        loop {
+            let chunk = timely(recv.read_chunk(CHUNK_BYTES, true)).await;
+            let Ok(Some(chunk)) = chunk else {
+                self.file.flush().await.map_err(disk)?;
+                chunk?;
+                break;
+            };
+            let len = chunk.bytes.len() as u64;
+            left = left.checked_sub(len).ok_or(TransferError::WrongBytes(digest))?;
+            self.hash.update(&chunk.bytes);
+            self.file.write_all(&chunk.bytes).await.map_err(disk)?;
+        }
+        let whole = left == 0 && Digest(self.hash.finalize_reset().into()) == digest;
+        if whole { Ok(()) } else { Err(TransferError::WrongBytes(digest)) }
+    }
 }
 
 /// Gives up when nothing moves.

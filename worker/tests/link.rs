@@ -106,6 +106,44 @@ async fn committed(
     session.one_commit().await
 }
 
+/// What came of an input before the line broke is not fetched a second time, and is checked with the rest.
+#[test]
+fn a_broken_transfer_goes_on_where_it_broke() {
+    in_system(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut scheduler = Scheduler::start();
+        let worker = start(&scheduler, &dir).await;
+        let mut session = scheduler.session().await;
+        let module = wat::parse_str(format!(
+            "{}(@custom \"pad\" \"{}\"))",
+            &CAT[..CAT.len() - 1],
+            "x".repeat(1 << 20)
+        ));
+        let deal = scheduler.deal(0, &module.unwrap(), tasks(&["hello"]));
+        *scheduler.cut.blob.lock().unwrap() = Some(deal.app);
+        session.welcome().await;
+        session.describe(&deal).await;
+        session.assign(&[task(0, 0)]).await;
+        let part = dir.path().join(format!("blobs/part-{}", deal.app));
+        let come = async {
+            while std::fs::metadata(&part).map_or(0, |part| part.len()) < 1 << 19 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("half of it", come).await;
+        scheduler.cut.now.notify_one();
+        let mut session = scheduler.session().await;
+        session.welcome().await;
+        session.describe(&deal).await;
+        session.assign(&[task(0, 0)]).await;
+        session.one_commit().await;
+        let asked = scheduler.cut.asked.lock().unwrap().clone();
+        assert!(matches!(asked[..], [0, from] if from >= 1 << 19), "asked from {asked:?}");
+        assert!(!part.exists());
+        worker.stop().await;
+    });
+}
+
 #[test]
 fn a_replica_is_run_committed_revealed_fetched_and_settled() {
     in_system(|| async {

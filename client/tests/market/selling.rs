@@ -8,6 +8,8 @@ use super::{
     site::Site,
 };
 
+use quorate_common::digest::Digest;
+
 /// One token.
 const ONE: u128 = 10_u128.pow(18);
 /// Token units per task: for the application, and for the dataset.
@@ -36,6 +38,12 @@ pub(crate) async fn goods_are_sold(
     let sponsor = somebody("sponsor").await;
     sponsor.run(&["wallet", "deposit", "1QTT"]).await.expect(0);
     let (app, data) = offers_are_signed(&seller, &owner).await;
+    let table = Digest::of(b"a table\n");
+    let refused = operator.get(&format!("/v1/blobs/{table}")).await;
+    assert_eq!(
+        refused["error"]["code"], "denied",
+        "only who works for a deal that pays is given it"
+    );
     a_sponsor_pays(requester, &sponsor, &app, &data).await;
     a_presigned_offer_is_good_until_cancelled(requester, &seller).await;
     Market { seller, owner }

@@ -17,10 +17,13 @@ use serde::{Deserialize, Serialize};
 pub enum Open {
     /// The control stream, once per connection, first.
     Control(Hello),
-    /// Asks for a blob. Answer: `u64` little-endian length (`u64::MAX`: not here), then the bytes.
+    /// Asks for a blob, or for the rest of one. Answer: `u64` little-endian length of the whole
+    /// (`u64::MAX`: not here, or not for this worker), then the bytes from `from` on.
     Get {
         /// Its sha256.
         digest: Digest,
+        /// Bytes that came before a connection broke, and are here; 0 at first.
+        from: u64,
     },
     /// Brings a blob. Its bytes follow; answer: one byte, 0 stored, 1 refused.
     Put {

@@ -56,7 +56,7 @@ fn opens() -> Vec<Open> {
     hello.check().unwrap();
     vec![
         Open::Control(hello),
-        Open::Get { digest: digest("blob") },
+        Open::Get { digest: digest("blob"), from: 65_536 },
         Open::Put { digest: digest("blob"), len: 1 << 40 },
     ]
 }

@@ -11,7 +11,10 @@ use crate::{
     task::{ReplicaState, Task},
 };
 use alloy_primitives::{Address, B256};
-use quorate_common::ids::{DealSlot, TaskKey, WorkerIdx};
+use quorate_common::{
+    digest::Digest,
+    ids::{DealSlot, TaskKey, WorkerIdx},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -116,6 +119,18 @@ impl Grid {
     /// The worker of a connection.
     pub fn worker_of(&self, session: SessionId) -> Option<WorkerIdx> {
         self.durable.fleet.by_session(session)
+    }
+
+    /// Whether the worker of a connection works on a task of a deal that pays for this dataset.
+    pub fn reads(&self, session: SessionId, dataset: Digest) -> bool {
+        let member = self.worker_of(session).and_then(|worker| self.durable.fleet.get(worker));
+        let pays = |task: &TaskKey| {
+            self.durable
+                .deals
+                .get(&task.deal)
+                .is_some_and(|deal| deal.terms.dataset == dataset.word())
+        };
+        member.is_some_and(|member| member.tasks.iter().any(pays))
     }
 
     /// Every worker.

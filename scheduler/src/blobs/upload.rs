@@ -22,6 +22,7 @@ pub struct Upload {
     hasher: Sha256,
     bytes: u64,
     reserved: Option<Reserved>,
+    guarded: bool,
     body: Body,
 }
 
@@ -42,7 +43,14 @@ struct Unfinished {
 impl Upload {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         let body = Body::Small(Vec::new());
-        Self { inner, hasher: Sha256::new(), bytes: 0, reserved: None, body }
+        Self { inner, hasher: Sha256::new(), bytes: 0, reserved: None, guarded: false, body }
+    }
+
+    /// Has the blob kept from everybody without a reason to read it, until somebody who has the bytes as
+    /// well stores them openly. One that is here openly stays open: nobody can hide what is everybody's.
+    #[must_use]
+    pub fn guarded(self) -> Self {
+        Self { guarded: true, ..self }
     }
 
     /// Adds the next piece. After an error the upload is of no use any more.
@@ -78,10 +86,15 @@ impl Upload {
     /// [`BlobError::Poisoned`].
     pub fn finish(self, expected: Option<Digest>) -> Result<Digest, BlobError> {
         self.inner.poison.check()?;
-        let Self { inner, hasher, bytes: _, reserved, body } = self;
+        let Self { inner, hasher, bytes: _, reserved, guarded, body } = self;
         let digest = Digest(hasher.finalize().into());
         if let Some(expected) = expected.filter(|expected| *expected != digest) {
             return Err(BlobError::WrongDigest { expected, found: digest });
+        }
+        if !guarded {
+            inner.guards.clear(&digest)?;
+        } else if inner.len(&digest).is_none() {
+            inner.guards.set(&digest)?;
         }
         match body {
             Body::Small(bytes) => {

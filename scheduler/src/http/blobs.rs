@@ -14,17 +14,30 @@ use std::io::Read as _;
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// How a blob is stored.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(crate) struct Storing {
+    /// Only for workers of deals that pay for it as their dataset.
+    #[serde(default)]
+    guarded: bool,
+}
+
 /// Stores a blob under its digest.
-#[utoipa::path(put, path = "/v1/blobs/{digest}", params(("digest" = String, Path, description = "sha256, 64 hex digits")),
+#[utoipa::path(put, path = "/v1/blobs/{digest}", params(("digest" = String, Path, description = "sha256, 64 hex digits"),
+    ("guarded" = bool, Query, description = "kept from everybody but workers of deals that pay for it as their dataset")),
     responses((status = 201, description = "stored"), (status = 400, description = "other bytes than the digest says, or too many")))]
 #[put("/v1/blobs/{digest}")]
 pub(crate) async fn put_blob(
     state: web::Data<State>,
     path: web::Path<String>,
+    storing: web::Query<Storing>,
     mut body: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let digest = parse(&path)?;
     let mut upload = state.shared.blobs.begin();
+    if storing.guarded {
+        upload = upload.guarded();
+    }
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| Failure::new(Code::Usage, format!("body: {error}")))?;
         let written = web::block(move || upload.write(&chunk).map(|()| upload)).await;
@@ -40,7 +53,7 @@ pub(crate) async fn put_blob(
 
 /// A blob's bytes.
 #[utoipa::path(get, path = "/v1/blobs/{digest}", params(("digest" = String, Path, description = "sha256, 64 hex digits")),
-    responses((status = 200, description = "the bytes"), (status = 404, description = "not here")))]
+    responses((status = 200, description = "the bytes"), (status = 403, description = "a dataset: for workers of deals that pay for it"), (status = 404, description = "not here")))]
 #[get("/v1/blobs/{digest}")]
 pub(crate) async fn get_blob(
     state: web::Data<State>,
@@ -50,6 +63,11 @@ pub(crate) async fn get_blob(
     #[cfg(feature = "byzantine")]
     if crate::byzantine::hides(digest) {
         return Err(missing(digest));
+    }
+    if state.shared.blobs.is_guarded(&digest) {
+        let message = format!("blob {digest} is somebody's dataset");
+        let hint = "order tasks that pay for it; only their workers are given it";
+        return Err(Failure::new(Code::Denied, message).hint(hint).into());
     }
     let reader = reader(&state.shared.blobs, digest).await?;
     let len = reader.len();

@@ -81,10 +81,23 @@ impl Pool {
 
     /// Brings a blob.
     pub(crate) async fn put(&self, bytes: &[u8]) -> Digest {
+        self.put_as(bytes, "").await
+    }
+
+    /// Brings a blob, and says how it is to be stored.
+    pub(crate) async fn put_as(&self, bytes: &[u8], query: &str) -> Digest {
         let digest = Digest::of(bytes);
-        let put = self.http.put(self.url(&format!("/v1/blobs/{digest}"))).body(bytes.to_vec());
+        let path = format!("/v1/blobs/{digest}{query}");
+        let put = self.http.put(self.url(&path)).body(bytes.to_vec());
         assert!(put.send().await.unwrap().status().is_success());
         digest
+    }
+
+    /// The status of asking for a blob, and of asking whether it is here.
+    pub(crate) async fn statuses(&self, digest: Digest) -> (u16, u16) {
+        let url = self.url(&format!("/v1/blobs/{digest}"));
+        let (get, head) = (self.http.get(&url).send().await, self.http.head(&url).send().await);
+        (get.unwrap().status().as_u16(), head.unwrap().status().as_u16())
     }
 
     /// Posts an order; status and body.
@@ -257,13 +270,22 @@ impl Line {
     /// Whether the scheduler still talks to this worker: it answers a blob nobody has.
     pub(crate) async fn is_alive(&mut self) -> bool {
         self.say(&ToScheduler::Heartbeat).await;
-        let Ok((mut send, mut recv)) = self.connection.open_bi().await else { return false };
+        self.get(Digest::of(b"nobody has this"), 0).await == Some(None)
+    }
+
+    /// What a blob is from a byte on: its whole length and those bytes, or that it is not here. Nothing if
+    /// nobody answers.
+    pub(crate) async fn get(&self, digest: Digest, from: u64) -> Option<Option<(u64, Vec<u8>)>> {
+        let (mut send, mut recv) = self.connection.open_bi().await.ok()?;
         let mut bytes = Vec::new();
-        wire::encode(&Open::Get { digest: Digest::of(b"nobody has this") }, &mut bytes);
-        if send.write_all(&bytes).await.is_err() {
-            return false;
+        wire::encode(&Open::Get { digest, from }, &mut bytes);
+        send.write_all(&bytes).await.ok()?;
+        let mut len = [0; 8];
+        recv.read_exact(&mut len).await.ok()?;
+        let len = u64::from_le_bytes(len);
+        if len == u64::MAX {
+            return Some(None);
         }
-        let mut answer = [0; 8];
-        recv.read_exact(&mut answer).await.is_ok() && u64::from_le_bytes(answer) == u64::MAX
+        Some(Some((len, recv.read_to_end(1 << 20).await.ok()?)))
     }
 }

@@ -27,7 +27,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Longer than anything here may take, compilation of a module on a busy machine included.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,12 +37,22 @@ pub(crate) const WORKER: WorkerIdx = WorkerIdx(7);
 
 pub(crate) type Shelf = Arc<Mutex<BTreeMap<Digest, Vec<u8>>>>;
 
+/// A blob whose line breaks in its middle, when the test says so.
+#[derive(Default)]
+pub(crate) struct Cut {
+    pub blob: Mutex<Option<Digest>>,
+    pub now: Notify,
+    /// From which bytes on it was asked for.
+    pub asked: Mutex<Vec<u64>>,
+}
+
 pub(crate) struct Scheduler {
     pub endpoint: Endpoint,
     pub node_key: NodeKey,
     #[expect(dead_code, reason = "not every test file signs as the scheduler")]
     pub signer: VoteKey,
     pub shelf: Shelf,
+    pub cut: Arc<Cut>,
     /// How many blobs were brought.
     pub brought: watch::Receiver<usize>,
     sessions: mpsc::Receiver<Session>,
@@ -89,15 +99,16 @@ impl Scheduler {
         let (sessions_sender, sessions) = mpsc::channel(16);
         let (brought_sender, brought) = watch::channel(0);
         let clock = SystemClock::start();
+        let cut = Arc::new(Cut::default());
         tokio::spawn(accept(
             endpoint.clone(),
             signer.clone(),
             clock,
-            shelf.clone(),
+            (shelf.clone(), Arc::clone(&cut)),
             sessions_sender,
             brought_sender,
         ));
-        Self { endpoint, node_key, signer, shelf, brought, sessions, clock }
+        Self { endpoint, node_key, signer, shelf, cut, brought, sessions, clock }
     }
 
     pub(crate) fn invite(&self) -> Invite {
@@ -309,7 +320,7 @@ async fn accept(
     endpoint: Endpoint,
     signer: VoteKey,
     clock: SystemClock,
-    shelf: Shelf,
+    (shelf, cut): (Shelf, Arc<Cut>),
     sessions: mpsc::Sender<Session>,
     brought: watch::Sender<usize>,
 ) {
@@ -319,7 +330,7 @@ async fn accept(
         // Every worker is known here, so the line is as wide as a known one's.
         connection.set_max_concurrent_bi_streams(quic::STREAMS_MAX.into());
         connection.set_receive_window(quic::WINDOW_BYTES.into());
-        let (signer, shelf) = (signer.clone(), shelf.clone());
+        let (signer, shelf, cut) = (signer.clone(), shelf.clone(), Arc::clone(&cut));
         let (sessions, brought) = (sessions.clone(), brought.clone());
         tokio::spawn(async move {
             while let Ok((send, mut recv)) = connection.accept_bi().await {
@@ -332,7 +343,9 @@ async fn accept(
                         let session = Session { hello, connection, send, recv, signer, clock };
                         sessions.send(session).await.ok();
                     }
-                    Open::Get { digest } => give(&shelf, digest, send).await,
+                    Open::Get { digest, from } => {
+                        give(&shelf, &cut, &connection, (digest, from), send).await;
+                    }
                     Open::Put { digest, len } => {
                         take(&shelf, digest, len, send, recv).await;
                         brought.send_modify(|n| *n += 1);
@@ -353,11 +366,26 @@ fn check_hello(hello: &Hello, connection: &Connection) {
     assert!(keys::node_signed(node, wire::BINDING_CONTEXT, &message, &hello.binding_bytes()));
 }
 
-async fn give(shelf: &Shelf, digest: Digest, mut send: SendStream) {
+/// Gives a blob from a byte on; the line breaks where it is to be cut.
+async fn give(
+    shelf: &Shelf,
+    cut: &Cut,
+    connection: &Connection,
+    (digest, from): (Digest, u64),
+    mut send: SendStream,
+) {
     let blob = shelf.lock().unwrap().get(&digest).cloned();
     let len = blob.as_ref().map_or(u64::MAX, |blob| blob.len() as u64);
     let mut answer = len.to_le_bytes().to_vec();
-    answer.extend(blob.unwrap_or_default());
+    answer.extend(blob.unwrap_or_default().into_iter().skip(from as usize));
+    if cut.blob.lock().unwrap().is_some_and(|blob| blob == digest) {
+        cut.asked.lock().unwrap().push(from);
+        if from == 0 {
+            send.write_all(&answer[..8 + answer.len() / 2]).await.ok();
+            cut.now.notified().await;
+            return connection.close(0_u32.into(), b"cut");
+        }
+    }
     send.write_all(&answer).await.ok();
     send.finish().ok();
     send.stopped().await.ok();
