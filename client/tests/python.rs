@@ -8,6 +8,7 @@
 //! them compiles for ten minutes, and the test waits as long.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/anvil.rs"]
 mod anvil;
 #[path = "market/home.rs"]
