@@ -115,7 +115,7 @@ raise KeyError('why')
         let lens: Vec<u64> = run.manifest.files.iter().map(|(_, entry)| entry.len).collect();
         assert_eq!(lens, [9], "{:?}", run.manifest.files);
         let expected =
-            "Traceback (most recent call last):\n  File \"/in/script.py\", line 6, in <module>";
+            "Traceback (most recent call last):\n  File \"/in/script.py\", line 7, in <module>";
         assert!(run.stderr_tail.starts_with(expected), "{}", run.stderr_tail);
     }
 }

@@ -271,7 +271,7 @@ fn script_source(args: &[String], env: &[String]) -> String {
 }
 
 /// Runs a script, then does what Python does last: handlers of `atexit`, what nobody refers to any more,
-/// files that are still open. Taking the interpreter itself apart would take half a second and show in no
+/// files that are still open. Taking the interpreter itself apart takes longer than many a task and shows in no
 /// result.
 const LEAVE: &str = "\
 def leave(args, env):
