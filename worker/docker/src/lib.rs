@@ -3,6 +3,7 @@
 //!
 //! * [`engine`] is the line: which socket, how long to wait. [`sweep`] clears what a crash left.
 //! * [`profile`] is what every container gets; nothing of a stranger's gets into it but a few numbers.
+//! * [`gate`] proves each limit on this machine before any stranger's work comes, and says what holds.
 //! * [`image`] reads a stranger's image and writes it anew; [`output`] reads what a container left; both rest
 //!   on [`tar`].
 //! * [`run`] is one task's life; [`held`] what it has on the engine meanwhile. [`guest`] is our own program.
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod gate;
 mod guest;
 pub mod held;
 pub mod image;
@@ -21,6 +23,7 @@ pub mod sweep;
 pub mod tar;
 
 pub use engine::{About, Engine, EngineError};
+pub use gate::Report;
 pub use held::Folders;
 pub use image::{Image, ImageError, Platform};
 pub use profile::Limits;

@@ -21,8 +21,10 @@ const SHM_BYTES: u64 = 16 << 20;
 /// Names in an output folder: a result has 4,096 files at most, and as many folders; the rest is for what a
 /// program writes and removes.
 pub const OUTPUT_NAMES: u64 = 16_384;
-/// Names in `/tmp`: what costs the kernel memory must have an end.
-pub const TMP_NAMES: u64 = 65_536;
+/// Names in `/tmp`, at most; less where an eighth of the memory would not hold them.
+const TMP_NAMES: u64 = 65_536;
+/// Bytes of the kernel's memory that a name takes, about; they are counted for the container.
+const NAME_BYTES: u64 = 1_024;
 /// Processors of a task, in thousandths: a slot is a core.
 pub const MILLI_CPUS: u64 = 1_000;
 /// The least memory engines take.
@@ -78,12 +80,18 @@ pub(crate) struct Command {
 impl Limits {
     /// Bytes a container may use, output folder included.
     pub fn container_bytes(&self) -> u64 {
-        self.memory_bytes.max(MEMORY_MIN).saturating_add(self.output_bytes)
+        let output = self.output_bytes.saturating_add(OUTPUT_NAMES * NAME_BYTES);
+        self.memory_bytes.max(MEMORY_MIN).saturating_add(output)
     }
 
     /// Bytes of `/tmp`.
     pub fn tmp_bytes(&self) -> u64 {
         self.memory_bytes.max(MEMORY_MIN) / 2
+    }
+
+    /// Names in `/tmp`.
+    pub fn tmp_names(&self) -> u64 {
+        (self.memory_bytes.max(MEMORY_MIN) / 8 / NAME_BYTES).min(TMP_NAMES)
     }
 }
 
@@ -182,8 +190,8 @@ impl Profile {
 }
 
 fn tmp(limits: &Limits) -> String {
-    let size = limits.tmp_bytes();
-    format!("rw,noexec,nosuid,nodev,size={size},nr_inodes={TMP_NAMES},mode=1777")
+    let (size, names) = (limits.tmp_bytes(), limits.tmp_names());
+    format!("rw,noexec,nosuid,nodev,size={size},nr_inodes={names},mode=1777")
 }
 
 fn ulimit(name: &str, most: i64) -> ResourcesUlimits {
