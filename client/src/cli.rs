@@ -168,9 +168,15 @@ pub enum Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The WASM module (WASI preview 1)
-    #[arg(value_name = "APP.wasm")]
+    /// The WASM module (WASI preview 1), or with --docker or --iexec an image's archive (`docker save`)
+    #[arg(value_name = "APP")]
     pub app: PathBuf,
+    /// APP is a container image: inputs are below /in, results what it leaves below /out
+    #[arg(long, conflicts_with = "iexec")]
+    pub docker: bool,
+    /// APP is an image made for iExec: IEXEC_IN, IEXEC_OUT, computed.json
+    #[arg(long)]
+    pub iexec: bool,
     /// One task per line of FILE (`-`: standard input); blank lines are passed over
     #[arg(long, value_name = "FILE", group = "source")]
     pub each_line: Option<PathBuf>,

@@ -9,10 +9,11 @@ use crate::{
     template::{self, TemplateError},
 };
 use quorate_common::{
-    bag::{Bag, FILES_MAX, InputFile, Limits, SCHEMA, Task},
+    bag::{AppKind, Bag, FILES_MAX, InputFile, Limits, SCHEMA, Task},
     digest::Digest,
     exit::{Code, Failure},
 };
+use quorate_docker::{ImageError, Platform, image};
 use quorate_worker::engine::{Engine, MODULE_BYTES_MAX, PrepareError};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -59,7 +60,8 @@ impl Plan {
     /// # Errors
     /// [`Code::Usage`] for what cannot be a bag, naming what and why; unreadable files.
     pub fn build(args: &RunArgs) -> Result<Self, Failure> {
-        let app = module(&args.app)?;
+        let kind = kind(args);
+        let app = app(&args.app, kind)?;
         let source = source(args);
         let rows = source.rows()?;
         let templates = if args.args.is_empty() && args.stdin.is_none() {
@@ -76,7 +78,10 @@ impl Plan {
             .into_iter()
             .partition(|spec| !spec.is_template());
         let mut shared = files.shared(&shared)?;
-        shared.extend(dataset(args, &shared)?);
+        let dataset = dataset(args, &shared)?;
+        let named = args.dataset_order.as_ref().and(dataset.as_ref());
+        let named = named.map(|file| file.path.clone());
+        shared.extend(dataset);
         let mut tasks = Vec::with_capacity(rows.len());
         for (idx, row) in rows.iter().enumerate() {
             tasks.push(Task {
@@ -88,6 +93,8 @@ impl Plan {
         let bag = Bag {
             schema: SCHEMA.into(),
             app: app.digest,
+            kind,
+            dataset: named.filter(|_| kind == AppKind::Iexec),
             limits: limits(args),
             files: shared,
             tasks,
@@ -135,6 +142,34 @@ impl FileBlob {
         }
         Ok(Self { path: path.to_owned(), len, digest: Digest(hash.finalize().into()) })
     }
+}
+
+fn kind(args: &RunArgs) -> AppKind {
+    match (args.docker, args.iexec) {
+        (_, true) => AppKind::Iexec,
+        (true, false) => AppKind::Docker,
+        (false, false) => AppKind::Wasm,
+    }
+}
+
+fn app(path: &Path, kind: AppKind) -> Result<FileBlob, Failure> {
+    match kind {
+        AppKind::Wasm => module(path),
+        AppKind::Docker | AppKind::Iexec => archive(path),
+    }
+}
+
+/// What every worker would say of an image, said before anything is paid.
+fn archive(path: &Path) -> Result<FileBlob, Failure> {
+    let blob = FileBlob::at(path)?;
+    let refused = |error: ImageError| {
+        usage(format!("{} is not an image for workers: {error}", path.display()))
+            .hint("build it for linux/amd64, then `docker save IMAGE -o FILE.tar`")
+    };
+    // Pools' workers are of this kind until one says otherwise.
+    let image = image::read(path, &blob.digest.0, Platform::Amd64, &[]).map_err(refused)?;
+    tracing::debug!(id = image.id, "the image can be run");
+    Ok(blob)
 }
 
 /// Every worker would refuse what is no program for its sandbox, and the order would wait in vain.

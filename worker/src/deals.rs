@@ -2,8 +2,7 @@
 
 use crate::{
     blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
-    engine::MODULE_BYTES_MAX,
-    runner::Runner,
+    runner::{Runner, give_up_reason},
     transfer::{self, Line, TransferError},
 };
 use quorate_common::{
@@ -126,7 +125,8 @@ impl Deals {
         deal: &DealInfo,
     ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
         self.bring(deal.bag, BAG_BYTES_MAX as u64).await?;
-        self.bring(deal.app, MODULE_BYTES_MAX as u64).await?;
+        // A module may have less, which its engine says; an image is known by its bag only.
+        self.bring(deal.app, BLOB_BYTES_MAX).await?;
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
         let work = move || prepare_blocking(&blobs, &*runner, &deal, memory_bytes);
@@ -202,12 +202,28 @@ fn prepare_blocking(
         tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
         return Ok(Err(GiveUpReason::Engine));
     }
+    if !bag.kind.is_wasm() {
+        return prepare_image(blobs, runner, deal, bag);
+    }
     let module = Arc::new(blobs.read(deal.app).map_err(lost)?);
     if let Err(error) = runner.prepare(deal.app, &module) {
         // Its tasks end before they begin, and that is a result: see `runner`.
         tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be run");
     }
     Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, module })))
+}
+
+fn prepare_image(
+    blobs: &Blobs,
+    runner: &dyn Runner,
+    deal: &DealInfo,
+    bag: Bag,
+) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+    runner.prepare_image(deal.app, &blobs.path(deal.app)).map_err(|error| {
+        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the image cannot be made ready");
+        give_up_reason(&error)
+    })?;
+    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, module: Arc::default() })))
 }
 
 impl fmt::Debug for Deals {
@@ -226,6 +242,8 @@ mod tests {
         let task = |n: u32| Task { args: vec![n.to_string()], ..Task::default() };
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app: Digest::ZERO,
             limits: Limits::default(),
             files: Vec::new(),

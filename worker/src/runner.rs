@@ -2,15 +2,18 @@
 
 use crate::engine::{Cancel, Engine, Job, Module, PrepareError, Run, RunError};
 use quorate_common::{
+    bag::AppKind,
     digest::Digest,
     ids::TaskKey,
     manifest::{Ended, Manifest},
     report::Chain,
     wire::GiveUpReason,
 };
+use quorate_docker::iexec::Place;
 use std::{
     collections::VecDeque,
     fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,6 +35,12 @@ pub struct JobSpec {
     pub module: Arc<Vec<u8>>,
     /// Arguments, inputs, seed, clock and limits.
     pub job: Job,
+    /// What the application is.
+    pub kind: AppKind,
+    /// Where the application lies: an image is not read into memory.
+    pub archive: PathBuf,
+    /// Which task it is of which bag, for applications that ask.
+    pub place: Place,
     /// Stops it.
     pub cancel: Cancel,
 }
@@ -40,6 +49,19 @@ pub struct JobSpec {
 pub trait Runner: Send + Sync {
     /// Names its behaviour: two runners with one hash give the same results.
     fn engine_hash(&self) -> Digest;
+
+    /// The same for containers, if it runs any.
+    fn containers(&self) -> Option<Digest> {
+        None
+    }
+
+    /// Makes an image ready before its first job.
+    ///
+    /// # Errors
+    /// Why the deal's tasks go back: this machine's fault. What is the image's own fault is a result.
+    fn prepare_image(&self, _app: Digest, _archive: &Path) -> Result<(), RunError> {
+        Err(no_containers())
+    }
 
     /// Makes a module ready before its first job.
     ///
@@ -102,6 +124,9 @@ impl Runner for EngineRunner {
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
+        if !spec.kind.is_wasm() {
+            return Err(no_containers());
+        }
         match self.module(spec.app, &spec.module) {
             Ok(module) => module.run(spec.job.clone(), &spec.cancel),
             Err(error) => Ok(never_began(&error)),
@@ -122,11 +147,17 @@ fn never_began(error: &PrepareError) -> Run {
     Run { manifest, blobs: Vec::new(), stderr_tail, wall: Duration::ZERO }
 }
 
+/// A scheduler assigns containers only to who offered them.
+fn no_containers() -> RunError {
+    RunError::Engine("containers are not offered here".to_owned())
+}
+
 /// What the scheduler is told of a run without a result.
 pub fn give_up_reason(error: &RunError) -> GiveUpReason {
     match error {
         RunError::Job(_) => GiveUpReason::Input,
         RunError::StackOverflow { .. } => GiveUpReason::Stack,
+        RunError::Killed(_) => GiveUpReason::Memory,
         RunError::DeadlineExceeded(_) => GiveUpReason::Deadline,
         RunError::Cancelled => GiveUpReason::Leaving,
         RunError::Engine(_) => GiveUpReason::Engine,

@@ -100,6 +100,8 @@ impl Pool {
         let app = self.put(MODULE).await;
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app,
             limits: Limits::default(),
             files: Vec::new(),

@@ -248,14 +248,17 @@ fn check_version(found: ClientVersion) -> Result<(), EngineError> {
 }
 
 fn about(info: &SystemInfo, socket: PathBuf) -> About {
-    let runtimes = info.runtimes.iter().flatten().map(|(name, _)| name.as_str());
-    let runtime = runtimes.into_iter().find(|name| *name == RUNSC).map(ToOwned::to_owned);
     let options = info.security_options.as_deref().unwrap_or_default();
     let has = |word: &str| options.iter().any(|option| option.contains(word));
     let version = info.server_version.as_deref().unwrap_or("of unknown version");
-    // Podman answers for Docker, but knows no socket of containerd.
-    let is_podman = info.containerd_commit.as_ref().is_none_or(|commit| commit.id.is_none())
-        && info.init_binary.as_deref() == Some("");
+    // Podman answers for Docker, but has no containerd.
+    let commit = info.containerd_commit.as_ref().and_then(|commit| commit.id.as_deref());
+    let is_podman = commit.is_none_or(str::is_empty);
+    let runtime = info.runtimes.iter().flatten().find(|(name, _)| *name == RUNSC);
+    // Podman names every runtime it has heard of, whether it is there or not.
+    let is_there = |path: Option<&str>| path.is_some_and(|path| Path::new(path).exists());
+    let runtime = runtime.filter(|(_, runtime)| !is_podman || is_there(runtime.path.as_deref()));
+    let runtime = runtime.map(|(name, _)| name.clone());
     let name = if is_podman { "Podman" } else { "Docker" };
     About {
         name: format!("{name} {version}"),

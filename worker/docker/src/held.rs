@@ -1,4 +1,4 @@
-//! What a task has on the engine while it runs: two containers and two volumes, all of them gone afterwards.
+//! What a task has on the engine while it runs: two containers and three volumes, all of them gone afterwards.
 //!
 //! The output folder is memory, which is gone with the last container that has it; so a second one, of ours,
 //! holds both folders open until the output is collected. It also receives the inputs, for the task's own
@@ -57,7 +57,7 @@ impl Held {
         inputs: &[(String, Vec<u8>)],
     ) -> Result<(), EngineError> {
         let profile = self.engine.profile.clone();
-        for request in [profile.input(), profile.output(limits)] {
+        for request in [profile.input(), profile.output(limits), profile.scratch(limits)] {
             let docker = &self.engine.docker;
             let volume = within("make a folder", CALL, docker.create_volume(request)).await?;
             self.volumes.push(volume.name);
@@ -68,7 +68,8 @@ impl Held {
             ..Command::default()
         };
         let small = Limits { memory_bytes: HOLDER_BYTES, output_bytes: 0, ..*limits };
-        let body = profile.container(command, &small, &self.bound(false));
+        let [input, output, _] = self.bound(false);
+        let body = profile.container(command, &small, &[input, output]);
         let holder = self.create(body).await?;
         self.holder = Some(holder.clone());
         self.start(&holder).await?;
@@ -100,10 +101,11 @@ impl Held {
         within("start a container", CALL, self.engine.docker.start_container(id, None)).await
     }
 
-    fn bound(&self, read_only: bool) -> [Bound<'_>; 2] {
+    fn bound(&self, read_only: bool) -> [Bound<'_>; 3] {
         [
             Bound { volume: &self.volumes[0], at: self.folders.input, read_only },
             Bound { volume: &self.volumes[1], at: self.folders.output, read_only: false },
+            Bound { volume: &self.volumes[2], at: "/tmp", read_only: false },
         ]
     }
 

@@ -7,6 +7,7 @@
 //! * [`image`] reads a stranger's image and writes it anew; [`output`] reads what a container left; both rest
 //!   on [`tar`].
 //! * [`run`] is one task's life; [`held`] what it has on the engine meanwhile. [`guest`] is our own program.
+//! * [`iexec`] is what an application written for iExec finds, and says with `computed.json`.
 //!
 //! Deliberately absent: registries, networks, devices, and whatever is decided about results elsewhere.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod engine;
 pub mod gate;
 mod guest;
 pub mod held;
+pub mod iexec;
 pub mod image;
 pub mod output;
 pub mod profile;

@@ -27,6 +27,10 @@ const TMP_NAMES: u64 = 65_536;
 const NAME_BYTES: u64 = 1_024;
 /// Processors of a task, in thousandths: a slot is a core.
 pub const MILLI_CPUS: u64 = 1_000;
+/// Processes of all containers' user: a bound of the kernel's, which Podman would set beyond what it may.
+const USER_PROCESSES: i64 = 16_384;
+/// What memory file systems count in, on processors with pages of that size; larger pages only make more.
+const BLOCK_BYTES: u64 = 4_096;
 /// The least memory engines take.
 const MEMORY_MIN: u64 = 16 << 20;
 /// The label that says whose a container, volume or image is.
@@ -158,8 +162,11 @@ impl Profile {
                 name: Some(RestartPolicyNameEnum::NO),
                 maximum_retry_count: None,
             }),
-            ulimits: Some(vec![ulimit("nofile", OPEN_FILES), ulimit("core", 0)]),
-            tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmp(limits))])),
+            ulimits: Some(vec![
+                ulimit("nofile", OPEN_FILES),
+                ulimit("nproc", USER_PROCESSES),
+                ulimit("core", 0),
+            ]),
             mounts: Some(folders.iter().map(mount).collect()),
             // Nothing is kept: output is read as it comes, and counted.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
@@ -174,9 +181,20 @@ impl Profile {
 
     /// Where a task's output goes: into memory, which has a size.
     pub(crate) fn output(&self, limits: &Limits) -> VolumeCreateRequest {
-        let size = limits.output_bytes.max(4_096);
+        self.memory(limits.output_bytes, OUTPUT_NAMES)
+    }
+
+    /// What a task may scribble on.
+    pub(crate) fn scratch(&self, limits: &Limits) -> VolumeCreateRequest {
+        self.memory(limits.tmp_bytes(), limits.tmp_names())
+    }
+
+    /// A folder in memory. Its size is in blocks: Podman takes `size` for a disk's quota, and has no word for the
+    /// number of names in the temporary folders that containers can ask for.
+    fn memory(&self, bytes: u64, names: u64) -> VolumeCreateRequest {
+        let blocks = (bytes / BLOCK_BYTES).max(1);
         let options = format!(
-            "size={size},nr_inodes={OUTPUT_NAMES},uid={NOBODY},gid={NOBODY},mode=0700,noexec,nosuid,nodev"
+            "nr_blocks={blocks},nr_inodes={names},uid={NOBODY},gid={NOBODY},mode=0700,noexec,nosuid,nodev"
         );
         let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", &options)];
         let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -187,11 +205,6 @@ impl Profile {
             ..Default::default()
         }
     }
-}
-
-fn tmp(limits: &Limits) -> String {
-    let (size, names) = (limits.tmp_bytes(), limits.tmp_names());
-    format!("rw,noexec,nosuid,nodev,size={size},nr_inodes={names},mode=1777")
 }
 
 fn ulimit(name: &str, most: i64) -> ResourcesUlimits {

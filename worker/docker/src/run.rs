@@ -62,6 +62,11 @@ pub struct Task {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
+    /// Stops when somebody else's flag is set.
+    pub fn when(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+
     /// Stops the run within a second or so.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);

@@ -114,9 +114,9 @@ impl Archive {
     pub(super) fn span(&self, name: &str) -> Result<Span, ImageError> {
         let name = plain(name);
         let found = self.files.get(&name).or_else(|| self.files.get(self.links.get(&name)?));
-        found.copied().ok_or_else(|| {
-            ImageError::part(&name, "is named by the image and not in the archive")
-        })
+        found
+            .copied()
+            .ok_or_else(|| ImageError::part(&name, "is named by the image and not in the archive"))
     }
 
     pub(super) fn open_at(&self, span: Span) -> Result<Take<File>, ImageError> {
@@ -168,7 +168,6 @@ impl Archive {
         }
     }
 }
-
 
 fn json<T: for<'de> Deserialize<'de>>(name: &str, bytes: &[u8]) -> Result<T, ImageError> {
     serde_json::from_slice(bytes)

@@ -37,11 +37,7 @@ pub(super) fn check(
     scan(whole, name, allowance)
 }
 
-fn scan(
-    mut layer: impl Read,
-    name: &str,
-    allowance: &mut Allowance,
-) -> Result<String, ImageError> {
+fn scan(mut layer: impl Read, name: &str, allowance: &mut Allowance) -> Result<String, ImageError> {
     let (mut reader, mut hash, mut chunk) = (Reader::default(), Sha256::new(), vec![0; CHUNK]);
     loop {
         let read = layer.read(&mut chunk);

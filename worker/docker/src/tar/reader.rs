@@ -72,7 +72,9 @@ pub enum TarError {
         field: &'static str,
     },
     /// An extended header without end.
-    #[error("byte {at} of the archive has an extended header of {size} bytes; expected at most {EXTENDED_MAX}")]
+    #[error(
+        "byte {at} of the archive has an extended header of {size} bytes; expected at most {EXTENDED_MAX}"
+    )]
     Extended {
         /// Where.
         at: u64,
@@ -80,7 +82,9 @@ pub enum TarError {
         size: u64,
     },
     /// Something that no archive of ours has, such as a sparse file.
-    #[error("byte {at} of the archive has an entry of type {kind:?}; expected files, folders or links")]
+    #[error(
+        "byte {at} of the archive has an entry of type {kind:?}; expected files, folders or links"
+    )]
     Kind {
         /// Where.
         at: u64,

@@ -53,7 +53,8 @@ fn layers_that_would_harm_a_disk_are_refused() {
     refused(with(b'S', "hole"), "an entry of type 'S'");
     refused(with(b'0', "a/../../b"), "leads out of its layer");
     let mut many = Writer::default();
-    (0..=quorate_docker::image::ENTRIES_MAX).for_each(|n| many.add(Item::File(&n.to_string()), &[]));
+    (0..=quorate_docker::image::ENTRIES_MAX)
+        .for_each(|n| many.add(Item::File(&n.to_string()), &[]));
     refused(many.finish(), "more files and folders in its layers; expected at most 200000");
 }
 

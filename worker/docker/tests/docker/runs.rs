@@ -7,7 +7,8 @@ use std::{path::Path, process::Command, thread, time::Duration};
 #[test]
 fn a_program_gets_its_inputs_and_leaves_its_outputs() {
     for place in Place::all("inputs") {
-        let script = "cat /in/a/b.txt; cat; echo oops >&2; mkdir /out/d; echo $X > /out/d/x; exit 3";
+        let script =
+            "cat /in/a/b.txt; cat; echo oops >&2; mkdir /out/d; echo $X > /out/d/x; exit 3";
         let mut task = place.task(script);
         task.inputs = vec![("a/b.txt".into(), b"one\n".into()), ("c".into(), b"two".into())];
         task.stdin = b"three\n".into();
@@ -93,7 +94,7 @@ fn a_sweep_finds_what_a_crash_leaves() {
         victim.kill().expect("killed");
         victim.wait().expect("dead");
         let swept = engine.sweep().expect("swept");
-        assert_eq!((swept.containers, swept.volumes, swept.images), (2, 2, 2), "{name}");
+        assert_eq!((swept.containers, swept.volumes, swept.images), (2, 3, 2), "{name}");
         assert_eq!(engine.left().expect("counted"), Default::default(), "{name}");
     }
 }
