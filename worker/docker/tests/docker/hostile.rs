@@ -180,6 +180,11 @@ const AT_ONCE: usize = 2;
 #[test]
 fn hostile_programs_stay_in_their_box() {
     for place in Place::all("hostile") {
+        if place.engine.gate().is_ok_and(|report| !report.holds()) {
+            println!("{}: its gate is shut, so no stranger's program gets there", place.name);
+            assert!(place.is_podman(), "Docker's gate is shut");
+            continue;
+        }
         let place = Arc::new(place);
         let (over, honest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let beside = honest_beside(place.clone(), over.clone(), honest.clone());

@@ -33,7 +33,10 @@ fn ends_are_told_apart() {
         assert_eq!(run("exec /no/such").expect("a shell's code").code, 127);
         assert!(matches!(run("kill -9 $$"), Err(RunError::Killed)), "{}", place.name);
         let error = run("dd if=/dev/zero of=/dev/null bs=300M count=1").expect_err("too much");
-        assert!(matches!(error, RunError::OutOfMemory { .. }), "{}: {error}", place.name);
+        let is_told = matches!(error, RunError::OutOfMemory { .. });
+        // Podman on old control groups cannot tell; neither is ever a vote.
+        let is_killed = place.is_podman() && matches!(error, RunError::Killed);
+        assert!(is_told || is_killed, "{}: {error}", place.name);
         let mut slow = place.task("trap '' TERM INT HUP; sleep 100");
         slow.limits = Limits { wall: Duration::from_secs(2), ..LIMITS };
         let error = place.engine.run(slow, Stop::default()).expect_err("too long");
