@@ -179,8 +179,9 @@ pub enum Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The WASM module (WASI preview 1), or a Python script
-    #[arg(value_name = "APP.wasm|SCRIPT.py")]
+    /// The WASM module (WASI preview 1), a Python script, or with --docker or --iexec an image's archive
+    /// (`docker save`)
+    #[arg(value_name = "APP")]
     pub app: PathBuf,
     /// Packages that a script's tasks start with, imported once on each worker
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
@@ -188,6 +189,12 @@ pub struct RunArgs {
     /// Folder of the runtime pack a script runs on [default: the user's Python]
     #[arg(long, value_name = "DIR")]
     pub pack: Option<PathBuf>,
+    /// APP is a container image: inputs are below /in, results what it leaves below /out
+    #[arg(long, conflicts_with_all = ["iexec", "with", "pack"])]
+    pub docker: bool,
+    /// APP is an image made for iExec: IEXEC_IN, IEXEC_OUT, computed.json
+    #[arg(long, conflicts_with_all = ["with", "pack"])]
+    pub iexec: bool,
     /// One task per line of FILE (`-`: standard input); blank lines are passed over
     #[arg(long, value_name = "FILE", group = "source")]
     pub each_line: Option<PathBuf>,

@@ -170,6 +170,7 @@ impl Terms {
             pool_restrict: pool.pool.restrict(),
             max_unit_price: self.max_unit_price,
             tasks: plan.tasks(),
+            tag: plan.bag.kind.tag(),
             trust: self.trust,
             replicas: self.replicas,
             max_task_time: self.max_task_time,

@@ -9,10 +9,11 @@ use crate::{
     template::{self, TemplateError},
 };
 use quorate_common::{
-    bag::{Bag, FILES_MAX, InputFile, Limits, SCHEMA, Task},
+    bag::{AppKind, Bag, FILES_MAX, InputFile, Limits, SCHEMA, Task},
     digest::Digest,
     exit::{Code, Failure},
 };
+use quorate_docker::{ImageError, Platform, image};
 use quorate_worker::engine::{Engine, MODULE_BYTES_MAX, PrepareError};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -62,7 +63,8 @@ impl Plan {
     /// # Errors
     /// [`Code::Usage`] for what cannot be a bag, naming what and why; unreadable files.
     pub fn build(args: &RunArgs) -> Result<Self, Failure> {
-        let App { app, script, with, pieces } = App::of(args)?;
+        let kind = kind(args);
+        let App { app, script, with, pieces } = App::of(args, kind)?;
         let source = source(args);
         let rows = source.rows()?;
         let templates = if args.args.is_empty() && args.stdin.is_none() {
@@ -79,7 +81,10 @@ impl Plan {
             .into_iter()
             .partition(|spec| !spec.is_template());
         let mut shared = files.shared(&shared)?;
-        shared.extend(dataset(args, &shared)?);
+        let dataset = dataset(args, &shared)?;
+        let named = args.dataset_order.as_ref().and(dataset.as_ref());
+        let named = named.map(|file| file.path.clone());
+        shared.extend(dataset);
         let script = script.map(|file| files.script(&file, &mut shared)).transpose()?;
         files.blobs.extend(pieces);
         let mut tasks = Vec::with_capacity(rows.len());
@@ -94,6 +99,8 @@ impl Plan {
             schema: SCHEMA.into(),
             app: app.digest,
             with,
+            kind,
+            dataset: named.filter(|_| kind == AppKind::Iexec),
             limits: limits(args),
             files: shared,
             tasks,
@@ -156,9 +163,9 @@ struct App {
 }
 
 impl App {
-    fn of(args: &RunArgs) -> Result<Self, Failure> {
+    fn of(args: &RunArgs, kind: AppKind) -> Result<Self, Failure> {
         let is_script = args.app.extension().is_some_and(|extension| extension == "py");
-        if is_script {
+        if is_script && kind.is_wasm() {
             return Self::script(args);
         }
         if !args.with.is_empty() || args.pack.is_some() {
@@ -166,7 +173,7 @@ impl App {
                 format!("--with and --pack are for a script; {} is none", args.app.display());
             return Err(usage(text).hint("name a file that ends in .py"));
         }
-        let app = module(&args.app)?;
+        let app = app(&args.app, kind)?;
         Ok(Self { app, script: None, with: Vec::new(), pieces: BTreeMap::new() })
     }
 
@@ -183,6 +190,34 @@ impl App {
         let (app, pieces, script) = (found.document, found.pieces, Some(args.app.clone()));
         Ok(Self { app, script, with, pieces })
     }
+}
+
+fn kind(args: &RunArgs) -> AppKind {
+    match (args.docker, args.iexec) {
+        (_, true) => AppKind::Iexec,
+        (true, false) => AppKind::Docker,
+        (false, false) => AppKind::Wasm,
+    }
+}
+
+fn app(path: &Path, kind: AppKind) -> Result<FileBlob, Failure> {
+    match kind {
+        AppKind::Wasm => module(path),
+        AppKind::Docker | AppKind::Iexec => archive(path),
+    }
+}
+
+/// What every worker would say of an image, said before anything is paid.
+fn archive(path: &Path) -> Result<FileBlob, Failure> {
+    let blob = FileBlob::at(path)?;
+    let refused = |error: ImageError| {
+        usage(format!("{} is not an image for workers: {error}", path.display()))
+            .hint("build it for linux/amd64, then `docker save IMAGE -o FILE.tar`")
+    };
+    // Pools' workers are of this kind until one says otherwise.
+    let image = image::read(path, &blob.digest.0, Platform::Amd64, &[]).map_err(refused)?;
+    tracing::debug!(id = image.id, "the image can be run");
+    Ok(blob)
 }
 
 /// Every worker would refuse what is no program for its sandbox, and the order would wait in vain.

@@ -3,6 +3,7 @@
 //! Templates (`{line}`) are the client's: a bag holds finished arguments.
 
 use crate::{digest::Digest, ids::TASKS_MAX, manifest, pack};
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 /// Largest bag, in bytes: 65,536 tasks with 250 bytes of arguments each.
@@ -24,12 +25,18 @@ pub const SCHEMA: &str = "quorate.bag/v1";
 pub struct Bag {
     /// [`SCHEMA`].
     pub schema: String,
-    /// sha256 of the WASM module, or of a runtime pack's document.
+    /// sha256 of the WASM module, of a runtime pack's document, or of the image's archive.
     pub app: Digest,
+    /// What runs it.
+    #[serde(default, skip_serializing_if = "AppKind::is_wasm")]
+    pub kind: AppKind,
     /// What a runtime pack imports before a task begins, sorted; each name is `import`ed once on a
-    /// worker and every task starts behind it. Nothing for a module.
+    /// worker and every task starts behind it. Nothing for a module or an image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<String>,
+    /// Which of `files` is the dataset, by its path, for applications that ask for it by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
     /// What a task may use.
     pub limits: Limits,
     /// Input files that every task sees under `/in`.
@@ -37,6 +44,51 @@ pub struct Bag {
     pub files: Vec<InputFile>,
     /// The tasks, in order.
     pub tasks: Vec<Task>,
+}
+
+/// What an application is, and so what runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppKind {
+    /// A WASM module, for WASI preview 1.
+    #[default]
+    Wasm,
+    /// A container image; inputs are under `/in`, results are what it leaves under `/out`.
+    Docker,
+    /// The same, for an application written for iExec: `IEXEC_IN`, `IEXEC_OUT`, `computed.json`.
+    Iexec,
+}
+
+impl AppKind {
+    /// The bit of a `tag` that says: containers. The last byte's bits are those of enclaves.
+    const CONTAINERS: B256 = {
+        let mut bits = [0; 32];
+        bits[30] = 1;
+        B256::new(bits)
+    };
+
+    /// Whether it is a WASM module, as a bag without a word of it means.
+    pub fn is_wasm(&self) -> bool {
+        *self == Self::Wasm
+    }
+
+    /// What an order's `tag` must have.
+    pub fn tag(self) -> B256 {
+        match self {
+            Self::Wasm => B256::ZERO,
+            Self::Docker | Self::Iexec => Self::CONTAINERS,
+        }
+    }
+
+    /// What a pool has that takes every kind: whether somebody there runs it is another matter.
+    pub fn all_tags() -> B256 {
+        Self::CONTAINERS
+    }
+
+    /// Whether the work of an order, by its `tag`, is for containers.
+    pub fn is_containers(tag: B256) -> bool {
+        !(tag & Self::CONTAINERS).is_zero()
+    }
 }
 
 /// One task.
@@ -140,6 +192,10 @@ impl Bag {
     pub fn check(&self) -> Result<(), BagError> {
         if self.schema != SCHEMA {
             return Err(field("schema", &self.schema, SCHEMA));
+        }
+        let named = self.dataset.as_ref();
+        if let Some(path) = named.filter(|path| self.files.iter().all(|file| file.path != **path)) {
+            return Err(field("dataset", path, "the path of one of `files`"));
         }
         self.limits.check()?;
         pack::check_names("with", &self.with, WITH_MAX)

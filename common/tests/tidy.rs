@@ -58,7 +58,7 @@ const EDGES: [(&str, &[&str]); 5] = [
     ("sled::", &["scheduler/src/store", "worker/src/store"]),
     ("alloy::", &["common/chain/"]),
     ("revm", &["common/chain/"]),
-    ("bollard", &["worker/src/engine/"]),
+    ("bollard", &["worker/docker/src/"]),
     ("unsafe", &["worker/src/engine/load.rs"]),
 ];
 

@@ -12,7 +12,7 @@ use quorate_chain::{
 use quorate_common::{
     Address, B256,
     api::PlaceOrder,
-    bag::{BAG_BYTES_MAX, Bag},
+    bag::{AppKind, BAG_BYTES_MAX, Bag},
     digest::Digest,
     exit::{Code, Failure},
     ids::{REPLICAS_MAX, TASKS_MAX},
@@ -45,7 +45,8 @@ pub fn check(shared: &Shared, place: &PlaceOrder) -> Result<Checked, Failure> {
     check_times(shared, req)?;
     sides::check(shared, req, &sides)?;
     let (app, params, dataset) = (&req.app, &req.params, &req.dataset);
-    Work { app, params, dataset, tasks: Tasks::All(req.tasks) }.fits(&shared.blobs)?;
+    Work { app, params, dataset, tag: req.tag, tasks: Tasks::All(req.tasks) }
+        .fits(&shared.blobs)?;
     Ok(Checked { signature, sides })
 }
 
@@ -117,8 +118,8 @@ pub fn not_ours_to_pay(shared: &Shared, order: &Order, ours: Address) -> Result<
 pub fn deal_fits(blobs: &Blobs, terms: &DealTerms) -> Result<(), Failure> {
     own_results(terms.beneficiary, terms.requester)?;
     let tasks = Tasks::Part { first: terms.filled_before, tasks: terms.tasks };
-    let (app, params, dataset) = (&terms.app, &terms.params, &terms.dataset);
-    Work { app, params, dataset, tasks }.fits(blobs)
+    let (app, params, dataset, tag) = (&terms.app, &terms.params, &terms.dataset, terms.tag);
+    Work { app, params, dataset, tag, tasks }.fits(blobs)
 }
 
 fn decode_sides(place: &PlaceOrder) -> Result<Sides, Failure> {
@@ -238,6 +239,7 @@ struct Work<'a> {
     app: &'a B256,
     params: &'a B256,
     dataset: &'a B256,
+    tag: B256,
     tasks: Tasks,
 }
 
@@ -269,6 +271,10 @@ impl Work<'_> {
         let bag = self.bag(blobs)?;
         if bag.app != app {
             return Err(refuse("app", app, format!("the bag's app {}", bag.app)));
+        }
+        if AppKind::is_containers(self.tag) != AppKind::is_containers(bag.kind.tag()) {
+            let expected = format!("{} for a bag of kind {:?}", bag.kind.tag(), bag.kind);
+            return Err(refuse("tag", self.tag, expected));
         }
         self.tasks.are_in(&bag)?;
         self.dataset_is_shared(&bag)?;

@@ -43,6 +43,7 @@ use quorate_chain::{
     settlement::Settlement,
 };
 use quorate_common::{
+    bag::AppKind,
     exit::{Code, Failure},
     ids::PoolId,
     invite::Invite,
@@ -245,6 +246,8 @@ fn offer(
         stake_ratio: config.stake_ratio,
         scheduler_ratio: config.scheduler_ratio,
         max_task_time: config.max_task_time,
+        // Whether a worker takes them is for `explain` to say: that changes by the hour.
+        tag: AppKind::all_tags(),
         expiry: u64::MAX >> 1,
         salt: random32().map_err(|error| Failure::new(Code::Internal, error))?.into(),
         ..PoolOrder::default()
@@ -264,6 +267,7 @@ fn says(order: &PoolOrder, config: &Config, pool: PoolId) -> bool {
         && order.stake_ratio == config.stake_ratio
         && order.scheduler_ratio == config.scheduler_ratio
         && order.max_task_time == config.max_task_time
+        && order.tag == AppKind::all_tags()
 }
 
 /// What a scheduler remembers, opened.

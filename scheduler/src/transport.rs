@@ -252,6 +252,7 @@ impl Transport {
                 Err(End::Refused("slots: expected at most 1024"))
             }
             ToScheduler::Slots(slots) => self.tell(Input::Slots(session, slots)).await,
+            ToScheduler::Containers(engine) => self.tell(Input::Containers(session, engine)).await,
             ToScheduler::Heartbeat => Ok(()),
         }
     }

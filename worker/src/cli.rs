@@ -5,6 +5,7 @@ mod amount;
 mod chain;
 mod config;
 mod earnings;
+mod engines;
 mod explain;
 mod failure;
 mod join;
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   quorate-worker join 'quorate://pool.example:7421/…'   keys, account, registration, stake
   quorate-worker run                                    work until interrupted
+  quorate-worker engines                                what it can run: modules, and containers
   quorate-worker status                                 what it does and has earned
   quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
@@ -98,6 +100,8 @@ enum Command {
     Join(JoinArgs),
     /// Work until SIGINT or SIGTERM, which end it with exit code 0; a second one ends it at once
     Run(RunArgs),
+    /// Try this machine's container engine, limit by limit, and show what the worker would offer
+    Engines,
     /// Show what the worker of this data folder does
     Status,
     /// Say why it has no more work than it has, and what would change that
@@ -162,6 +166,9 @@ pub(crate) struct RunArgs {
     /// Replicas at once (key `slots`)
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<u16>,
+    /// Run containers too: auto (if all limits hold), require, off (key `docker.use`)
+    #[arg(long, value_name = "USE", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub(crate) docker: Option<String>,
 }
 
 const CLAIM_ABANDONED_HELP: &str = "\
@@ -221,6 +228,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Help { topic } => help(&topic, output),
         Command::Join(args) => on_system(join::run(global, args, output)),
         Command::Run(args) => on_system(run::run(global, args, output)),
+        Command::Engines => engines::show(&global, output),
         Command::Status => show::status(&global, output),
         Command::Explain => on_system(explain::run(global, output)),
         Command::Earnings => on_system(earnings::show(global, output)),

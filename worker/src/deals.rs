@@ -2,8 +2,8 @@
 
 use crate::{
     blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
-    engine::{MODULE_BYTES_MAX, PackError},
-    runner::{Packed, Program, Runner},
+    engine::PackError,
+    runner::{Packed, Program, Runner, give_up_reason},
     transfer::{self, Line, TransferError},
 };
 use quorate_common::{
@@ -131,7 +131,8 @@ impl Deals {
         deal: &DealInfo,
     ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
         self.bring(deal.bag, BAG_BYTES_MAX as u64).await?;
-        self.bring(deal.app, MODULE_BYTES_MAX as u64).await?;
+        // A module may have less, which its engine says; an image is known by its bag only.
+        self.bring(deal.app, BLOB_BYTES_MAX).await?;
         self.bring_pieces(holder, deal.app).await?;
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
@@ -223,6 +224,9 @@ fn prepare_blocking(
         tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
         return Ok(Err(GiveUpReason::Engine));
     }
+    if !bag.kind.is_wasm() {
+        return prepare_image(&blobs, runner, deal, bag);
+    }
     let app = blobs.read(deal.app).map_err(lost)?;
     let code = code(app, &bag, blobs);
     match runner.prepare(deal.app, &code) {
@@ -248,6 +252,19 @@ fn code(app: Vec<u8>, bag: &Bag, blobs: Arc<Blobs>) -> Program {
     }
 }
 
+fn prepare_image(
+    blobs: &Blobs,
+    runner: &dyn Runner,
+    deal: &DealInfo,
+    bag: Bag,
+) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+    runner.prepare_image(deal.app, &blobs.path(deal.app)).map_err(|error| {
+        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the image cannot be made ready");
+        give_up_reason(&error)
+    })?;
+    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code: Program::Module(Arc::default()) })))
+}
+
 impl fmt::Debug for Deals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deals").field("blobs", &self.blobs).finish_non_exhaustive()
@@ -264,6 +281,8 @@ mod tests {
         let task = |n: u32| Task { args: vec![n.to_string()], ..Task::default() };
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app: Digest::ZERO,
             with: Vec::new(),
             limits: Limits::default(),

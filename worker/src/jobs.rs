@@ -12,12 +12,13 @@ use crate::{
 use actix::Addr;
 use quorate_agent::{Output, Ticket};
 use quorate_common::{
-    bag::InputFile,
+    bag::{Bag, InputFile},
     digest::Digest,
     ids::TaskKey,
     report::Chain,
     wire::{DealInfo, GiveUpReason, INLINE_BYTES_MAX, Inline},
 };
+use quorate_docker::iexec::Place;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -222,8 +223,20 @@ fn spec(
         epoch_unix_s: start.deal.deadline,
         limits,
     };
-    let (app, code) = (deal.app, deal.code.clone());
-    Ok(JobSpec { task: start.task, attempt: start.attempt, app, code, job, cancel })
+    let (app, code, kind) = (deal.app, deal.code.clone(), deal.bag.kind);
+    let (archive, place) = (blobs.path(app), place(start, &deal.bag));
+    let (task, attempt) = (start.task, start.attempt);
+    Ok(JobSpec { task, attempt, app, code, job, kind, archive, place, cancel })
+}
+
+/// Counted over the whole bag, so that it is the same however an order is divided into deals.
+fn place(start: &Start, bag: &Bag) -> Place {
+    Place {
+        task_id: start.deal.id.task_id(start.task.idx).0,
+        index: start.deal.first.saturating_add(start.task.idx),
+        tasks: u32::try_from(bag.tasks.len()).unwrap_or(u32::MAX),
+        dataset: bag.dataset.clone(),
+    }
 }
 
 /// Puts a result into the blob folder, to stay until its task is settled.

@@ -6,7 +6,7 @@
 //! * [`options`] and [`start`](mod@start): what a worker is given, and how several live in one process.
 //! * [`actors`]: who owns what. [`actors::agent`] writes before it speaks; [`actors::link`] keeps the line.
 //! * [`jobs`](mod@runner) under way: [`deals`] fetches bags, modules and inputs over [`transfer`] into
-//!   [`blobs`]; [`runner`] runs them, by default on the [`engine`].
+//!   [`blobs`]; [`runner`] runs them, by default on the [`engine`], or as [`containers`].
 //! * [`escape`]: what is said on chain when the scheduler does not listen; `words`, `ticket`: what is kept to
 //!   prove and to claim without it.
 //! * [`remains`]: what a pool leaves when its scheduler is gone for good, and how to be paid out of it.
@@ -24,6 +24,7 @@ pub mod blobs;
 pub mod bundle;
 #[doc(hidden)]
 pub mod cli;
+pub mod containers;
 pub mod deals;
 mod dial;
 pub mod engine;
@@ -42,6 +43,7 @@ pub mod transfer;
 mod void;
 mod words;
 
+pub use containers::Containers;
 pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
 pub use runner::{EngineRunner, JobSpec, Program, Runner};
 pub use start::{WorkerHandle, start};

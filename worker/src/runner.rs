@@ -5,6 +5,7 @@ use crate::{
     engine::{Cancel, Engine, Job, Module, PackError, PrepareError, Run, RunError},
 };
 use quorate_common::{
+    bag::AppKind,
     digest::Digest,
     ids::TaskKey,
     manifest::{Ended, Manifest},
@@ -12,9 +13,11 @@ use quorate_common::{
     report::Chain,
     wire::GiveUpReason,
 };
+use quorate_docker::iexec::Place;
 use std::{
     collections::VecDeque,
     fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -36,6 +39,12 @@ pub struct JobSpec {
     pub code: Program,
     /// Arguments, inputs, seed, clock and limits.
     pub job: Job,
+    /// What the application is.
+    pub kind: AppKind,
+    /// Where the application lies: an image is not read into memory.
+    pub archive: PathBuf,
+    /// Which task it is of which bag, for applications that ask.
+    pub place: Place,
     /// Stops it.
     pub cancel: Cancel,
 }
@@ -74,6 +83,19 @@ impl Program {
 pub trait Runner: Send + Sync {
     /// Names its behaviour: two runners with one hash give the same results.
     fn engine_hash(&self) -> Digest;
+
+    /// The same for containers, if it runs any.
+    fn containers(&self) -> Option<Digest> {
+        None
+    }
+
+    /// Makes an image ready before its first job.
+    ///
+    /// # Errors
+    /// Why the deal's tasks go back: this machine's fault. What is the image's own fault is a result.
+    fn prepare_image(&self, _app: Digest, _archive: &Path) -> Result<(), RunError> {
+        Err(no_containers())
+    }
 
     /// Makes code ready before its first job.
     ///
@@ -158,6 +180,9 @@ impl Runner for EngineRunner {
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
+        if !spec.kind.is_wasm() {
+            return Err(no_containers());
+        }
         match self.module(spec.app, &spec.code) {
             Ok(module) => module.run(spec.job.clone(), &spec.cancel),
             Err(PackError::Bad(error)) => Ok(never_began(&error)),
@@ -181,11 +206,17 @@ fn never_began(error: &PrepareError) -> Run {
     Run { manifest, blobs: Vec::new(), stderr_tail, wall: Duration::ZERO }
 }
 
+/// A scheduler assigns containers only to who offered them.
+fn no_containers() -> RunError {
+    RunError::Engine("containers are not offered here".to_owned())
+}
+
 /// What the scheduler is told of a run without a result.
 pub fn give_up_reason(error: &RunError) -> GiveUpReason {
     match error {
         RunError::Job(_) | RunError::Missing(_) => GiveUpReason::Input,
         RunError::StackOverflow { .. } => GiveUpReason::Stack,
+        RunError::Killed(_) => GiveUpReason::Memory,
         RunError::DeadlineExceeded(_) => GiveUpReason::Deadline,
         RunError::Cancelled => GiveUpReason::Leaving,
         RunError::Engine(_) => GiveUpReason::Engine,

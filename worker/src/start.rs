@@ -216,6 +216,7 @@ fn identity(options: &WorkerOptions) -> Identity {
         memory_bytes: options.memory_bytes,
         ask: options.ask,
         engine: EngineInfo { hash: options.runner.engine_hash() },
+        containers: options.runner.containers(),
         name: options.name.clone(),
     }
 }

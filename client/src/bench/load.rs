@@ -74,6 +74,8 @@ impl Load<'_> {
     async fn bag(&self, tasks: u32) -> Result<Digest, Failure> {
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app: Digest::of(APP),
             with: Vec::new(),
             limits: Limits::default(),

@@ -89,6 +89,8 @@ impl Work {
         let task = |exponent: &u64| Task { args: vec![exponent.to_string()], ..Task::default() };
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app: self.app(),
             with: Vec::new(),
             limits: Limits::default(),

@@ -99,6 +99,8 @@ impl World {
         let task = |n: usize| Task { args: vec![n.to_string()], ..Task::default() };
         let bag = Bag {
             schema: quorate_common::bag::SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app,
             with: Vec::new(),
             limits: Limits::default(),

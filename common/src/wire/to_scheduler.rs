@@ -81,6 +81,9 @@ pub enum ToScheduler {
     Slots(u16),
     /// Still here. Volatile.
     Heartbeat,
+    /// It also runs containers, with an engine of this hash; `None`: no more. Volatile: said again after each
+    /// hello.
+    Containers(Option<Digest>),
 }
 
 /// Commits and reveals under one signature: leaves are the commits' struct hashes, then the reveals'.
@@ -156,6 +159,8 @@ pub enum GiveUpReason {
     Engine,
     /// The deal pays less than the worker asks for.
     Price,
+    /// Memory was used up, or the program was killed from outside: where that happens depends on the kernel.
+    Memory,
 }
 
 impl Votes {

@@ -89,6 +89,9 @@ fn to_scheduler() -> Vec<ToScheduler> {
         gave_up(GiveUpReason::Price),
         ToScheduler::Slots(1_024),
         ToScheduler::Heartbeat,
+        gave_up(GiveUpReason::Memory),
+        ToScheduler::Containers(Some(digest("containers"))),
+        ToScheduler::Containers(None),
     ]
 }
 
@@ -179,6 +182,7 @@ fn to_scheduler_kind(message: &ToScheduler) -> &'static str {
         ToScheduler::GaveUp(_) => "gave up",
         ToScheduler::Slots(_) => "slots",
         ToScheduler::Heartbeat => "heartbeat",
+        ToScheduler::Containers(_) => "containers",
     }
 }
 

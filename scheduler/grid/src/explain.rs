@@ -300,6 +300,10 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
             "price",
             format!("it asks for more than is paid, {best} at most: set a lower `price`, or wait"),
         ),
+        Obstacle::Containers => (
+            "containers",
+            "they are containers, and it runs none: see `quorate-worker engines`".to_owned(),
+        ),
         Obstacle::Engine => (
             "engine",
             "these tasks were begun with another version of the engine: new ones are not"

@@ -66,8 +66,10 @@ pub struct Link {
     pub busy: u16,
     /// The network it comes from.
     pub net: Option<u64>,
-    /// Hash of the engine it runs tasks with.
+    /// Hash of the engine it runs modules with.
     pub engine: Digest,
+    /// Hash of the engine it runs containers with, if it does.
+    pub containers: Option<Digest>,
     /// The least unit price it works for, in token units.
     pub ask: u128,
     /// Deals it was told of in this session.
@@ -113,9 +115,9 @@ impl Member {
         if self.exiting { 0 } else { self.link.as_ref().map_or(0, |link| link.slots.into()) }
     }
 
-    /// What it runs tasks with, while it is connected.
-    pub fn engine(&self) -> Option<Digest> {
-        self.link.as_ref().map(|link| link.engine)
+    /// What it runs such tasks with, while it is connected.
+    pub fn engine(&self, containers: bool) -> Option<Digest> {
+        self.link.as_ref().and_then(|link| link.engine(containers))
     }
 }
 
@@ -128,7 +130,13 @@ impl Link {
         engine: Digest,
         ask: u128,
     ) -> Self {
-        Self { session, slots, busy: 0, net, engine, ask, told: BTreeSet::new(), place: None }
+        let (busy, containers, told, place) = (0, None, BTreeSet::new(), None);
+        Self { session, slots, busy, net, engine, containers, ask, told, place }
+    }
+
+    /// What it runs such tasks with.
+    pub fn engine(&self, containers: bool) -> Option<Digest> {
+        if containers { self.containers } else { Some(self.engine) }
     }
 }
 

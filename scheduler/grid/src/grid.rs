@@ -214,6 +214,7 @@ impl Grid {
             }
             Input::Disconnected(session) => self.on_disconnected(now, session),
             Input::Slots(session, slots) => self.on_slots(session, slots),
+            Input::Containers(session, engine) => self.on_containers(session, engine),
             Input::Votes(session, votes) => self.on_votes(now, session, votes),
             Input::GaveUp(session, gave_up) => self.on_gave_up(now, session, gave_up),
             Input::Stored(task, digest) => self.on_stored(now, task, digest),

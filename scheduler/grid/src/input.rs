@@ -67,6 +67,8 @@ pub enum Input {
     Disconnected(SessionId),
     /// The worker's slots changed.
     Slots(SessionId, u16),
+    /// The worker runs containers too, with an engine of this hash, or does no more.
+    Containers(SessionId, Option<Digest>),
     /// A frame of votes whose signature is the session's vote key's.
     Votes(SessionId, SignedVotes),
     /// A replica was given back.

@@ -13,6 +13,7 @@ use crate::{
 };
 use alloy_primitives::Address;
 use quorate_common::{
+    bag::AppKind,
     bug::{self, Bug},
     clock::Now,
     ids::{DealSlot, TaskKey, WorkerIdx},
@@ -341,7 +342,8 @@ impl Grid {
         let commit_deadline = (now.unix_s() + terms.max_task_time).min(latest);
         let reveal_deadline = (commit_deadline + self.policy.reveal_s).min(terms.deadline);
         let member = self.durable.fleet.get(worker);
-        let engine = member.and_then(Member::engine).unwrap_or_default();
+        let containers = AppKind::is_containers(terms.tag);
+        let engine = member.and_then(|member| member.engine(containers)).unwrap_or_default();
         let net = member.and_then(|member| member.link.as_ref()).and_then(|link| link.net);
         let (task, last) = (key, self.is_last(key));
         self.record(Record::Assigned {

@@ -8,6 +8,7 @@ use crate::{
 };
 use alloy_primitives::Address;
 use quorate_common::{
+    bag::AppKind,
     bug::{self, Bug},
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
@@ -24,6 +25,8 @@ pub enum Obstacle {
     Exiting,
     /// It asks for more than the deal pays.
     Price,
+    /// The task is for containers, and it runs none.
+    Containers,
     /// It runs tasks with another engine than the task's replicas.
     Engine,
     /// Its owner has a replica of the task.
@@ -49,6 +52,7 @@ pub enum Obstacle {
 pub(crate) struct Case {
     stake: u128,
     price: u128,
+    containers: bool,
     engine: Option<Digest>,
     others: Vec<Other>,
 }
@@ -74,6 +78,7 @@ impl Grid {
         Case {
             stake: deal.stake,
             price: deal.terms.unit_price,
+            containers: AppKind::is_containers(deal.terms.tag),
             engine: open.and_then(Open::engine),
             others: open.into_iter().flat_map(|o| &o.replicas).filter_map(other).collect(),
         }
@@ -89,11 +94,14 @@ impl Grid {
         member: &Member,
     ) -> Option<Obstacle> {
         let Some(link) = &member.link else { return Some(Obstacle::Offline) };
+        let engine = link.engine(case.containers);
         let same_net = |other: &Other| link.net.is_some() && other.nets.contains(&link.net);
         let same_owner = |o: &Other| o.owner == member.owner && !bug::is(Bug::SameOwner);
         if link.ask > case.price {
             Some(Obstacle::Price)
-        } else if case.engine.is_some_and(|engine| engine != link.engine) {
+        } else if engine.is_none() {
+            Some(Obstacle::Containers)
+        } else if case.engine.is_some() && case.engine != engine {
             Some(Obstacle::Engine)
         } else if case.others.iter().any(same_owner) {
             Some(Obstacle::Owner)
@@ -167,6 +175,8 @@ pub struct Waiting {
     pub exiting: usize,
     /// Asking for more than the deal pays.
     pub price: usize,
+    /// Without an engine for containers, which the task needs.
+    pub containers: usize,
     /// With another engine than the task's replicas.
     pub engine: usize,
     /// Of an owner that has a replica already.
@@ -200,6 +210,7 @@ impl Waiting {
             Some(Obstacle::Offline) => &mut self.offline,
             Some(Obstacle::Exiting) => &mut self.exiting,
             Some(Obstacle::Price) => &mut self.price,
+            Some(Obstacle::Containers) => &mut self.containers,
             Some(Obstacle::Engine) => &mut self.engine,
             Some(Obstacle::Owner) => &mut self.related,
             Some(Obstacle::Network) => &mut self.network,
@@ -252,6 +263,11 @@ impl Waiting {
                 self.related,
                 "owner",
                 "every worker's owner votes already: it needs more owners, or less trust",
+            ),
+            (
+                self.containers,
+                "containers",
+                "it is a container, and no worker runs containers: it needs one that does",
             ),
             (self.exiting, "exiting", "all workers are leaving the pool: it needs others"),
         ];

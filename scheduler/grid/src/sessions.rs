@@ -15,6 +15,7 @@ use alloy_primitives::{Address, B256};
 use quorate_common::{
     bug::{self, Bug},
     clock::Now,
+    digest::Digest,
     ids::{TaskKey, WorkerIdx},
     merkle::{SET_DEPTH, Tree},
     wire::{AssignItem, CommitSetItem, GaveUp, Goodbye},
@@ -230,6 +231,14 @@ impl Grid {
     pub(crate) fn on_slots(&mut self, session: SessionId, slots: u16) {
         let Some(worker) = self.durable.fleet.by_session(session) else { return };
         self.durable.fleet.offer(worker, slots);
+    }
+
+    pub(crate) fn on_containers(&mut self, session: SessionId, engine: Option<Digest>) {
+        let Some(worker) = self.durable.fleet.by_session(session) else { return };
+        let member = self.durable.fleet.get_mut(worker);
+        if let Some(link) = member.and_then(|member| member.link.as_mut()) {
+            link.containers = engine;
+        }
     }
 
     pub(crate) fn on_gave_up(&mut self, now: Now, session: SessionId, gave_up: GaveUp) {

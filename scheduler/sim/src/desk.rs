@@ -75,6 +75,7 @@ impl World {
             ToScheduler::GaveUp(gave_up) => Ok(Some(Input::GaveUp(session, gave_up))),
             ToScheduler::Slots(slots) if slots > wire::SLOTS_MAX => Err("slots".into()),
             ToScheduler::Slots(slots) => Ok(Some(Input::Slots(session, slots))),
+            ToScheduler::Containers(engine) => Ok(Some(Input::Containers(session, engine))),
             ToScheduler::Heartbeat => Ok(None),
         }
     }

@@ -219,6 +219,8 @@ impl Program {
         let app = self.put(MODULE).await?;
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app,
             with: Vec::new(),
             limits: Limits::default(),

@@ -84,6 +84,8 @@ fn the_rest_of_an_order_is_opened_after_a_restart() {
 fn bag() -> Bag {
     Bag {
         schema: SCHEMA.into(),
+        kind: Default::default(),
+        dataset: None,
         app: Digest::of(MODULE),
         with: Vec::new(),
         limits: Limits::default(),

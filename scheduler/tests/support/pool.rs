@@ -113,6 +113,8 @@ impl Pool {
         let app = self.put(MODULE).await;
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app,
             with: Vec::new(),
             limits: Limits::default(),

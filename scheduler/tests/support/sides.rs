@@ -52,6 +52,8 @@ impl Orders {
         let (app, dataset) = (pool.put(MODULE).await, pool.put(DATASET).await);
         let bag = Bag {
             schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
             app,
             with: Vec::new(),
             limits: Limits::default(),

@@ -70,6 +70,7 @@ pub(crate) struct Identity {
     pub(crate) memory_bytes: u64,
     pub(crate) ask: u128,
     pub(crate) engine: EngineInfo,
+    pub(crate) containers: Option<quorate_common::digest::Digest>,
     pub(crate) name: String,
 }
 
@@ -310,8 +311,9 @@ impl AgentActor {
     }
 
     fn greet(&mut self, slots: u16, holding: Vec<(TaskKey, u16)>) {
-        let Identity { node_key, vote_key, pool, separator, memory_bytes, ask, engine, name } =
-            &self.identity;
+        let Identity {
+            node_key, vote_key, pool, separator, memory_bytes, ask, engine, name, ..
+        } = &self.identity;
         let message = Hello::binding_message(separator, *pool, vote_key.address());
         let binding = node_key.sign(wire::BINDING_CONTEXT, &message);
         let hello = Hello {
@@ -330,6 +332,9 @@ impl AgentActor {
         let mut frame = Vec::new();
         wire::encode(&Open::Control(hello), &mut frame);
         self.link.do_send(Say { session: self.session, frame });
+        if let Some(engine) = self.identity.containers {
+            self.say(&ToScheduler::Containers(Some(engine)));
+        }
     }
 
     fn say(&self, message: &ToScheduler) {

@@ -1,6 +1,6 @@
 //! The worker's configuration: which keys there are, where their values come from, what they become.
 
-use super::{Global, amount, failure};
+use super::{Global, amount, engines::Wish, failure};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 use quorate_chain::ChainUrl;
 use quorate_common::{
@@ -85,6 +85,17 @@ pub(crate) const KEYS: &[Key] = &[
         default: "",
         help: "File (mode 0600) with the key of an account that holds a little gas and nothing else: with it \
                the worker says on chain what the scheduler does not take. Unset: it only warns.",
+    },
+    Key {
+        name: "docker.use",
+        default: "\"off\"",
+        help: "Containers: \"off\"; \"auto\" offers them if an engine is there whose limits all hold; \"require\" \
+               does not start without.",
+    },
+    Key {
+        name: "docker.socket",
+        default: "",
+        help: "The engine's socket, Docker's or Podman's; unset: DOCKER_HOST, the user's own, the system's.",
     },
     Key {
         name: "api",
@@ -193,6 +204,17 @@ impl Config {
         Ok(self.number("cache_mib", 64, 1 << 24)? * MIB)
     }
 
+    /// What is wanted of containers.
+    pub(crate) fn docker(&self) -> Result<Wish, Failure> {
+        let text = self.layers.text("docker.use").map_err(|error| failure::config(&error))?;
+        match text.as_str() {
+            "off" => Ok(Wish::Off),
+            "auto" => Ok(Wish::Auto),
+            "require" => Ok(Wish::Require),
+            _ => Err(failure::config(&self.layers.refuse("docker.use", "off, auto or require"))),
+        }
+    }
+
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
     pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
         let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
@@ -244,6 +266,7 @@ impl Config {
         self.name()?;
         self.slots()?;
         self.price()?;
+        self.docker()?;
         self.memory_bytes()?;
         self.cache_bytes().map(drop)
     }

@@ -1,18 +1,15 @@
 //! `run`: the worker until somebody interrupts it, or it cannot go on.
 
-use super::{Global, RunArgs, config::Config, failure, output::Output, owner, show::STATUS_FILE};
-use crate::{
-    EngineRunner, Status, WorkerHandle, WorkerOptions,
-    engine::{Engine, EngineConfig},
-    escape::EscapeOptions,
+use super::{
+    Global, RunArgs, config::Config, engines, failure, output::Output, owner, show::STATUS_FILE,
 };
+use crate::{Status, WorkerHandle, WorkerOptions, escape::EscapeOptions};
 use quorate_common::{
     exit::{Code, Failure},
     invite::Invite,
     keys,
-    report::Chain,
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -27,9 +24,11 @@ const TERMINATED: i32 = 143;
 /// `run`.
 pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
     let slots = args.slots.map(|slots| slots.to_string());
-    let config = Config::load(&global, &[("--slots", "slots", slots)])?;
+    let flags = [("--slots", "slots", slots), ("--docker", "docker.use", args.docker)];
+    let config = Config::load(&global, &flags)?;
     let mut signals = Signals::listen()?;
-    let worker = crate::start(options(&config)?).await.map_err(|error| failure::start(&error))?;
+    let worker =
+        crate::start(options(&config, output)?).await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
     let reporter = tokio::spawn(report(worker.watch(), config.path(STATUS_FILE)));
@@ -46,11 +45,9 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     outcome
 }
 
-fn options(config: &Config) -> Result<WorkerOptions, Failure> {
+fn options(config: &Config, output: Output) -> Result<WorkerOptions, Failure> {
     let mut invite = config.invite()?;
     invite.api = config.api(&invite);
-    let engine = Engine::new(EngineConfig { cache_dir: Some(config.path("modules")) });
-    let engine = engine.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
     let node_key = keys::node_key_at(&config.path("node.key"));
     let vote_key = keys::vote_key_at(&config.path("vote.key"));
     Ok(WorkerOptions {
@@ -62,7 +59,7 @@ fn options(config: &Config) -> Result<WorkerOptions, Failure> {
         memory_bytes: config.memory_bytes()?,
         cache_bytes: config.cache_bytes()?,
         name: config.name()?,
-        runner: Arc::new(EngineRunner::new(engine)),
+        runner: engines::runner(config, output)?,
         hook: None,
         chain: config.nodes(&invite)?,
         escape: escape(config, &invite)?,

@@ -82,6 +82,12 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// The flag itself, for an engine that looks at it in its own way.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether [`Cancel::cancel`] was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -119,6 +125,9 @@ pub enum RunError {
         /// [`super::STACK_BYTES`].
         max: usize,
     },
+    /// A container used up its memory or was killed: where that happens depends on the kernel.
+    #[error("its container ended from outside: {0}")]
+    Killed(String),
     /// The wall limit is over; this machine is too slow for the task.
     #[error("it ran for {0:?} without ending, longer than its limit")]
     DeadlineExceeded(Duration),

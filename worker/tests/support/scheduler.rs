@@ -137,8 +137,16 @@ impl Scheduler {
     pub(crate) fn deal(&self, slot: u32, module: &[u8], tasks: Vec<Task>) -> DealInfo {
         let app = self.shelve(module.to_vec());
         let limits = Limits { memory_bytes: 16 << 20, ..Limits::default() };
-        let bag =
-            Bag { schema: SCHEMA.into(), app, with: Vec::new(), limits, files: Vec::new(), tasks };
+        let bag = Bag {
+            schema: SCHEMA.into(),
+            kind: Default::default(),
+            dataset: None,
+            app,
+            with: Vec::new(),
+            limits,
+            files: Vec::new(),
+            tasks,
+        };
         bag.check().unwrap();
         DealInfo {
             slot: DealSlot(slot),
@@ -177,7 +185,7 @@ impl Session {
     pub(crate) async fn hear(&mut self) -> ToScheduler {
         loop {
             match soon("a message", read_frame(&mut self.recv)).await.unwrap() {
-                ToScheduler::Heartbeat => {}
+                ToScheduler::Heartbeat | ToScheduler::Containers(_) => {}
                 message @ (ToScheduler::Votes(_)
                 | ToScheduler::GaveUp(_)
                 | ToScheduler::Slots(_)) => return message,

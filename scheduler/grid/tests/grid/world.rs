@@ -414,6 +414,7 @@ impl World {
             }
             ToScheduler::GaveUp(gave_up) => self.input(Input::GaveUp(session, gave_up)),
             ToScheduler::Slots(slots) => self.input(Input::Slots(session, slots)),
+            ToScheduler::Containers(engine) => self.input(Input::Containers(session, engine)),
             ToScheduler::Heartbeat => {}
         }
     }
