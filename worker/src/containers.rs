@@ -46,8 +46,11 @@ pub struct Containers {
     worker: String,
     platform: Platform,
     /// Most recently used last.
-    images: Mutex<VecDeque<(Digest, Result<Arc<Image>, String>)>>,
+    images: Mutex<VecDeque<(Digest, Found)>>,
 }
+
+/// What an archive turned out to be: an image on the engine, or why it is none.
+type Found = Result<Arc<Image>, String>;
 
 impl Containers {
     /// Offers `engine`, whose limits were proven, beside `modules`; `worker` labels what is put there.

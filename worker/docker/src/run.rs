@@ -187,9 +187,9 @@ async fn run(
     let files = match flooded {
         true => Err(OutputError::Bytes { most: limits.output_bytes }),
         // What counts together is said together.
-        false => held.collect(left).await?.map_err(|error| match error {
-            OutputError::Bytes { .. } => OutputError::Bytes { most: limits.output_bytes },
-            other => other,
+        false => held.collect(left).await?.map_err(|error| {
+            let too_much = matches!(error, OutputError::Bytes { .. });
+            if too_much { OutputError::Bytes { most: limits.output_bytes } } else { error }
         }),
     };
     let Watched { stdout, stderr, .. } = watched;
