@@ -36,7 +36,7 @@ pub use to_worker::{
 /// The protocol's version; both sides must speak it.
 ///
 /// 2: a hello names the worker's price, and a deal its first task of the bag. 3: a blob is asked for from a
-/// byte on.
+/// byte on, and a worker says whether it runs containers.
 pub const VERSION: u16 = 3;
 
 /// Largest frame, in bytes, checked before allocation. The largest honest one is `Duties` with 256

@@ -43,6 +43,10 @@ const RESERVED: &[&str] = &[
     "QUORATE_DATA_DIR",
     "QUORATE_GAS_KEY",
     "QUORATE_ANVIL",
+    "QUORATE_TEST_DOCKER",
+    "QUORATE_TEST_PODMAN",
+    "QUORATE_PYTHON_PACK",
+    "QUORATE_PACK_CACHE",
     #[cfg(feature = "byzantine")]
     "QUORATE_MISBEHAVE",
 ];
