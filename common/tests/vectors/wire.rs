@@ -228,7 +228,7 @@ fn wire() {
         &Json::Object(vec![
             ("version", VERSION.into()),
             ("open", frames(3, open_kind, &opens())),
-            ("toScheduler", frames(4, to_scheduler_kind, &to_scheduler())),
+            ("toScheduler", frames(5, to_scheduler_kind, &to_scheduler())),
             ("toWorker", frames(7, to_worker_kind, &to_worker())),
         ]),
     );
