@@ -43,6 +43,8 @@ const RESERVED: &[&str] = &[
     "QUORATE_DATA_DIR",
     "QUORATE_GAS_KEY",
     "QUORATE_ANVIL",
+    "QUORATE_TEST_DOCKER",
+    "QUORATE_TEST_PODMAN",
     #[cfg(feature = "byzantine")]
     "QUORATE_MISBEHAVE",
 ];

@@ -39,6 +39,9 @@ const ERROR_FILE: &str = "error.txt";
 /// results are written changes this.
 const DESCRIPTION: &str = "quorate-containers/1 profile/1";
 
+/// An image that the engine has, or what is wrong with it: everybody says the same of it.
+type Known = Result<Arc<Image>, String>;
+
 /// Runs modules by another runner, and containers by itself.
 pub struct Containers {
     modules: Arc<dyn Runner>,
@@ -46,7 +49,7 @@ pub struct Containers {
     worker: String,
     platform: Platform,
     /// Most recently used last.
-    images: Mutex<VecDeque<(Digest, Result<Arc<Image>, String>)>>,
+    images: Mutex<VecDeque<(Digest, Known)>>,
 }
 
 impl Containers {
@@ -61,7 +64,7 @@ impl Containers {
     }
 
     /// The image on the engine, or what is wrong with it, which everybody says of it.
-    fn image(&self, app: Digest, archive: &Path) -> Result<Result<Arc<Image>, String>, RunError> {
+    fn image(&self, app: Digest, archive: &Path) -> Result<Known, RunError> {
         // Held while an image is loaded: two jobs of a deal would load it twice.
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = images.iter().position(|(known, _)| *known == app)

@@ -17,13 +17,15 @@ const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
 const FILE: &str = "quorate.toml";
 /// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
 /// run them all on one machine.
-const RESERVED: [&str; 6] = [
+const RESERVED: [&str; 8] = [
     "QUORATE_LOG",
     "QUORATE_CONFIG",
     "QUORATE_PASSWORD",
     "QUORATE_DATA_DIR",
     "QUORATE_GAS_KEY",
     "QUORATE_ANVIL",
+    "QUORATE_TEST_DOCKER",
+    "QUORATE_TEST_PODMAN",
 ];
 
 const MIB: u64 = 1 << 20;

@@ -86,6 +86,8 @@ pub(crate) struct Asks {
     pub(crate) royalties: (u128, u128),
     /// Who asks.
     pub(crate) requester: u8,
+    /// What it needs.
+    pub(crate) tag: B256,
 }
 
 impl Default for Asks {
@@ -99,6 +101,7 @@ impl Default for Asks {
             task_s: 60,
             royalties: (0, 0),
             requester: 0xee,
+            tag: B256::ZERO,
         }
     }
 }
@@ -207,6 +210,7 @@ impl World {
             trust: 1 << 20,
             stake_ratio: 30,
             scheduler_ratio: 1,
+            tag: asks.tag,
             max_task_time: 1 << 20,
             expiry: end,
             salt,
@@ -222,6 +226,7 @@ impl World {
             trust: asks.trust,
             replicas: asks.replicas,
             max_task_time: asks.task_s,
+            tag: asks.tag,
             expiry: end,
             deadline: end,
             salt,
