@@ -187,10 +187,10 @@ async fn run(
     let files = match flooded {
         true => Err(OutputError::Bytes { most: limits.output_bytes }),
         // What counts together is said together.
-        false => held.collect(left).await?.map_err(|error| {
-            let too_much = matches!(error, OutputError::Bytes { .. });
-            if too_much { OutputError::Bytes { most: limits.output_bytes } } else { error }
-        }),
+        false => match held.collect(left).await? {
+            Err(OutputError::Bytes { .. }) => Err(OutputError::Bytes { most: limits.output_bytes }),
+            outcome => outcome,
+        },
     };
     let Watched { stdout, stderr, .. } = watched;
     let stderr_tail = String::from_utf8_lossy(&stderr).into_owned();

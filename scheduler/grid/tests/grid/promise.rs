@@ -18,6 +18,7 @@ use quorate_grid::{
 
 /// One vote is enough for PoCo: the promise alone asks for more.
 const ASKS: Asks = Asks {
+    tag: alloy_primitives::B256::ZERO,
     tasks: 1,
     trust: 2,
     replicas: 15,

@@ -85,6 +85,7 @@ fn settle_the_world(dice: &mut Dice, promise: Option<Promise>) -> World {
 
 fn open_a_deal(world: &mut World, dice: &mut Dice) {
     let asks = Asks {
+        tag: alloy_primitives::B256::ZERO,
         tasks: u32::try_from(dice.roll(5) + 1).unwrap(),
         trust: dice.one_of(&[0, 1, 2, 3, 5, 20]),
         replicas: dice.one_of(&[1, 2, 3, 5, 7, 15]),

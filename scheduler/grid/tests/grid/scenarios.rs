@@ -4,12 +4,13 @@ use crate::{
     fake::{
         Fake,
         Habit::{Colluder, Honest, Liar, Mute, Quitter, Slow},
-        Held, Stage,
+        Held, Stage, digest_of,
     },
     world::{Asks, World, task},
 };
 use alloy_primitives::B256;
 use quorate_common::{
+    bag::AppKind,
     digest::Digest,
     ids::{DealSlot, WorkerIdx},
     messages::AppOrder,
@@ -90,6 +91,31 @@ fn engines_that_may_differ_never_vote_together() {
     let trace = world.take_trace();
     assert!(trace.contains("deal-0/0 consensus on right: 3 replicas"), "{trace}");
     assert!(trace.contains("worker-6 < settled"), "{trace}");
+}
+
+#[test]
+fn containers_go_to_those_who_offer_them_and_vote_by_their_engine() {
+    let mut world = World::new().workers(&[Honest; 6]);
+    world.deal(Asks { tag: AppKind::Docker.tag(), ..Asks::default() });
+    world.run();
+    assert!(!world.take_trace().contains("assign"), "nobody offers containers");
+    let offer = |world: &mut World, idx: u32, engine: Option<&str>| {
+        let session = world.fakes[&idx].session.unwrap();
+        world.input(Input::Containers(session, engine.map(digest_of)));
+    };
+    offer(&mut world, 1, Some("one"));
+    offer(&mut world, 2, Some("one"));
+    offer(&mut world, 3, Some("other"));
+    offer(&mut world, 4, Some("one"));
+    world.run();
+    let trace = world.take_trace();
+    assert!(!trace.contains("worker-3 <") && !trace.contains("worker-5 <"), "{trace}");
+    assert!(trace.contains("deal-0/0 consensus on right: 3 replicas"), "{trace}");
+    // Whoever takes its offer back is not asked.
+    offer(&mut world, 4, None);
+    world.deal(Asks { tag: AppKind::Iexec.tag(), ..Asks::default() });
+    world.run();
+    assert!(!world.take_trace().contains("worker-4 < assign"), "it takes none any more");
 }
 
 #[test]

@@ -88,6 +88,8 @@ pub(crate) struct Asks {
     pub(crate) royalties: (u128, u128),
     /// Who asks.
     pub(crate) requester: u8,
+    /// What it needs.
+    pub(crate) tag: B256,
 }
 
 impl Default for Asks {
@@ -101,6 +103,7 @@ impl Default for Asks {
             task_s: 60,
             royalties: (0, 0),
             requester: 0xee,
+            tag: B256::ZERO,
         }
     }
 }
@@ -210,6 +213,7 @@ impl World {
             trust: 1 << 20,
             stake_ratio: 30,
             scheduler_ratio: 1,
+            tag: asks.tag,
             max_task_time: 1 << 20,
             expiry: end,
             salt,
@@ -225,6 +229,7 @@ impl World {
             trust: asks.trust,
             replicas: asks.replicas,
             max_task_time: asks.task_s,
+            tag: asks.tag,
             expiry: end,
             deadline: end,
             salt,

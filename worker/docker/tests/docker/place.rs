@@ -6,7 +6,11 @@ use quorate_docker::{
     tar::{Item, Writer},
 };
 use sha2::{Digest as _, Sha256};
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 pub(crate) const FOLDERS: Folders = Folders { input: "/in", output: "/out" };
 
@@ -93,6 +97,15 @@ impl Drop for Place {
 
 pub(crate) fn platform() -> Platform {
     Platform::here().expect("containers run on this processor")
+}
+
+/// Looks until it is so, which must be within a minute.
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let latest = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < latest, "waited in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 /// Whose everything of a test is.

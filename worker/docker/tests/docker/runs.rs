@@ -1,6 +1,6 @@
 //! Ordinary runs: what a program is given, and what comes back.
 
-use crate::place::{LIMITS, Place, label, sockets};
+use crate::place::{LIMITS, Place, label, sockets, wait_for};
 use quorate_docker::{Engine, Limits, RunError, Stop, output::OutputError};
 use std::{path::Path, process::Command, thread, time::Duration};
 
@@ -51,9 +51,7 @@ fn a_run_is_stopped_from_outside() {
         let (engine, task, stopped) = (place.engine.clone(), place.task("sleep 100"), stop.clone());
         let running = thread::spawn(move || engine.run(task, stopped));
         // It may be stopped wherever it is; the engine has its container sooner or later.
-        while place.engine.left().expect("counted").containers < 2 {
-            thread::yield_now();
-        }
+        wait_for("two containers", || place.engine.left().expect("counted").containers == 2);
         stop.stop();
         let error = running.join().expect("no panic").expect_err("no outcome");
         assert!(matches!(error, RunError::Cancelled), "{}: {error}", place.name);
@@ -78,11 +76,9 @@ fn too_much_is_no_result() {
 fn a_sweep_finds_what_a_crash_leaves() {
     const VICTIM: &str = "QUORATE_TEST_VICTIM";
     if std::env::var_os(VICTIM).is_some() {
-        if let Some(place) = Place::all("crash").into_iter().next() {
-            let error = place.run("sleep 1000").expect_err("nobody waits for it");
-            panic!("the victim outlived its killer: {error}");
-        }
-        return;
+        let place = Place::all("crash").pop().expect("the engine that was named");
+        let error = place.run("sleep 1000").expect_err("nobody waits for it");
+        panic!("the victim outlived its killer: {error}");
     }
     for (name, socket) in sockets() {
         let mut victim = Command::new(std::env::current_exe().expect("this test"));
@@ -90,10 +86,10 @@ fn a_sweep_finds_what_a_crash_leaves() {
         let mut victim = victim.spawn().expect("started");
         let label = label("crash", victim.id());
         let engine = Engine::connect(Some(Path::new(&socket)), &label).expect("an engine");
-        while engine.left().expect("counted").containers < 2 {
+        wait_for("the victim's containers", || {
             assert!(victim.try_wait().expect("asked").is_none(), "{name}: the victim ended");
-            thread::yield_now();
-        }
+            engine.left().expect("counted").containers == 2
+        });
         victim.kill().expect("killed");
         victim.wait().expect("dead");
         let swept = engine.sweep().expect("swept");
