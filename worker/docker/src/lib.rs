@@ -6,7 +6,7 @@
 //! * [`gate`] proves each limit on this machine before any stranger's work comes, and says what holds.
 //! * [`image`] reads a stranger's image and writes it anew; [`output`] reads what a container left; both rest
 //!   on [`tar`].
-//! * [`run`] is one task's life; [`held`] what it has on the engine meanwhile. [`guest`] is our own program.
+//! * [`run`] is one task's life; [`held`] what it has on the engine meanwhile. `guest` is our own program.
 //! * [`iexec`] is what an application written for iExec finds, and says with `computed.json`.
 //!
 //! Deliberately absent: registries, networks, devices, and whatever is decided about results elsewhere.
