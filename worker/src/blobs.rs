@@ -165,7 +165,7 @@ impl Blobs {
         self.dir.join(format!("part-{digest}"))
     }
 
-    /// Keeps what came of a blob whose connection broke, as one of the last [`PARTS_MAX`].
+    /// Keeps what came of a blob whose connection broke, as one of the last `PARTS_MAX`.
     pub fn keep_part(&self, digest: Digest) {
         let mut index = self.lock();
         index.parts.retain(|kept| *kept != digest);
