@@ -1,40 +1,22 @@
 //! Containers as the worker runs them, on a real engine (`QUORATE_TEST_DOCKER` names its socket): results are what
 //! replicas can agree on, and applications written for iExec find what they expect.
 
+#[path = "support/image.rs"]
+mod image;
+
+use image::{IEXEC_APP, archive};
 use quorate_common::{
     bag::AppKind,
     digest::Digest,
     ids::{DealSlot, TaskKey},
     manifest::{Ended, Manifest},
 };
-use quorate_docker::{
-    Engine, Platform,
-    iexec::Place,
-    tar::{Item, Writer},
-};
+use quorate_docker::{Engine, Platform, iexec::Place};
 use quorate_worker::{
     Containers, EngineRunner, JobSpec, Program, Runner,
     engine::{self, Cancel, EngineConfig, Job, Run, RunError},
 };
 use std::{fs, path::Path, path::PathBuf, sync::Arc, time::Duration};
-
-/// An application in the way of iExec's own examples: it counts the words of its dataset and inputs.
-const IEXEC_APP: &str = r#"
-date
-n=0
-if [ -n "$IEXEC_DATASET_FILENAME" ]; then
-    n=$(busybox wc -w < "$IEXEC_IN/$IEXEC_DATASET_FILENAME")
-fi
-i=1
-while [ $i -le $IEXEC_INPUT_FILES_NUMBER ]; do
-    eval file=\$IEXEC_INPUT_FILE_NAME_$i
-    n=$((n + $(busybox wc -w < "$IEXEC_INPUT_FILES_FOLDER/$file")))
-    i=$((i + 1))
-done
-busybox date > $IEXEC_OUT/log.txt
-echo "task $IEXEC_BOT_TASK_INDEX of $IEXEC_BOT_SIZE: $n words, $*" > $IEXEC_OUT/result.txt
-echo "{\"deterministic-output-path\": \"$IEXEC_OUT/result.txt\"}" > $IEXEC_OUT/computed.json
-"#;
 
 struct Stage {
     runner: Containers,
@@ -107,27 +89,6 @@ impl Drop for Stage {
     fn drop(&mut self) {
         drop(self.engine.sweep());
     }
-}
-
-fn archive(command: &[&str]) -> Vec<u8> {
-    let program = fs::read("/bin/busybox").expect("apt-get install busybox-static");
-    let mut layer = Writer::default();
-    layer.add(Item::Folder("bin"), &[]);
-    layer.add(Item::Program("bin/busybox"), &program);
-    let layer = layer.finish();
-    let diff_id = format!("sha256:{}", Digest::of(&layer));
-    let architecture = Platform::here().expect("a processor for containers").architecture();
-    let config = serde_json::json!({
-        "architecture": architecture, "os": "linux",
-        "config": { "Entrypoint": command, "Env": ["PATH=/bin"] },
-        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
-    });
-    let mut all = Writer::default();
-    let manifest = br#"[{"Config":"c.json","RepoTags":["a:latest"],"Layers":["l.tar"]}]"#;
-    all.add(Item::File("manifest.json"), manifest);
-    all.add(Item::File("c.json"), config.to_string().as_bytes());
-    all.add(Item::File("l.tar"), &layer);
-    all.finish()
 }
 
 fn file<'r>(run: &'r Run, path: &str) -> &'r str {

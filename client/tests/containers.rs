@@ -1,0 +1,162 @@
+//! Containers in the market: the separate programs on a real node (`QUORATE_ANVIL` names the binary) and a real
+//! engine (`QUORATE_TEST_DOCKER` names its socket; `deploy/test` starts both). Three volunteers offer
+//! containers and one does not; an application made for iExec and an image of its own are ordered, voted
+//! on, settled and verified, and a dataset reaches the containers it is paid for.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
+
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/anvil.rs"]
+mod anvil;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/home.rs"]
+mod home;
+#[path = "../../worker/tests/support/image.rs"]
+mod image;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/operator.rs"]
+mod operator;
+#[path = "market/patience.rs"]
+mod patience;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/requester.rs"]
+mod requester;
+#[path = "market/site.rs"]
+mod site;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/volunteer.rs"]
+mod volunteer;
+
+use anvil::Anvil;
+use image::{IEXEC_APP, archive};
+use operator::Operator;
+use patience::until;
+use requester::Requester;
+use serde_json::Value;
+use site::Site;
+use std::{fs, time::Duration};
+use volunteer::Volunteer;
+
+const SETTINGS: [&str; 3] = ["batch.age_s=1", "batch.tasks=64", "pool.scheduler_ratio=10"];
+/// Volunteers with containers; one more has none.
+const WITH: usize = 3;
+const TASKS: u64 = 6;
+/// Longest wait for an order: a container takes a second, and the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The pool, its volunteers, and who orders.
+struct Market {
+    operator: Operator,
+    volunteers: Vec<Volunteer>,
+    requester: Requester,
+    owner: Requester,
+}
+
+impl Market {
+    async fn open(site: &Site, anvil: &Anvil, socket: &str) -> Self {
+        let mut operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
+        operator.serve().await;
+        let invite = operator.invite().await;
+        let mut volunteers = Vec::new();
+        for n in 0..=WITH {
+            let mut volunteer = Volunteer::new(site, &format!("volunteer-{n}"));
+            volunteer.join(&operator, &invite, "1").await;
+            if n < WITH {
+                let home = volunteer.home.clone();
+                let home = home.with("QUORATE_DOCKER__USE", "require");
+                volunteer.home = home.with("QUORATE_DOCKER__SOCKET", socket);
+            }
+            volunteer.start();
+            volunteers.push(volunteer);
+        }
+        operator.has_workers(WITH + 1).await;
+        let requester = Requester::new(site, &operator, "requester", &anvil.url).await;
+        requester.run(&["wallet", "deposit", "10 QTT"]).await.expect(0);
+        let owner = Requester::new(site, &operator, "owner", &anvil.url).await;
+        Self { operator, volunteers, requester, owner }
+    }
+
+    /// Orders, waits until all is over, and fetches the results into a folder.
+    async fn finish(&self, args: &[&str], folder: &str) -> Value {
+        let limits = ["--trust", "3", "--time-limit", "2m", "--detach"];
+        let placed = self.requester.run(&[&["run"], &limits[..], args].concat()).await.expect(0);
+        let order = placed.out.trim();
+        let shown = until(&format!("{folder} to be done"), PATIENCE, async || {
+            let shown = self.requester.run(&["order", "show", order, "--json"]).await;
+            let shown = shown.expect(0).json();
+            (shown["phase"] == "done").then_some(shown)
+        })
+        .await;
+        assert_eq!((&shown["accepted"], &shown["dissents"]), (&TASKS.into(), &0.into()), "{shown}");
+        self.requester.run(&["order", "results", order, "-o", folder]).await.expect(0);
+        self.requester.run(&["verify", folder]).await.expect(0);
+        shown
+    }
+
+    /// A result's file.
+    fn result(&self, folder: &str, task: u64, name: &str) -> String {
+        let task = self.requester.home.path().join(folder).join(format!("results/{task:05}"));
+        fs::read_to_string(task.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+}
+
+#[tokio::test]
+async fn containers_run_on_strangers_machines() {
+    let Ok(socket) = std::env::var("QUORATE_TEST_DOCKER") else {
+        assert!(std::env::var_os("CI").is_none(), "QUORATE_TEST_DOCKER names no engine");
+        eprintln!("NOT TESTED: QUORATE_TEST_DOCKER names no engine; deploy/test starts one");
+        return;
+    };
+    let site = Site::new();
+    let Some(anvil) = Anvil::start(&site).await else { return };
+    let mut market = Market::open(&site, &anvil, &socket).await;
+    what_is_no_image_is_refused_before_it_is_paid(&market.requester).await;
+    iexec_applications_run_unchanged(&market).await;
+    a_dataset_reaches_the_containers_it_is_paid_for(&market).await;
+    images_run(&market).await;
+    for volunteer in &mut market.volunteers {
+        assert_eq!(volunteer.end("TERM").await, 0);
+    }
+    assert_eq!(market.operator.end("INT").await, 0);
+}
+
+async fn what_is_no_image_is_refused_before_it_is_paid(requester: &Requester) {
+    requester.home.file("no.tar", "no image");
+    let ran = requester.run(&["run", "no.tar", "--docker", "--", "1"]).await;
+    ran.refused(2, &["no.tar is not an image for workers", "docker save"]);
+}
+
+async fn iexec_applications_run_unchanged(market: &Market) {
+    let command = ["/bin/busybox", "sh", "-c", IEXEC_APP, "app"];
+    fs::write(market.requester.home.path().join("words.tar"), archive(&command)).unwrap();
+    market.requester.home.file("in.txt", "one two three\n");
+    let run = ["words.tar", "--iexec", "-i", "in.txt", "--array", "1-6"];
+    let run = [&run[..], &["--", "number {task.index}"]].concat();
+    market.finish(&run, "words").await;
+    for task in 0..TASKS {
+        let said = market.result("words", task, "files/result.txt");
+        assert!(said.starts_with(&format!("task {task} of {TASKS}: 3 words, number")), "{said}");
+    }
+}
+
+async fn a_dataset_reaches_the_containers_it_is_paid_for(market: &Market) {
+    market.owner.home.file("table.txt", "a table of some words\n");
+    let offer = ["offer", "dataset", "table.txt", "--price", "0.0002", "--tasks", "100"];
+    let offer = [&offer[..], &["--upload", "-o", "data.json"]].concat();
+    market.owner.run(&offer).await.expect(0);
+    let data = market.owner.home.path().join("data.json").display().to_string();
+    let run = ["words.tar", "--iexec", "--dataset-order", &data, "--array", "1-6", "--", "x"];
+    market.finish(&run, "paid").await;
+    assert_eq!(
+        market.result("paid", 0, "files/result.txt"),
+        format!("task 0 of {TASKS}: 5 words, x\n")
+    );
+}
+
+async fn images_run(market: &Market) {
+    let command = ["/bin/busybox", "sh", "-c", "cat /in/in.txt > /out/copy; echo said $1", "app"];
+    fs::write(market.requester.home.path().join("copy.tar"), archive(&command)).unwrap();
+    let run = ["copy.tar", "--docker", "-i", "in.txt", "--array", "1-6", "--", "{task.index}"];
+    market.finish(&run, "copies").await;
+    assert_eq!(market.result("copies", 3, "files/copy"), "one two three\n");
+    assert!(market.result("copies", 3, "stdout").starts_with("said "));
+}
