@@ -16,8 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Prime exponents that take a worker half a second each.
 const EXPONENTS: &str = "9677\n9679\n9689\n9697\n9719\n9721\n9941\n9949\n";
-/// Two of them, for an order that is left alone.
-const FEW: &str = "9689\n9941\n";
+/// How often they are ordered where an order is left alone: two programs must have begun to follow it, and have
+/// been ended, before it is over.
+const TIMES: usize = 2;
 
 pub(crate) async fn programs_end_and_go_on(
     operator: &mut Operator,
@@ -43,8 +44,8 @@ pub(crate) async fn programs_end_and_go_on(
     requester.run(&["verify", "long"]).await.expect(0);
 
     // The requester may leave, too: the order goes on without it.
-    requester.home.file("few.txt", FEW);
-    let run = ["run", &app, "--each-line", "few.txt", "-o", "few", "--name", "left", "--json"];
+    requester.home.file("more.txt", EXPONENTS.repeat(TIMES));
+    let run = ["run", &app, "--each-line", "more.txt", "-o", "more", "--name", "left", "--json"];
     let running = requester.start(&run);
     let order = requester.has_order("left").await;
     let short = &order[2..12];
@@ -53,8 +54,8 @@ pub(crate) async fn programs_end_and_go_on(
     until("the first event", PATIENCE, async || (!watching.out().is_empty()).then_some(())).await;
     is_left_alone(requester, watching, ("TERM", 143, "terminated"), short).await;
     requester.run(&["order", "watch", short]).await.expect(0);
-    requester.run(&["order", "results", short, "-o", "few"]).await.expect(0);
-    requester.run(&["verify", "few"]).await.expect(0);
+    requester.run(&["order", "results", short, "-o", "more"]).await.expect(0);
+    requester.run(&["verify", "more"]).await.expect(0);
 }
 
 /// Ends a program that follows an order, which says so and what becomes of it.
