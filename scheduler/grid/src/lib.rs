@@ -13,6 +13,7 @@
 mod apply;
 pub mod audit;
 mod canary;
+pub mod census;
 mod check;
 pub mod credibility;
 pub mod deadline;
