@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 mod init;
 mod invite;
+mod monitoring;
 mod output;
 mod serve;
 mod show;
@@ -106,6 +107,9 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write what Prometheus and Grafana need for this version's metrics
+    #[command(subcommand)]
+    Monitoring(MonitoringCommand),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
     /// Print help for a command or topic, as `help init` or `help exit-codes`
@@ -127,6 +131,15 @@ struct Init {
     /// Deploy a test token and the contract first; for development chains only
     #[arg(long)]
     deploy: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum MonitoringCommand {
+    /// Write dashboards, rules, runbooks and provisioning files into a folder
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -163,6 +176,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         // What needs no configuration works with a broken one.
         Command::Help { topic } => return help(topic, output),
         Command::Openapi => return output.line(openapi()),
+        Command::Monitoring(MonitoringCommand::Export { folder }) => {
+            return monitoring::export(folder, output);
+        }
         Command::Init(_)
         | Command::Serve
         | Command::Invite
@@ -179,7 +195,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Replay => show::replay(&config()?, output),
         Command::Config(ConfigCommand::Show { origin }) => show::show(&layers, origin, output),
         Command::Config(ConfigCommand::Check) => show::check(&config()?, output),
-        Command::Help { .. } | Command::Openapi => Ok(()),
+        Command::Help { .. } | Command::Monitoring(_) | Command::Openapi => Ok(()),
     }
 }
 
