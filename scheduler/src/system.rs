@@ -22,6 +22,7 @@ use crate::{
     door::Door,
     failure, fence,
     finals::Finals,
+    format,
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
@@ -283,6 +284,7 @@ struct Memory {
 impl Memory {
     fn open(config: &Config) -> Result<Self, Failure> {
         let dir = config.data.clone();
+        format::check(&dir)?;
         let journal_dir = dir.join("journal");
         let options = Options { segment_bytes: config.segment_bytes };
         let (journal, opened) = Journal::open(&journal_dir, options).map_err(|error| {
@@ -291,6 +293,8 @@ impl Memory {
             }
             broken("journal", &error)
         })?;
+        // The folder is ours from here on, and the first record of this release is yet to come.
+        format::raise(&dir)?;
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,

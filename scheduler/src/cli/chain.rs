@@ -33,7 +33,7 @@ pub(super) fn keys(config: &Config) -> Result<(NodeKey, VoteKey), Failure> {
 }
 
 /// The account that pays for gas: in `file`, or the development chain's.
-pub(super) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failure> {
+pub(crate) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failure> {
     match (file, &config.chain) {
         (Some(path), _) => gas_key(path),
         (None, ChainAt::Embedded) => Ok(dev::gas()),
