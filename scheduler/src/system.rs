@@ -218,7 +218,7 @@ fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
     let api = config.http_public.clone().unwrap_or_else(|| format!("http://{}", reachable(http)));
     let rpc = match &config.chain {
         crate::config::ChainAt::Embedded => Some(format!("{api}/rpc")),
-        crate::config::ChainAt::Url(url) => Some(url.clone()),
+        crate::config::ChainAt::Url(_) => config.public_node(),
     };
     let node_key = shared.node_key.public();
     Invite { address, node_key, pool: shared.pool, domain: shared.domain, rpc, api: Some(api) }
@@ -458,10 +458,8 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     let internal = |error: &dyn std::fmt::Display| Failure::new(Code::Internal, error.to_string());
     let config = server_config(&shared.node_key).map_err(|error| internal(&error))?;
     let listen = shared.config.quic_listen;
-    let socket = UdpSocket::bind(listen).map_err(|error| {
-        Failure::new(Code::Conflict, format!("quic.listen {listen}: {error}"))
-            .hint("is another scheduler running? choose another port")
-    })?;
+    let socket =
+        UdpSocket::bind(listen).map_err(|error| taken(&shared.config, "quic.listen", &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("quic")
         .worker_threads(thread_count())
@@ -487,13 +485,21 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     Ok((endpoint, threads))
 }
 
+/// A door that cannot be had.
+fn taken(config: &Config, key: &'static str, error: &std::io::Error) -> Failure {
+    let place = config.layers.place(key);
+    Failure::new(Code::Conflict, format!("{place}; expected an address to listen at: {error}"))
+        .hint("is another scheduler running? `quorate-scheduler check` looks; choose another port")
+}
+
 /// Threads for connections: QUIC's cryptography is the largest part of a busy scheduler's work.
 fn thread_count() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8)
 }
 
 fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
-    let listen = state.shared.config.http_listen;
+    let config = state.shared.config.clone();
+    let listen = config.http_listen;
     let state = web::Data::new(state);
     let server =
         HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
@@ -505,10 +511,7 @@ fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
             .shutdown_timeout(5)
             .disable_signals()
             .bind(listen)
-            .map_err(|error| {
-                Failure::new(Code::Conflict, format!("http.listen {listen}: {error}"))
-                    .hint("is another scheduler running? choose another port")
-            })?;
+            .map_err(|error| taken(&config, "http.listen", &error))?;
     let addr = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     let handle = server.handle();
