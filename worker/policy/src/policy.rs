@@ -245,15 +245,13 @@ impl Policy {
     }
 
     fn until(&self, now: Moment, wish: Wish, reason: Option<&Reason>) -> Option<u64> {
-        match reason? {
-            Reason::Paused => wish.until_unix_ms,
-            Reason::Schedule => {
-                let minutes = self.prefs.schedule.changes_in(now.week_minute)?;
-                let minute = now.unix_ms / MINUTE;
-                Some((minute + u64::from(minutes)) * MINUTE)
-            }
-            _ => None,
+        let reason = reason?;
+        if *reason == Reason::Paused {
+            return wish.until_unix_ms;
         }
+        let changes_in = self.prefs.schedule.changes_in(now.week_minute);
+        let minutes = changes_in.filter(|_| *reason == Reason::Schedule)?;
+        Some((now.unix_ms / MINUTE + u64::from(minutes)) * MINUTE)
     }
 
     /// The owner's price, or what a task's electricity costs if that is more.
