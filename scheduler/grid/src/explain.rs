@@ -309,6 +309,11 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
             "these tasks were begun with another version of the engine: new ones are not"
                 .to_owned(),
         ),
+        Obstacle::Aside => (
+            "aside",
+            "it differed from most other workers about these programs, and gets no more of them"
+                .to_owned(),
+        ),
         Obstacle::Owner => (
             "owner",
             "another worker of its owner votes on them already: wait for others".to_owned(),

@@ -145,9 +145,9 @@ impl World {
                 let late = opened.terms.id().0[0] < 32 && !self.calm;
                 if late {
                     let opened = opened.clone();
-                    self.tell(Input::Chain(ChainInput::Deal { opened, ready: false }))?;
+                    self.tell(Input::Chain(ChainInput::Deal { opened, work: None }))?;
                 }
-                self.tell(Input::Chain(ChainInput::Deal { opened, ready: true }))
+                self.tell(Input::Chain(ChainInput::Deal { opened, work: Some(Default::default()) }))
             }
             Said::Refused(order) => {
                 if let Some(settler) = self.settler() {
