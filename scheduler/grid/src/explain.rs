@@ -2,6 +2,7 @@
 //! decide. Looks at a bounded number of tasks and deals, since anybody may ask.
 
 use crate::{
+    calibration::Calibration,
     fleet::Member,
     grid::Grid,
     obstacle::{Obstacle, Waiting, no_room},
@@ -54,6 +55,8 @@ pub struct OrderExplanation {
     pub ahead: Ahead,
     /// Median milliseconds a replica of the application takes, once a few are known.
     pub runtime_ms: Option<u64>,
+    /// Where its program stands, if it is a container: a new one has a few tasks at a time.
+    pub calibration: Option<Calibration>,
     /// Workers that are connected, and their slots.
     pub connected: usize,
     /// Slots of connected workers.
@@ -118,6 +121,7 @@ impl Grid {
             waiting: Vec::new(),
             ahead: self.ahead(first.slot),
             runtime_ms: self.timings.runtime_ms(first.app()),
+            calibration: self.calibration(first.slot),
             connected: self.durable.fleet.connected(),
             slots: self.durable.fleet.slots(),
         };
