@@ -143,6 +143,7 @@ impl Scheduler {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
             limits,
             files: Vec::new(),
             tasks,
@@ -224,6 +225,7 @@ impl Session {
             stake: 1000,
             score: 0,
             unix_ms: self.clock.now().unix_ms,
+            notice: String::new(),
         }
     }
 
