@@ -4,6 +4,7 @@ pub(crate) mod chain;
 mod check;
 mod init;
 mod invite;
+mod monitoring;
 mod output;
 mod serve;
 mod show;
@@ -109,6 +110,9 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write what Prometheus and Grafana need for this version's metrics
+    #[command(subcommand)]
+    Monitoring(MonitoringCommand),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
     /// Print help for a command or topic, as `help init` or `help exit-codes`
@@ -130,6 +134,15 @@ struct Init {
     /// Deploy a test token and the contract first; for development chains only
     #[arg(long)]
     deploy: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum MonitoringCommand {
+    /// Write dashboards, rules, runbooks and provisioning files into a folder
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -166,6 +179,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         // What needs no configuration works with a broken one.
         Command::Help { topic } => return help(topic, output).map(done),
         Command::Openapi => return output.line(openapi()).map(done),
+        Command::Monitoring(MonitoringCommand::Export { folder }) => {
+            return monitoring::export(folder, output).map(done);
+        }
         Command::Init(_)
         | Command::Check
         | Command::Serve
@@ -184,7 +200,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Command::Replay => show::replay(&config()?, output),
         Command::Config(ConfigCommand::Show { origin }) => show::show(&layers, origin, output),
         Command::Config(ConfigCommand::Check) => show::check(&config()?, output),
-        Command::Help { .. } | Command::Openapi => Ok(()),
+        Command::Help { .. } | Command::Monitoring(_) | Command::Openapi => Ok(()),
     }
     .map(done)
 }

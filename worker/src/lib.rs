@@ -32,6 +32,7 @@ pub mod escape;
 pub mod evidence;
 mod gas;
 mod jobs;
+mod metrics;
 pub mod options;
 pub mod remains;
 pub mod runner;

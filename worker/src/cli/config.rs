@@ -9,7 +9,10 @@ use quorate_common::{
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// The system's file, the weakest.
 const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
@@ -100,6 +103,11 @@ pub(crate) const KEYS: &[Key] = &[
         name: "docker.socket",
         default: "",
         help: "The engine's socket, Docker's or Podman's; unset: DOCKER_HOST, the user's own, the system's.",
+    },
+    Key {
+        name: "metrics.listen",
+        default: "",
+        help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
     },
     Key {
         name: "api",
@@ -219,6 +227,15 @@ impl Config {
         }
     }
 
+    /// Where the owner's Prometheus may ask, if it may.
+    pub(crate) fn metrics(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("metrics.listen") else { return Ok(None) };
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        let expected = "a loopback address with a port, as 127.0.0.1:7422";
+        let refused = || failure::config(&self.layers.refuse("metrics.listen", expected));
+        address.map(Some).ok_or_else(refused)
+    }
+
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
     pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
         let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
@@ -272,6 +289,7 @@ impl Config {
         self.price()?;
         self.docker()?;
         self.memory_bytes()?;
+        self.metrics()?;
         self.cache_bytes().map(drop)
     }
 

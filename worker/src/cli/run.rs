@@ -31,6 +31,13 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         crate::start(options(&config, output)?).await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
+    if let Some(listen) = config.metrics()? {
+        let at = crate::metrics::serve(listen, worker.watch()).await.map_err(|error| {
+            Failure::new(Code::Conflict, format!("metrics.listen {listen}: {error}"))
+                .hint("choose another port")
+        })?;
+        output.note(format!("metrics at http://{at}/metrics"));
+    }
     let reporter = tokio::spawn(report(worker.watch(), config.path(STATUS_FILE)));
     let outcome = until_over(&worker, &mut signals).await;
     if outcome.is_ok() {
