@@ -16,7 +16,10 @@ use quorate_grid::{
 use quorate_monitoring::SchedulerMetrics;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -62,6 +65,8 @@ pub struct Shared {
     pub events: broadcast::Sender<Event>,
     /// Somebody has brought bytes: a deal may have waited for them.
     pub uploaded: Notify,
+    /// Whether no new orders are taken.
+    pub draining: AtomicBool,
     /// Acknowledgements given: never behind what a worker can have heard.
     pub acknowledged: AtomicU64,
     clock: SystemClock,
@@ -106,6 +111,7 @@ impl Shared {
             metrics: SchedulerMetrics::new(),
             events: broadcast::channel(EVENTS_MAX).0,
             uploaded: Notify::new(),
+            draining: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),
             floor: Floor::default(),
