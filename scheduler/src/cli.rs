@@ -1,6 +1,7 @@
 //! The operator's command line: every command, flag and help text, and which file does what.
 
 mod ask;
+mod backup;
 pub(crate) mod chain;
 mod check;
 mod deploy;
@@ -112,6 +113,9 @@ enum Command {
     Serve,
     /// Have the running scheduler finish: no new orders, open tasks to their end, batches on chain, then stop
     Drain(Drain),
+    /// Copy the data folder while its scheduler runs, verify a copy, put one back
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Print the link that workers join with; it names the key that the scheduler must show
     Invite(Invite),
     /// Deploy and verify contracts
@@ -184,6 +188,25 @@ struct Invite {
     /// Show it as a QR code too, for telephones and posters
     #[arg(long)]
     qr: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum BackupCommand {
+    /// Make a backup of DATA, keys included, in a folder that is not there yet
+    Create {
+        /// The new folder
+        into: PathBuf,
+    },
+    /// Check every byte of a backup, and replay its journal
+    Verify {
+        /// The backup
+        backup: PathBuf,
+    },
+    /// Put a verified backup into DATA, which must be empty or absent. Only the newest copy of a pool may sign
+    Restore {
+        /// The backup
+        backup: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -290,6 +313,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         | Command::Serve
         | Command::Invite(_)
         | Command::Chain(_)
+        | Command::Backup(_)
         | Command::Drain(_)
         | Command::Replay
         | Command::Config(_) => layers(&global, matches!(command, Command::Init(_)))?,
@@ -305,6 +329,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         }
         Command::Invite(args) => invite::run(&config()?, args.qr, output),
         Command::Drain(args) => block_on(drain::run(&config()?, args, output)),
+        Command::Backup(command) => backup::run(&config()?, &command, output),
         Command::Chain(command) => block_on(deploy::run(command, output)),
         Command::Replay => show::replay(&config()?, output),
         Command::Config(ConfigCommand::Show { origin }) => show::show(&layers, origin, output),

@@ -3,7 +3,7 @@
 //! In reading order: [`config`] is what an operator may set; [`system`] starts everything and is the map
 //! of threads; [`actors`] says who owns what; [`transport`] (with [`door`] before it) and [`http`] are the two ways in, [`orders`] the
 //! lock on the second; [`journal`], [`store`], [`blobs`] and [`sealed`] are the four ways to remember;
-//! [`drain`] finishes what is open before a stop, and `control` is how the program at the door is told to;
+//! [`backup`] copies all of it while it runs; [`drain`] finishes what is open before a stop, and `control` is how the program at the door is told to;
 //! [`finals`] repeats our own batches as a stranger would; [`fence`] keeps an old disk from signing;
 //! [`format`](mod@format) a newer one from being misread; [`preflight`] looks for trouble before it comes;
 //! [`replay`] says what a journal comes to; [`dev`] is a chain for one machine.
@@ -13,6 +13,7 @@
 
 pub mod actors;
 mod asks;
+pub mod backup;
 pub mod blobs;
 #[cfg(feature = "byzantine")]
 pub mod byzantine;
