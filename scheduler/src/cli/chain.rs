@@ -20,7 +20,12 @@ use quorate_common::{
     messages::Domain,
     report::Chain as Report,
 };
-use std::{io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
 use zeroize::Zeroizing;
 
 /// Where the gas account's key is kept, in the data folder.
@@ -58,7 +63,7 @@ fn not_exposed(path: &Path) -> Result<(), Failure> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
-fn gas_key(path: &Path) -> Result<Signer, Failure> {
+pub(super) fn gas_key(path: &Path) -> Result<Signer, Failure> {
     let text = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
         let code = match error.kind() {
             io::ErrorKind::NotFound => Code::NotFound,
@@ -104,7 +109,17 @@ fn placed(config: &Config, error: SettleError) -> Failure {
         SettleError::NoContract { .. } => "chain.contract",
         _ => "chain.url",
     };
+    let is_wrong = matches!(
+        error,
+        SettleError::NoContract { .. }
+            | SettleError::InvalidChainId { .. }
+            | SettleError::BadUrl { .. }
+    );
     let mut failure = failure::chain(error);
+    if is_wrong {
+        // No node will ever answer otherwise.
+        failure = Failure { hint: failure.hint, ..Failure::new(Code::Usage, failure.message) };
+    }
     failure.message = format!("{}; {}", config.layers.place(key), failure.message);
     failure
 }
@@ -132,8 +147,10 @@ pub(crate) fn outbox_config(config: &Config) -> OutboxConfig {
 
 /// Makes the data folder.
 pub(super) fn make_dir(config: &Config) -> Result<(), Failure> {
-    std::fs::create_dir_all(&config.data).map_err(|error| {
-        Failure::new(Code::Internal, format!("data {}: {error}", config.data.display()))
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+    made.map_err(|error| {
+        let text = format!("{}: cannot be made: {error}", config.layers.place("data"));
+        Failure::new(Code::Internal, text).hint("run this as the user that serves the pool")
     })
 }
 
