@@ -4,6 +4,8 @@
 use crate::{
     actors::agent::{AgentActor, Fetched, Finished},
     blobs::{BlobError, Blobs, Holder},
+    brake::Brake,
+    cgroup::JobGroup,
     deals::{Deals, PreparedDeal, task_of},
     engine::{self, Cancel, Job, Run},
     runner::{JobSpec, Runner, give_up_reason},
@@ -38,6 +40,7 @@ pub(crate) struct Jobs {
     agent: Addr<AgentActor>,
     runner: Arc<dyn Runner>,
     blobs: Arc<Blobs>,
+    rule: Rule,
     deals: Arc<Deals>,
     line: Line,
     uploads: Arc<Semaphore>,
@@ -48,6 +51,15 @@ enum UnderWay {
     Fetching(AbortHandle),
     Ready(Arc<PreparedDeal>),
     Running(Cancel),
+}
+
+/// What holds and slows runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rule {
+    /// Which of them go on.
+    pub(crate) brake: Brake,
+    /// Where the kernel keeps their share, if it does.
+    pub(crate) group: Option<Arc<JobGroup>>,
 }
 
 /// One replica to run.
@@ -68,11 +80,12 @@ impl Jobs {
         blobs: Arc<Blobs>,
         line: Line,
         memory_bytes: u64,
+        rule: Rule,
     ) -> Self {
         let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes);
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
         let deals = Arc::new(deals);
-        Self { agent, runner, blobs, deals, line, uploads, under_way: BTreeMap::new() }
+        Self { agent, runner, blobs, rule, deals, line, uploads, under_way: BTreeMap::new() }
     }
 
     /// Gets what a task needs; `Fetched` follows unless it is stopped.
@@ -104,11 +117,13 @@ impl Jobs {
         let Some(UnderWay::Ready(deal)) = self.under_way.remove(&ticket) else {
             return self.agent.do_send(Finished::failed(&start, GiveUpReason::Engine));
         };
-        let cancel = Cancel::new();
+        let cancel = Cancel::of(self.rule.brake.turn());
         self.under_way.insert(ticket, UnderWay::Running(cancel.clone()));
         let (agent, blobs, runner) = (self.agent.clone(), self.blobs.clone(), self.runner.clone());
         let failed = Finished::failed(&start, GiveUpReason::Engine);
+        let group = self.rule.group.clone();
         let work = move || {
+            step_back(group.as_deref());
             let (task, outcome) = (start.task, run(&blobs, &*runner, &start, &deal, cancel));
             agent.do_send(Finished { ticket, task, outcome });
         };
@@ -123,7 +138,10 @@ impl Jobs {
     /// Stops a job, whatever it does. A run ends within milliseconds and reports as usual.
     pub(crate) fn stop(&mut self, ticket: Ticket) {
         match self.under_way.get(&ticket) {
-            Some(UnderWay::Running(cancel)) => cancel.cancel(),
+            Some(UnderWay::Running(cancel)) => {
+                cancel.cancel();
+                self.rule.brake.nudge();
+            }
             Some(UnderWay::Fetching(task)) => {
                 task.abort();
                 self.end(ticket);
@@ -164,6 +182,18 @@ impl Jobs {
 impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jobs").field("under_way", &self.under_way.len()).finish_non_exhaustive()
+    }
+}
+
+/// Has this thread come after everybody else's, and counted where the kernel counts runs.
+fn step_back(group: Option<&JobGroup>) {
+    // Of Linux's priorities the lowest; a thread has its own, and hands it on to those it starts.
+    const LAST: i32 = 19;
+    if let Err(error) = rustix::process::setpriority_process(None, LAST) {
+        tracing::debug!(%error, "a run has everybody's priority");
+    }
+    if let Some(Err(error)) = group.map(JobGroup::enter) {
+        tracing::warn!(%error, "a run is outside of its control group");
     }
 }
 

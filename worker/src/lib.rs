@@ -19,9 +19,12 @@
 //!   never a vote.
 
 pub mod actors;
+pub mod allowance;
 mod api;
 pub mod blobs;
+pub mod brake;
 pub mod bundle;
+pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
 pub mod containers;
@@ -43,8 +46,9 @@ pub mod transfer;
 mod void;
 mod words;
 
+pub use allowance::Allowance;
 pub use containers::Containers;
 pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
 pub use runner::{EngineRunner, JobSpec, Program, Runner};
-pub use start::{WorkerHandle, start};
+pub use start::{WorkerHandle, start, start_under};
 pub use status::Status;

@@ -5,10 +5,12 @@ use crate::{
         agent::{AgentActor, Identity, Wish},
         link::{Begin, Cut, Leave, LinkActor},
     },
+    allowance::Allowance,
     blobs::{Blobs, Holder},
     bundle::Bundle,
+    cgroup::JobGroup,
     escape::Escapes,
-    jobs::Jobs,
+    jobs::{Jobs, Rule},
     options::{StartError, WorkerOptions},
     status::{self, Status},
     store::Store,
@@ -46,6 +48,7 @@ pub struct WorkerHandle {
     link: Addr<LinkActor>,
     arbiter: Arbiter,
     closed: oneshot::Receiver<()>,
+    rule: Rule,
 }
 
 /// Starts a worker. It connects by itself, and reconnects for as long as it lives.
@@ -55,6 +58,28 @@ pub struct WorkerHandle {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
+    begin(options, Rule::default(), None).await
+}
+
+/// Starts a worker that does as it is allowed to, from its first moment on. `group` counts its runs, where the
+/// kernel has one.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_under(
+    options: WorkerOptions,
+    first: Allowance,
+    group: Option<JobGroup>,
+) -> Result<WorkerHandle, StartError> {
+    let rule = Rule { group: group.map(Arc::new), ..Rule::default() };
+    begin(options, rule, Some(first)).await
+}
+
+async fn begin(
+    options: WorkerOptions,
+    rule: Rule,
+    first: Option<Allowance>,
+) -> Result<WorkerHandle, StartError> {
     check(&options)?;
     let lock = lock(&options.data_dir)?;
     let invite = &options.invite;
@@ -69,7 +94,11 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
         ask: options.ask,
         slack_s: SLACK_S,
     };
-    let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
+    let mut agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
+    if let Some(first) = first {
+        rule.apply(first);
+        first.inputs().into_iter().for_each(|input| agent.handle(clock.now(), input));
+    }
     for (task, job) in agent.kept() {
         blobs.hold(Holder::Result(task), &job.seal.blobs);
     }
@@ -80,6 +109,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
     let watched = status.clone();
+    let jobs_rule = rule.clone();
     arbiter.spawn_fn(move || {
         let address = options.invite.address.clone();
         let link = LinkActor::new(address, client, line_sender, watched).start();
@@ -95,6 +125,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
                 blobs.clone(),
                 line,
                 options.memory_bytes / u64::from(options.slots.max(1)),
+                jobs_rule,
             ),
             blobs,
             hook: options.hook.clone(),
@@ -123,7 +154,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
         drop(ready_sender.send((agent, link)));
     });
     let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
-    Ok(WorkerHandle { status, agent, link, arbiter, closed })
+    Ok(WorkerHandle { status, agent, link, arbiter, closed, rule })
 }
 
 /// Whether a worker runs in this data folder.
@@ -145,6 +176,12 @@ impl WorkerHandle {
     /// Offers another number of slots, up to the one it was started with; 0 pauses.
     pub fn offer(&self, slots: u16) {
         self.agent.do_send(Wish::Offer(slots));
+    }
+
+    /// Does as it is allowed to, from now on. What runs is held or let go before this returns.
+    pub fn follow(&self, allowance: Allowance) {
+        self.rule.apply(allowance);
+        self.agent.do_send(Wish::Follow(allowance));
     }
 
     /// Cuts the connection as a broken cable does: the scheduler is not told. The worker notices,

@@ -19,6 +19,9 @@ pub struct View {
     pub slots: u16,
     /// Nothing new is taken: the program was told to leave.
     pub leaving: bool,
+    /// Runs are held in memory: the owner wants the machine.
+    #[serde(default)]
+    pub resting: bool,
     /// Runs that hold a slot.
     pub running: usize,
     /// Every job, by task.
@@ -86,6 +89,7 @@ impl Agent {
             score: self.score,
             slots: self.offered(),
             leaving: self.leaving,
+            resting: self.rest.is_some(),
             running: self.running.len(),
             jobs: self.job_views(),
             unacked: self.kept.values().filter(|job| job.vote_until().is_some()).count(),
