@@ -24,9 +24,12 @@ use quorate_docker::iexec::Place;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, task::AbortHandle};
 
@@ -60,6 +63,10 @@ pub(crate) struct Rule {
     pub(crate) brake: Brake,
     /// Where the kernel keeps their share, if it does.
     pub(crate) group: Option<Arc<JobGroup>>,
+    /// The least pay of a task in a container, in token units.
+    pub(crate) docker_price: u128,
+    /// Milliseconds a run took of late, on average; 0: none has ended.
+    pub(crate) pace_ms: Arc<AtomicU64>,
 }
 
 /// One replica to run.
@@ -91,8 +98,13 @@ impl Jobs {
     /// Gets what a task needs; `Fetched` follows unless it is stopped.
     pub(crate) fn fetch(&mut self, ticket: Ticket, task: TaskKey, deal: DealInfo) {
         let (agent, deals) = (self.agent.clone(), self.deals.clone());
+        let docker_price = self.rule.docker_price;
         let fetching = tokio::spawn(async move {
             let outcome = deals.fetch(Holder::Work(ticket), &deal, task.idx).await;
+            let outcome = outcome.and_then(|ready| {
+                let is_paid = ready.bag.kind.is_wasm() || deal.unit_price >= docker_price;
+                if is_paid { Ok(ready) } else { Err(GiveUpReason::Price) }
+            });
             agent.do_send(Fetched { ticket, task, outcome });
         });
         self.under_way.insert(ticket, UnderWay::Fetching(fetching.abort_handle()));
@@ -121,10 +133,14 @@ impl Jobs {
         self.under_way.insert(ticket, UnderWay::Running(cancel.clone()));
         let (agent, blobs, runner) = (self.agent.clone(), self.blobs.clone(), self.runner.clone());
         let failed = Finished::failed(&start, GiveUpReason::Engine);
-        let group = self.rule.group.clone();
+        let (group, pace_ms) = (self.rule.group.clone(), self.rule.pace_ms.clone());
         let work = move || {
             step_back(group.as_deref());
+            let began = Instant::now();
             let (task, outcome) = (start.task, run(&blobs, &*runner, &start, &deal, cancel));
+            if outcome.is_ok() {
+                note_pace(&pace_ms, began.elapsed());
+            }
             agent.do_send(Finished { ticket, task, outcome });
         };
         let name = format!("job {}", failed.task);
@@ -183,6 +199,14 @@ impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jobs").field("under_way", &self.under_way.len()).finish_non_exhaustive()
     }
+}
+
+/// An eighth of what is new: a few odd tasks do not move it far.
+fn note_pace(pace_ms: &AtomicU64, took: Duration) {
+    let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let before = pace_ms.load(Ordering::Relaxed);
+    let pace = if before == 0 { took } else { before / 8 * 7 + before % 8 + took / 8 };
+    pace_ms.store(pace, Ordering::Relaxed);
 }
 
 /// Has this thread come after everybody else's, and counted where the kernel counts runs.

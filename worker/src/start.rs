@@ -15,6 +15,7 @@ use crate::{
     status::{self, Status},
     store::Store,
     ticket::{self, Keeper},
+    transfer::Line,
     words::Words,
 };
 use actix::{Actor as _, Addr, Arbiter};
@@ -29,7 +30,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::{oneshot, watch};
@@ -48,7 +49,15 @@ pub struct WorkerHandle {
     link: Addr<LinkActor>,
     arbiter: Arbiter,
     closed: oneshot::Receiver<()>,
+    reins: Reins,
+}
+
+/// What holds a worker back: clones hold the same one.
+#[derive(Clone, Debug)]
+pub struct Reins {
+    agent: Addr<AgentActor>,
     rule: Rule,
+    line: Line,
 }
 
 /// Starts a worker. It connects by itself, and reconnects for as long as it lives.
@@ -62,7 +71,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
 }
 
 /// Starts a worker that does as it is allowed to, from its first moment on. `group` counts its runs, where the
-/// kernel has one.
+/// kernel has one. A task in a container is taken for `docker_price` at least.
 ///
 /// # Errors
 /// As [`start`].
@@ -70,8 +79,9 @@ pub async fn start_under(
     options: WorkerOptions,
     first: Allowance,
     group: Option<JobGroup>,
+    docker_price: u128,
 ) -> Result<WorkerHandle, StartError> {
-    let rule = Rule { group: group.map(Arc::new), ..Rule::default() };
+    let rule = Rule { group: group.map(Arc::new), docker_price, ..Rule::default() };
     begin(options, rule, Some(first)).await
 }
 
@@ -109,7 +119,7 @@ async fn begin(
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
     let watched = status.clone();
-    let jobs_rule = rule.clone();
+    let (jobs_rule, watched_line) = (rule.clone(), line.clone());
     arbiter.spawn_fn(move || {
         let address = options.invite.address.clone();
         let link = LinkActor::new(address, client, line_sender, watched).start();
@@ -154,7 +164,8 @@ async fn begin(
         drop(ready_sender.send((agent, link)));
     });
     let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
-    Ok(WorkerHandle { status, agent, link, arbiter, closed, rule })
+    let reins = Reins { agent: agent.clone(), rule, line: watched_line };
+    Ok(WorkerHandle { status, agent, link, arbiter, closed, reins })
 }
 
 /// Whether a worker runs in this data folder.
@@ -178,10 +189,9 @@ impl WorkerHandle {
         self.agent.do_send(Wish::Offer(slots));
     }
 
-    /// Does as it is allowed to, from now on. What runs is held or let go before this returns.
-    pub fn follow(&self, allowance: Allowance) {
-        self.rule.apply(allowance);
-        self.agent.do_send(Wish::Follow(allowance));
+    /// What holds it back.
+    pub fn reins(&self) -> Reins {
+        self.reins.clone()
     }
 
     /// Cuts the connection as a broken cable does: the scheduler is not told. The worker notices,
@@ -214,6 +224,28 @@ impl WorkerHandle {
         arbiter.stop();
         let joined = tokio::task::spawn_blocking(move || arbiter.join());
         drop(tokio::time::timeout(CLOSE, joined).await);
+    }
+}
+
+impl Reins {
+    /// Lets it do what it is allowed to, from now on. What runs is held or let go before this returns.
+    pub fn follow(&self, allowance: Allowance) {
+        self.rule.apply(allowance);
+        self.agent.do_send(Wish::Follow(allowance));
+    }
+
+    /// Seconds a task took of late, if any was done.
+    pub fn task_s(&self) -> Option<u64> {
+        let ms = self.rule.pace_ms.load(Ordering::Relaxed);
+        (ms > 0).then(|| ms.div_ceil(1_000))
+    }
+
+    /// Which connection stands, and the bytes moved over it both ways.
+    pub fn moved(&self) -> Option<(usize, u64)> {
+        let line = self.line.borrow();
+        let connection = line.as_ref()?;
+        let stats = connection.stats();
+        Some((connection.stable_id(), stats.udp_rx.bytes + stats.udp_tx.bytes))
     }
 }
 
@@ -280,6 +312,7 @@ fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status
         vote_key: options.vote_key.address(),
         scheduler: options.invite.address.clone(),
         view: agent.view(),
+        mood: None,
         cache_bytes: blobs.bytes(),
         note: None,
         ended: None,
