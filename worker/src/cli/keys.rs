@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 13] = [
+pub(crate) const AT_START: [&str; 14] = [
     "invite",
     "name",
     "slots",
@@ -17,6 +17,7 @@ pub(crate) const AT_START: [&str; 13] = [
     "docker.use",
     "docker.socket",
     "session.socket",
+    "metrics.listen",
 ];
 
 /// Every key, in the order `config show` prints them.
