@@ -29,7 +29,7 @@ const TOKEN: f64 = 1e18;
 ///
 /// # Errors
 /// The address is taken.
-pub async fn serve(listen: SocketAddr, status: watch::Receiver<Status>) -> io::Result<SocketAddr> {
+pub(crate) async fn serve(listen: SocketAddr, status: watch::Receiver<Status>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     let metrics = Arc::new(WorkerMetrics::new());
