@@ -19,7 +19,7 @@ fn healthy() -> Row {
             .steps(&[(1.0, "orange"), (3.0, "red")]),
         Panel::number("Workers connected", "none",
             "Workers with an open session, idle or busy. Without any, nothing is computed.")
-            .ask("workers", r#"sum(quorate_workers{$S,state=~"idle|busy|paused|leaving"})"#)
+            .ask("workers", r#"sum(quorate_workers{$S,state!="offline"})"#)
             .steps(&[(f64::NEG_INFINITY, "red"), (1.0, "green")]),
         Panel::number("Tasks settled", "suffix: /min",
             "Tasks a minute that ended with an accepted result.")
@@ -37,7 +37,7 @@ fn healthy() -> Row {
         Panel::stack("Workers by state", "none",
             "Connected workers by what they do. Offline ones are left out: many never come back.")
             .ask("{{state}}", r#"sum by (state) (quorate_workers{$S,state!="offline"})"#)
-            .colored(&[("idle", "blue"), ("busy", "green"), ("paused", "yellow"), ("leaving", "orange")])
+            .colored(&[("idle", "blue"), ("busy", "green"), ("paused", "yellow"), ("leaving", "orange"), ("restrained", "red")])
             .wide(12),
         Panel::stack("Tasks settled by outcome", "suffix: /s",
             "Consensus is what is paid for; no quorum and expired cost workers their time.")
