@@ -272,6 +272,11 @@ enum ConfigCommand {
     Check,
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line and returns the exit status; `help exit-codes` says what it means.
 pub fn run() -> u8 {
     let cli = match Cli::try_parse() {

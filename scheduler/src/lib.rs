@@ -6,7 +6,7 @@
 //! [`backup`] copies all of it while it runs; [`drain`] finishes what is open before a stop, and `control` is how the program at the door is told to;
 //! [`finals`] repeats our own batches as a stranger would; [`fence`] keeps an old disk from signing;
 //! [`format`](mod@format) a newer one from being misread; [`preflight`] looks for trouble before it comes;
-//! [`replay`] says what a journal comes to; [`dev`] is a chain for one machine.
+//! [`replay`] says what a journal comes to; [`gauges`] (with `sampler` and `watched`) what monitoring sees; [`dev`] is a chain for one machine.
 //!
 //! Invariants: nothing is acknowledged, assigned or paid before its record is on disk; a peer's mistake
 //! ends its session and nothing else; our own mistake ends the process, and the journal replays.
@@ -27,6 +27,7 @@ pub mod failure;
 pub mod fence;
 pub mod finals;
 pub mod format;
+pub mod gauges;
 pub mod http;
 mod inbox;
 pub mod index;
@@ -36,11 +37,13 @@ pub mod preflight;
 pub mod replay;
 mod reset;
 mod results;
+mod sampler;
 pub mod sealed;
 pub mod shared;
 pub mod store;
 pub mod system;
 pub mod transport;
+mod watched;
 
 pub use quorate_journal as journal;
 

@@ -29,7 +29,7 @@ use crate::{
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
     outbox,
     replay::Standing,
-    reset,
+    reset, sampler,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
@@ -189,6 +189,8 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let outbox = outbox::open(&shared.config, chain, gas)?;
     actix::spawn(outbox::tend(outbox.clone()));
     actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
+    let money = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
+    actix::spawn(sampler::sample(Arc::clone(&shared), money, grid.clone()));
     let settler = SettlerParts {
         shared: Arc::clone(&shared),
         grid: grid.clone(),
@@ -507,17 +509,19 @@ fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
     let config = state.shared.config.clone();
     let listen = config.http_listen;
     let state = web::Data::new(state);
-    let server =
-        HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
-            .workers(2)
-            // An event of an order is a small packet, and must not wait for the one before it.
-            .tcp_nodelay(true)
-            .max_connections(http::CONNECTIONS_MAX)
-            .client_request_timeout(Duration::from_secs(10))
-            .shutdown_timeout(5)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| taken(&config, "http.listen", &error))?;
+    let server = HttpServer::new(move || {
+        let counted = actix_web::middleware::from_fn(http::counted::count);
+        App::new().app_data(state.clone()).configure(http::routes).wrap(counted)
+    })
+    .workers(2)
+    // An event of an order is a small packet, and must not wait for the one before it.
+    .tcp_nodelay(true)
+    .max_connections(http::CONNECTIONS_MAX)
+    .client_request_timeout(Duration::from_secs(10))
+    .shutdown_timeout(5)
+    .disable_signals()
+    .bind(listen)
+    .map_err(|error| taken(&config, "http.listen", &error))?;
     let addr = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     let handle = server.handle();
