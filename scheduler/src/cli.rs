@@ -98,9 +98,12 @@ struct Global {
     /// Print no notes
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Log more; -vv logs everything
+    /// Log more: -v every task's trip, -vv everything
     #[arg(long, short, global = true, action = ArgAction::Count)]
     verbose: u8,
+    /// How log lines look: text or json (key `log.format`)
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -323,8 +326,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         | Command::Replay
         | Command::Config(_) => layers(&global, matches!(command, Command::Init(_)))?,
     };
-    let format: LogFormat = layers.parse("log.format", "text or json").map_err(usage)?;
-    telemetry::start(format, filter(&global, &command));
+    let set: LogFormat = layers.parse("log.format", "text or json").map_err(usage)?;
+    telemetry::start(global.log_format.unwrap_or(set), filter(&global, &command));
     let config = || Config::from_layers(&layers).map_err(usage);
     match command {
         Command::Check => return block_on(check::run(&config()?, output)),

@@ -42,6 +42,7 @@ pub mod sealed;
 pub mod shared;
 pub mod store;
 pub mod system;
+mod trace;
 pub mod transport;
 mod watched;
 

@@ -4,7 +4,7 @@
 use super::{
     chain::OtherChain,
     script::{End, Script, TASKS},
-    stage::{Cast, PATIENCE, Program, command, said, words},
+    stage::{Cast, Program, command, said, words},
 };
 use serde_json::Value;
 use std::{fs, path::Path, process::ExitStatus, sync::Arc};
@@ -69,7 +69,8 @@ async fn a_backup_made_while_it_works_brings_the_pool_back_unless_it_is_old() {
     let mut script = Script::new(&pool.cast);
     let backups = async {
         for n in 0..4 {
-            let made = pool.beside(format!("backup create {}", place(&n.to_string()).display())).await;
+            let made =
+                pool.beside(format!("backup create {}", place(&n.to_string()).display())).await;
             made.unwrap_or_else(|said| panic!("backup {n}: {said}"));
         }
     };
@@ -136,9 +137,15 @@ async fn a_drain_finishes_what_is_open_takes_nothing_new_and_ends() {
     let drain = pool.beside("drain --timeout 60".into());
     let rest = async {
         let requester = &pool.cast.requester;
-        pool.program().until("a refusal", async || {
-            pool.program().place(requester, 1, 9).await.ok().filter(|(status, _)| *status == 409)
-        }).await;
+        pool.program()
+            .until("a refusal", async || {
+                pool.program()
+                    .place(requester, 1, 9)
+                    .await
+                    .ok()
+                    .filter(|(status, _)| *status == 409)
+            })
+            .await;
         script.play_to(pool.program(), &pool.cast, 10).await
     };
     let (drained, end) = tokio::join!(drain, rest);
@@ -171,23 +178,31 @@ async fn wrong_settings_are_named_by_file_line_key_value_and_expectation() {
         (found, format!("{said}\n{says}"))
     };
     let (_, slip) = refused("[batch]\ntask = 5\n", USAGE);
-    for word in ["quorate.toml:2: unknown key `batch.task`; did you mean `batch.tasks`?", "set up wrongly"] {
+    for word in
+        ["quorate.toml:2: unknown key `batch.task`; did you mean `batch.tasks`?", "set up wrongly"]
+    {
         assert!(slip.contains(word), "no `{word}` in {slip}");
     }
     let (_, range) = refused("\n[pool]\nstake_ratio = 101\n", USAGE);
-    assert!(range.contains("quorate.toml:3: `pool.stake_ratio` is 101; expected a whole number"), "{range}");
+    assert!(
+        range.contains("quorate.toml:3: `pool.stake_ratio` is 101; expected a whole number"),
+        "{range}"
+    );
     let contract = "0x00000000000000000000000000000000000000aa";
     let url = pool.set.iter().find_map(|pair| pair.strip_prefix("chain.url=")).unwrap();
     let on = |rest: &str| format!("[chain]\npreset = \"dev\"\nurl = \"{url}\"\n{rest}");
-    let (found, none) = refused(&on(&format!("contract = \"{contract}\"\n[pool]\nid = 1\n")), USAGE);
-    assert!(none.contains(&format!("quorate.toml:4: `chain.contract` is \\\"{contract}\\\"")), "{none}");
+    let (found, none) =
+        refused(&on(&format!("contract = \"{contract}\"\n[pool]\nid = 1\n")), USAGE);
+    assert!(
+        none.contains(&format!("quorate.toml:4: `chain.contract` is \\\"{contract}\\\"")),
+        "{none}"
+    );
     assert!(found == Some(1) && none.contains("check its address and chain"), "{none}");
     // What is nobody's mistake is told apart: the same settings, and a node that is down.
     let down = "[chain]\npreset = \"dev\"\nurl = \"http://127.0.0.1:9/secret-key\"\n\
                 contract = \"0x00000000000000000000000000000000000000aa\"\n[pool]\nid = 1\n";
     let (_, luck) = refused(down, 9);
     assert!(luck.contains("this may pass") && !luck.contains("secret-key"), "{luck}");
-    assert!(PATIENCE.as_secs() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

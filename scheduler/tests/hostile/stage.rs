@@ -116,6 +116,12 @@ pub(crate) fn segment(data: &Path) -> PathBuf {
     segment
 }
 
+/// What became of an order.
+pub(crate) struct Placed {
+    pub(crate) hash: B256,
+    pub(crate) text: String,
+}
+
 /// The scheduler's program, serving; killed when it is dropped.
 pub(crate) struct Program {
     child: Mutex<Child>,
@@ -214,6 +220,18 @@ impl Program {
         tasks: u32,
         salt: u8,
     ) -> Result<B256, reqwest::Error> {
+        let (status, placed) = self.place(requester, tasks, salt).await?;
+        assert_eq!(status, 202, "{}", placed.text);
+        Ok(placed.hash)
+    }
+
+    /// The same, whatever the answer.
+    pub(crate) async fn place(
+        &self,
+        requester: &Signer,
+        tasks: u32,
+        salt: u8,
+    ) -> Result<(u16, Placed), reqwest::Error> {
         let info: PoolInfo =
             self.http.get(format!("{}/v1/pool", self.url)).send().await?.json().await?;
         let app = self.put(MODULE).await?;
