@@ -119,6 +119,8 @@ enum Command {
     /// Copy the data folder while its scheduler runs, verify a copy, put one back
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// Ask the running scheduler how it is; exit code 4 if none runs on DATA
+    Status,
     /// Print the link that workers join with; it names the key that the scheduler must show
     Invite(Invite),
     /// Deploy and verify contracts
@@ -323,6 +325,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         | Command::Chain(_)
         | Command::Backup(_)
         | Command::Drain(_)
+        | Command::Status
         | Command::Replay
         | Command::Config(_) => layers(&global, matches!(command, Command::Init(_)))?,
     };
@@ -336,6 +339,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
             block_on(serve::run(config().map_err(told_apart)?, output)).map_err(told_apart)
         }
         Command::Invite(args) => invite::run(&config()?, args.qr, output),
+        Command::Status => block_on(drain::status(&config()?, output)),
         Command::Drain(args) => block_on(drain::run(&config()?, args, output)),
         Command::Backup(command) => backup::run(&config()?, &command, output),
         Command::Chain(command) => block_on(deploy::run(command, output)),
