@@ -289,9 +289,11 @@ pub fn run() -> u8 {
         Err(error) => return refused(&error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let is_start = matches!(cli.command, Command::Serve);
     match dispatch(cli, output) {
         Ok(code) => code,
         Err(failure) => {
+            let failure = if is_start { told_apart(failure) } else { failure };
             output.failure(&failure);
             failure.exit
         }
@@ -335,9 +337,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     match command {
         Command::Check => return block_on(check::run(&config()?, output)),
         Command::Init(args) => block_on(init::run(&global, layers, args, output)),
-        Command::Serve => {
-            block_on(serve::run(config().map_err(told_apart)?, output)).map_err(told_apart)
-        }
+        Command::Serve => block_on(serve::run(config()?, output)),
         Command::Invite(args) => invite::run(&config()?, args.qr, output),
         Command::Status => block_on(drain::status(&config()?, output)),
         Command::Drain(args) => block_on(drain::run(&config()?, args, output)),

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-use crate::disk::{Disk, DiskFile as _, RealDisk, sync_dir};
+use crate::disk::{Disk, RealDisk, sync_dir};
 use crate::recovery::read_header;
 use crate::segment::{self, Found, Walk, damaged, segment_name};
 use crate::{Head, JournalError};

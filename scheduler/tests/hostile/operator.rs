@@ -136,17 +136,17 @@ async fn a_drain_finishes_what_is_open_takes_nothing_new_and_ends() {
     assert_eq!(script.play_to(pool.program(), &pool.cast, 3).await, End::Done);
     let drain = pool.beside("drain --timeout 60".into());
     let rest = async {
-        let requester = &pool.cast.requester;
-        pool.program()
-            .until("a refusal", async || {
-                pool.program()
-                    .place(requester, 1, 9)
-                    .await
-                    .ok()
-                    .filter(|(status, _)| *status == 409)
+        let program = pool.program();
+        program
+            .until("the drain to be heard", async || {
+                let status = pool.beside("status".into()).await.unwrap();
+                (status["draining"] == true).then_some(())
             })
             .await;
-        script.play_to(pool.program(), &pool.cast, 10).await
+        let (status, placed) = program.place(&pool.cast.requester, 1, 9).await.unwrap();
+        assert!(status == 409 && placed.text.contains("takes no new orders"), "{}", placed.text);
+        // What was taken before goes on, asked for again or not.
+        script.play_to(program, &pool.cast, 10).await
     };
     let (drained, end) = tokio::join!(drain, rest);
     assert_eq!(end, End::Done);
