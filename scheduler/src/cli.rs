@@ -8,6 +8,7 @@ mod deploy;
 mod drain;
 mod init;
 mod invite;
+mod monitoring;
 mod output;
 mod serve;
 mod show;
@@ -131,6 +132,9 @@ enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write what Prometheus and Grafana need for this version's metrics
+    #[command(subcommand)]
+    Monitoring(MonitoringCommand),
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
     /// Print help for a command or topic, as `help init` or `help exit-codes`
@@ -265,6 +269,15 @@ struct Deploy {
     window: u64,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+enum MonitoringCommand {
+    /// Write dashboards, rules, runbooks and provisioning files into a folder
+    Export {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum ConfigCommand {
     /// Print every key with its value
@@ -320,6 +333,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         // What needs no configuration works with a broken one.
         Command::Help { topic } => return help(topic, output).map(done),
         Command::Openapi => return output.line(openapi()).map(done),
+        Command::Monitoring(MonitoringCommand::Export { folder }) => {
+            return monitoring::export(folder, output).map(done);
+        }
         Command::Init(_)
         | Command::Check
         | Command::Serve
@@ -346,7 +362,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Command::Replay => show::replay(&config()?, output),
         Command::Config(ConfigCommand::Show { origin }) => show::show(&layers, origin, output),
         Command::Config(ConfigCommand::Check) => show::check(&config()?, output),
-        Command::Help { .. } | Command::Openapi => Ok(()),
+        Command::Help { .. } | Command::Monitoring(_) | Command::Openapi => Ok(()),
     }
     .map(done)
 }

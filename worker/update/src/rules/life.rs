@@ -16,14 +16,16 @@ impl State {
     /// # Errors
     /// [`Refusal`]: nothing has changed.
     pub fn handle(&mut self, now_unix: u64, input: Input) -> Result<Vec<Effect>, Refusal> {
-        match input {
-            Input::Staged(version) => Ok(self.on_staged(version)),
-            Input::Apply => self.on_apply(now_unix),
-            Input::RollBack => self.on_roll_back(),
-            Input::Start { own } => Ok(self.on_start(now_unix, &own)),
-            Input::CameUp(version) => Ok(self.on_up(version)),
-            Input::Failed(version, fault) => Ok(self.on_failed(now_unix, version, fault)),
-        }
+        let effects = match input {
+            Input::Staged(version) => self.on_staged(version),
+            Input::Apply => self.on_apply(now_unix)?,
+            Input::RollBack => self.on_roll_back()?,
+            Input::Start { own } => self.on_start(now_unix, &own),
+            Input::CameUp(version) => self.on_up(version),
+            Input::Failed(version, fault) => self.on_failed(now_unix, version, fault),
+        };
+        self.forget_unneeded();
+        Ok(effects)
     }
 
     fn on_staged(&mut self, version: Version) -> Vec<Effect> {
@@ -32,7 +34,6 @@ impl State {
         if let Some(file) = offer.and_then(|offer| offer.file) {
             self.kept.insert(version, Kept { file, came_up: false });
         }
-        self.forget_unneeded();
         Vec::new()
     }
 
@@ -79,7 +80,6 @@ impl State {
             trial.starts += 1;
         }
         self.prefer(own);
-        self.forget_unneeded();
         let on_trial = self.trial.is_some();
         effects.push(Effect::Run { version: self.current.clone(), on_trial });
         effects
