@@ -11,13 +11,14 @@
 mod copy;
 mod verify;
 
-use crate::format;
+use crate::{config::Config, format, replay};
 use copy::Copier;
 use quorate_common::{
     clock::SystemClock,
     exit::{Code, Failure},
     report::Chain as Report,
 };
+use quorate_grid::policy::Genesis;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -50,6 +51,8 @@ pub struct Manifest {
     pub release: String,
     /// The format of what is in it.
     pub format: u32,
+    /// The pool, the chain and the contract it is of.
+    pub genesis: Genesis,
     /// The first record of the journal.
     pub first_seq: u64,
     /// The last one.
@@ -69,16 +72,18 @@ pub struct Entry {
     pub sha256: String,
 }
 
-/// Makes a backup of the data folder `data` in `into`, which must not be there.
+/// Makes a backup of a pool's data folder in `into`, which must not be there.
 ///
 /// # Errors
 /// What the disks say; a folder that is no pool's, or a newer one's.
-pub fn create(data: &Path, into: &Path) -> Result<Manifest, Failure> {
+pub fn create(config: &Config, into: &Path) -> Result<Manifest, Failure> {
+    let data = config.data.as_path();
     let Some(found) = format::check(data)? else {
         let text =
             format!("{}: expected a pool's data folder; no journal is there", data.display());
         return Err(Failure::new(Code::NotFound, text).hint("name it with --data"));
     };
+    let genesis = replay::genesis(config)?;
     let unix_s = SystemClock::start().now().unix_s();
     make(into)?;
     let journal = copy_journal(&data.join("journal"), &into.join("journal"))?;
@@ -90,6 +95,7 @@ pub fn create(data: &Path, into: &Path) -> Result<Manifest, Failure> {
         unix_s,
         release: env!("CARGO_PKG_VERSION").into(),
         format: found.format,
+        genesis,
         first_seq: journal.first_seq,
         seq: journal.head.seq,
         hash: hex::encode(journal.head.hash),
