@@ -49,18 +49,19 @@ impl Grid {
         if !self.is_spared(key, open) {
             return None;
         }
-        let decided = self.decided_of(key, open);
-        if Split::of(open).differs() {
-            return Some(match decided {
-                _ if !open.torn => Next::Compare,
-                // Its backers have the receipt for their bytes: they were promised to be judged.
-                Some(digest) if open.is_receipted(digest) => Next::Accept(digest),
-                Some(_) => Next::Linger,
-                None => Next::GiveUp,
-            });
-        }
         let ends = self.durable.deals[&key.deal].erratic.is_some();
-        ends.then(|| decided.map_or(Next::GiveUp, |digest| take(open, digest)))
+        let decided = self.decided_of(key, open);
+        let differs = Split::of(open).differs();
+        match decided {
+            _ if differs && !open.torn => Some(Next::Compare),
+            // Its backers have the receipt for their bytes: they were promised to be judged.
+            Some(digest) if differs && open.is_receipted(digest) => {
+                ends.then_some(Next::Accept(digest))
+            }
+            Some(_) if differs => Some(Next::Linger),
+            Some(digest) => ends.then(|| take(open, digest)),
+            None => (differs || ends).then_some(Next::GiveUp),
+        }
     }
 
     /// Whether a task that calibrates has all the workers it is to have in its first round.
