@@ -17,7 +17,7 @@ use chacha20poly1305::{
 };
 use ed25519_dalek::VerifyingKey;
 use hpke::{
-    Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _,
+    Deserializable as _, OpModeR, OpModeS, Serializable as _,
     aead::ChaCha20Poly1305,
     kdf::HkdfSha256,
     kem::X25519HkdfSha256 as Kem,

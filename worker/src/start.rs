@@ -95,6 +95,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
                 blobs.clone(),
                 line,
                 options.memory_bytes / u64::from(options.slots.max(1)),
+                options.node_key.clone(),
             ),
             blobs,
             hook: options.hook.clone(),

@@ -88,7 +88,7 @@ struct Waiting {
 }
 
 /// Obstacles in the words of people.
-const OBSTACLES: [(&str, &str); 13] = [
+const OBSTACLES: [(&str, &str); 14] = [
     ("busy", "busy"),
     ("quota", "trusted with no more for now"),
     ("paused", "paused for their failures"),
@@ -96,6 +96,7 @@ const OBSTACLES: [(&str, &str); 13] = [
     ("stake", "short of stake"),
     ("price", "asking for more"),
     ("engine", "with another engine"),
+    ("sealed", "unable to read its inputs"),
     ("aside", "not asked any more about this program"),
     ("related", "of an owner who votes already"),
     ("network", "of a network that votes already"),

@@ -43,7 +43,7 @@ fn offer(world: &mut World, idx: u32) {
 /// A deal of a program.
 fn deal(world: &mut World, name: &str, asks: Asks) -> DealSlot {
     let opened = world.terms(asks);
-    let (slot, work) = (opened.slot, Work { program: Some(digest_of(name)) });
+    let (slot, work) = (opened.slot, Work { program: Some(digest_of(name)), ..Work::default() });
     world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work: Some(work) }));
     slot
 }
