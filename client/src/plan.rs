@@ -115,7 +115,11 @@ impl Plan {
     ///
     /// # Errors
     /// [`Code::Usage`] for what cannot be a bag.
-    pub fn of(app: FileBlob, bag: Bag, inputs: BTreeMap<Digest, FileBlob>) -> Result<Self, Failure> {
+    pub fn of(
+        app: FileBlob,
+        bag: Bag,
+        inputs: BTreeMap<Digest, FileBlob>,
+    ) -> Result<Self, Failure> {
         let bag_bytes = bag.to_bytes();
         // The same check everybody else makes: size and shape of the blob.
         Bag::parse(&bag_bytes).map_err(|error| Failure::new(Code::Usage, error))?;

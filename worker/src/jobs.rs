@@ -72,8 +72,7 @@ impl Jobs {
         memory_bytes: u64,
         node_key: NodeKey,
     ) -> Self {
-        let deals =
-            Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes, node_key);
+        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes, node_key);
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
         let deals = Arc::new(deals);
         Self { agent, runner, blobs, deals, line, uploads, under_way: BTreeMap::new() }

@@ -246,6 +246,23 @@ fn who_is_alone_is_heard_after_a_minute() {
 }
 
 #[test]
+fn sealed_inputs_go_to_their_readers_only() {
+    let mut world = world(&[Honest; 5]);
+    let opened = world.terms(asks(3));
+    let readers = [2, 4].map(|idx| world.fakes[&idx].node_key).into();
+    let work = Some(Work { readers, ..Work::default() });
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work }));
+    world.run();
+    let waiting = world.grid.explain(task(0, 0)).unwrap().waiting.unwrap();
+    assert_eq!((waiting.sealed, waiting.related), (3, 2), "trust 5 takes three: {waiting:?}");
+    let trace = world.take_trace();
+    for idx in 1..=5 {
+        let asked = trace.contains(&format!("worker-{idx} < assign"));
+        assert_eq!(asked, [2, 4].contains(&idx), "worker-{idx}");
+    }
+}
+
+#[test]
 fn one_vote_is_enough_where_the_requester_says_so() {
     let mut world = world(&[Honest, Colluder]);
     deal(&mut world, "any", Asks { trust: 1, ..asks(20) });
