@@ -144,6 +144,7 @@ impl Scheduler {
             app,
             with: Vec::new(),
             command: Vec::new(),
+            readers: Vec::new(),
             limits,
             files: Vec::new(),
             tasks,
