@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[path = "market/anvil.rs"]
+#[expect(dead_code, reason = "another test uses the rest")]
 mod anvil;
 #[path = "market/home.rs"]
 #[expect(dead_code, reason = "another test uses the rest")]
