@@ -27,7 +27,7 @@ use crate::{
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
-    outbox,
+    outbox, preflight,
     replay::Standing,
     reset, sampler,
     sealed::Batches,
@@ -303,6 +303,7 @@ impl Memory {
         })?;
         // The folder is ours from here on, and the first record of this release is yet to come.
         format::raise(&dir)?;
+        preflight::serving(&dir);
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,
