@@ -12,13 +12,15 @@ pub mod rpc;
 use crate::{
     actors::grid::{GridActor, Query},
     finals::Finals,
+    logbook::Logbook,
+    money::Money,
     sealed::Batches,
     shared::Shared,
 };
 use actix::Addr;
 use actix_web::web;
 use error::ApiError;
-use quorate_chain::{embedded::EmbeddedNode, settlement::Settlement};
+use quorate_chain::{embedded::EmbeddedNode, outbox::Outbox, settlement::Settlement};
 use quorate_common::exit::{Code, Failure};
 use quorate_grid::Grid;
 use std::sync::Arc;
@@ -49,6 +51,12 @@ pub struct State {
     pub quic: String,
     /// Orders one requester may have under way.
     pub open_orders_max: u32,
+    /// What goes to the chain.
+    pub outbox: Outbox,
+    /// What the chain says of the pool, remembered for a moment.
+    pub money: Arc<Money>,
+    /// What operators did.
+    pub logbook: Arc<Logbook>,
 }
 
 impl State {

@@ -1,7 +1,7 @@
 //! What every part of the shell reads: keys, clocks, the deals that frames may name, metrics, events.
 //! Nothing here decides; everything is set once or only grows.
 
-use crate::{blobs::Blobs, config::Config};
+use crate::{blobs::Blobs, config::Config, refusals::Visitors};
 use quorate_common::{
     clock::{Floor, Now, SystemClock},
     ids::{DealId, DealSlot, PoolId, TaskKey},
@@ -60,6 +60,8 @@ pub struct Shared {
     pub metrics: SchedulerMetrics,
     /// For those who watch.
     pub events: broadcast::Sender<Event>,
+    /// Who was turned away, and what workers call themselves.
+    pub visitors: Visitors,
     /// Somebody has brought bytes: a deal may have waited for them.
     pub uploaded: Notify,
     /// Acknowledgements given: never behind what a worker can have heard.
@@ -105,6 +107,7 @@ impl Shared {
             blobs,
             metrics: SchedulerMetrics::new(),
             events: broadcast::channel(EVENTS_MAX).0,
+            visitors: Visitors::default(),
             uploaded: Notify::new(),
             acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),

@@ -300,10 +300,9 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
         Obstacle::Exiting => {
             ("exiting", "it asked to leave the pool; its owner can cancel that on chain".to_owned())
         }
-        Obstacle::Restrained => (
-            "restrained",
-            "the pool's operator keeps it from new work".to_owned(),
-        ),
+        Obstacle::Restrained => {
+            ("restrained", "the pool's operator keeps it from new work".to_owned())
+        }
         Obstacle::Price => (
             "price",
             format!("it asks for more than is paid, {best} at most: set a lower `price`, or wait"),

@@ -13,6 +13,7 @@
 mod apply;
 pub mod audit;
 mod canary;
+pub mod census;
 mod check;
 pub mod company;
 pub mod credibility;
@@ -25,6 +26,7 @@ pub mod fair;
 pub mod fleet;
 mod grid;
 mod holding;
+mod idle;
 mod inbox;
 pub mod input;
 pub mod ledger;
@@ -45,8 +47,9 @@ mod view;
 mod votes;
 
 pub use effect::{Effect, Ready};
-pub use explain::{Ahead, OrderExplanation, WaitingTasks, WorkerExplanation};
+pub use explain::{Ahead, OrderExplanation, Reason, WaitingTasks, WorkerExplanation};
 pub use grid::{Durable, Grid};
+pub use idle::PoolExplanation;
 pub use input::Input;
 pub use obstacle::{Obstacle, Waiting};
 pub use record::Record;
