@@ -1,130 +1,172 @@
-//! What an operator can do to a running pool, from a page or from the command line: one way for both, so that
-//! both check the same, write the same line into the log, and end when the record is on disk.
+//! How the running scheduler is told something by who may read its folder: a socket in the data folder, one
+//! word in, one JSON line out. `drain`, `cancel`, `status`, and the questions of `desk`; nothing from any network.
 
-use crate::{actors::grid::Restrain, http::State, logbook::Entry};
-use quorate_common::{
-    exit::{Code, Failure},
-    ids::WorkerIdx,
+use crate::{
+    desk::{self, Ask},
+    drain::{self, Remaining},
+    system::Running,
 };
-use quorate_grid::{
-    effect::Reply,
-    restraint::{Keep, REASON_BYTES_MAX, Restraint},
+use quorate_common::exit::{Code, Failure};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+};
 
-/// Who acts.
-#[derive(Clone, Debug)]
-pub struct Actor {
-    /// The operator's name.
-    pub operator: String,
-    /// From where.
-    pub from: String,
+/// Longest word read: a question with a reason in it.
+const WORD_BYTES_MAX: u64 = 4 << 10;
+/// How long who connects may take to say it: it is a program of ours.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The answer.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Whether no new orders are taken.
+    pub(crate) draining: bool,
+    /// What is still to be done.
+    pub(crate) remaining: Remaining,
 }
 
-impl Actor {
-    /// Whoever may open the data folder's socket.
-    pub fn local() -> Self {
-        Self { operator: "local".into(), from: "local".into() }
+/// The socket. Its file goes when it does.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// Nothing where the folder's path is longer than a socket's may be.
+    listener: Option<UnixListener>,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Opens it. The journal's lock says that nobody else serves this folder.
+    pub(crate) fn open(data: &Path) -> Result<Self, Failure> {
+        let path = path(data);
+        drop(fs::remove_file(&path));
+        let listener = match UnixListener::bind(&path) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                tracing::warn!(path = %path.display(), "too long for a socket: `drain` cannot reach this scheduler");
+                None
+            }
+            bound => Some(bound.and_then(|listener| private(&path).map(|()| listener)).map_err(
+                |error| Failure::new(Code::Internal, format!("{}: {error}", path.display())),
+            )?),
+        };
+        Ok(Self { listener, path })
     }
-}
 
-/// What is done to a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// No new work.
-    Drain,
-    /// Away with it.
-    Ban,
-    /// It is free.
-    Unban,
-}
-
-impl Act {
-    /// The word for it, in commands, forms and the log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Ban => "ban",
-            Self::Unban => "unban",
+    /// Answers until a drain is done.
+    pub(crate) async fn serve(&self, running: &Running) {
+        loop {
+            tokio::select! {
+                stream = self.accept() => answer(stream, running).await,
+                () = tokio::time::sleep(drain::LOOK) => {}
+            }
+            let draining = running.shared.draining.load(Ordering::Acquire);
+            if draining && drain::step(&running.grid).await {
+                return self.last_words(running).await;
+            }
         }
     }
 
-    /// The act of a word.
-    pub fn of(word: &str) -> Option<Self> {
-        [Self::Drain, Self::Ban, Self::Unban].into_iter().find(|act| act.word() == word)
+    /// Who waits for the end must be able to tell it from a crash: so it hears that nothing is left.
+    async fn last_words(&self, running: &Running) {
+        let told = async { answer(self.accept().await, running).await };
+        drop(tokio::time::timeout(drain::LOOK * 3, told).await);
     }
 
-    fn keep(self) -> Option<Keep> {
-        match self {
-            Self::Drain => Some(Keep::Drained),
-            Self::Ban => Some(Keep::Banned),
-            Self::Unban => None,
+    async fn accept(&self) -> UnixStream {
+        loop {
+            match &self.listener {
+                None => std::future::pending().await,
+                Some(listener) => match listener.accept().await {
+                    Ok((stream, _)) => return stream,
+                    // Out of descriptors, for one: others go first.
+                    Err(error) => {
+                        tracing::warn!(%error, "control");
+                        tokio::time::sleep(drain::LOOK).await;
+                    }
+                },
+            }
         }
     }
 }
 
-/// Does it, and comes back when it is on disk, in the journal and in the log. The log has a line before
-/// (`asked`) and one after: what cannot be written down is not done.
+impl Drop for Control {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Says a word to the scheduler that serves `data`.
 ///
 /// # Errors
-/// The reason is missing or too long, the contract knows no such worker, the disk refuses.
-pub async fn restrain(
-    state: &State,
-    actor: &Actor,
-    act: Act,
-    worker: WorkerIdx,
-    reason: &str,
-) -> Result<(), Failure> {
-    let on = worker.to_string();
-    let (operator, from, act_word) = (&*actor.operator, &*actor.from, act.word());
-    let asked = Entry { operator, from, act: act_word, on: &on, reason, outcome: "asked" };
-    state.logbook.write(state.shared.now().unix_ms, &asked)?;
-    let done = act_on(state, actor, act, worker, reason).await;
-    let outcome = done.as_ref().map_or_else(|failure| failure.message.clone(), |()| "done".into());
-    let ended = Entry { outcome: &outcome, ..asked };
-    state.logbook.write(state.shared.now().unix_ms, &ended)?;
-    tracing::info!(operator = actor.operator, act = act.word(), %worker, %outcome, "an operator acts");
-    done
+/// Nobody serves it, or it does not answer.
+pub(crate) async fn say(data: &Path, word: &str) -> io::Result<Status> {
+    let talk = async {
+        let mut stream = UnixStream::connect(path(data)).await?;
+        stream.write_all(format!("{word}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        serde_json::from_str(&answer).map_err(io::Error::other)
+    };
+    tokio::time::timeout(PATIENCE, talk).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
-async fn act_on(
-    state: &State,
-    actor: &Actor,
-    act: Act,
-    worker: WorkerIdx,
-    reason: &str,
-) -> Result<(), Failure> {
-    let reason = reason.trim();
-    if act != Act::Unban {
-        check_reason(reason)?;
-    }
-    let restraint = act.keep().map(|keep| Restraint {
-        keep,
-        reason: reason.to_owned(),
-        by: actor.operator.clone(),
-        at_unix_ms: state.shared.now().unix_ms,
-    });
-    let (reply, hear) = oneshot::channel();
-    state.grid.do_send(Restrain { worker, restraint, reply });
-    match hear.await {
-        Ok(Reply::UnknownWorker) => {
-            let text = format!("{worker} is not registered in this pool's contract");
-            Err(Failure::new(Code::NotFound, text).hint("`worker ls` lists those that are"))
+/// Asks the scheduler that serves `data` something.
+///
+/// # Errors
+/// Nobody serves it, or it does not answer.
+pub(crate) async fn ask(data: &Path, ask: &Ask) -> io::Result<serde_json::Value> {
+    let talk = async {
+        let mut stream = UnixStream::connect(path(data)).await?;
+        let line = serde_json::to_string(ask).map_err(io::Error::other)?;
+        stream.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        serde_json::from_str(&answer).map_err(io::Error::other)
+    };
+    tokio::time::timeout(PATIENCE * 2, talk).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+async fn answer(stream: UnixStream, running: &Running) {
+    let talk = async {
+        let mut stream = BufReader::new(stream);
+        let mut word = String::new();
+        (&mut stream).take(WORD_BYTES_MAX).read_line(&mut word).await?;
+        if word.starts_with('{') {
+            let answer = desk::answer(&running.state, &word).await;
+            return stream.write_all(&serde_json::to_vec(&answer)?).await;
         }
-        Ok(Reply::Restrained | Reply::Accepted { .. }) => Ok(()),
-        Err(_) => Err(crate::http::stopping()),
+        hear(word.trim(), running);
+        let draining = running.shared.draining.load(Ordering::Acquire);
+        let remaining = running.remaining().await.unwrap_or_default();
+        let status = serde_json::to_vec(&Status { draining, remaining })?;
+        stream.write_all(&status).await
+    };
+    // Who went away has no answer to miss.
+    drop(tokio::time::timeout(PATIENCE, talk).await);
+}
+
+fn hear(word: &str, running: &Running) {
+    let draining = match word {
+        "drain" => true,
+        "cancel" => false,
+        _ => return,
+    };
+    if running.shared.draining.swap(draining, Ordering::AcqRel) != draining {
+        tracing::info!(draining, "told by who runs this machine");
     }
 }
 
-/// A reason is for the worker's owner too.
-fn check_reason(reason: &str) -> Result<(), Failure> {
-    let fits = !reason.is_empty() && reason.len() <= REASON_BYTES_MAX;
-    if fits && !reason.chars().any(char::is_control) {
-        return Ok(());
-    }
-    let text = format!(
-        "reason of {} bytes: expected 1 to {REASON_BYTES_MAX}, without control characters",
-        reason.len()
-    );
-    Err(Failure::new(Code::Usage, text).hint("one sentence; the worker's owner reads it too"))
+fn private(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+fn path(data: &Path) -> PathBuf {
+    data.join("control.sock")
 }

@@ -17,19 +17,22 @@ use quorate_common::{
     ids::WorkerIdx,
 };
 use quorate_grid::{PoolExplanation, WorkerExplanation, ledger::BatchState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use settlement::{Chain, Facts, Pending, SettlementExplanation};
 use std::sync::atomic::Ordering;
 
+/// How good an answer is: `ok`, `warn` or `bad`.
+pub type Tone = std::borrow::Cow<'static, str>;
+
 /// An explanation in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// The answer, in a sentence.
     pub answer: String,
     /// What would change it; empty: nothing has to.
     pub hint: String,
     /// `ok`, `warn` or `bad`.
-    pub tone: &'static str,
+    pub tone: Tone,
     /// What it follows from: name, value.
     pub facts: Vec<(String, String)>,
 }
@@ -169,7 +172,7 @@ fn with_openings(batches: &crate::sealed::Batches, pending: Vec<Pending>) -> Vec
 /// # Errors
 /// The scheduler is stopping.
 pub async fn cost(state: &State) -> Result<CostExplanation, ApiError> {
-    let census = state.read(quorate_grid::Grid::census).await?;
+    let headcount = state.read(quorate_grid::Grid::headcount).await?;
     let (shared, look) = (&state.shared, state.money.look().await.ok());
     let (metrics, since) = (&shared.metrics, state.money.since());
     let gas = cost::counters(&metrics.gas);
@@ -180,8 +183,8 @@ pub async fn cost(state: &State) -> Result<CostExplanation, ApiError> {
         gas,
         wei_per_gas: look.as_ref().map(|look| look.wei_per_gas),
         gas_wei: look.as_ref().map(|look| look.gas_wei),
-        fees: census.fees.saturating_sub(since.fees),
-        settled: census.settled.saturating_sub(since.settled),
+        fees: headcount.fees.saturating_sub(since.fees),
+        settled: headcount.settled.saturating_sub(since.settled),
         bond: look.as_ref().map(|look| look.pool.bond),
         bytes_in: of("in"),
         bytes_out: of("out"),
@@ -270,7 +273,7 @@ pub fn order_told(explanation: &quorate_grid::OrderExplanation) -> Told {
         "ahead".into(),
         format!("{} tasks of {} requesters", ahead.of_others, ahead.requesters),
     ));
-    Told { answer, hint: String::new(), tone: if stuck { "warn" } else { "ok" }, facts }
+    Told { answer, hint: String::new(), tone: if stuck { "warn" } else { "ok" }.into(), facts }
 }
 
 /// What keeps a worker from work, each in words.
@@ -279,7 +282,7 @@ pub fn worker_reasons(explanation: &WorkerExplanation) -> Vec<Told> {
     let told = |reason: &quorate_grid::Reason| Told {
         answer: reason.reason.to_owned(),
         hint: reason.hint.clone(),
-        tone: if fine(reason.reason) { "ok" } else { "warn" },
+        tone: if fine(reason.reason) { "ok" } else { "warn" }.into(),
         facts: Vec::new(),
     };
     explanation.reasons.iter().map(told).collect()
@@ -292,10 +295,12 @@ impl Refused {
         let refused = self.refusals.first();
         let (answer, tone) = match (reasons.first(), refused) {
             (Some(reason), _) if reason.tone != "ok" || refused.is_none() => {
-                (format!("{}: {}", reason.answer, reason.hint), reason.tone)
+                (format!("{}: {}", reason.answer, reason.hint), reason.tone.clone())
             }
-            (_, Some(refusal)) => (format!("it was turned away: {}", refusal.reason), "warn"),
-            (_, None) => ("nothing keeps it out".to_owned(), "ok"),
+            (_, Some(refusal)) => {
+                (format!("it was turned away: {}", refusal.reason), "warn".into())
+            }
+            (_, None) => ("nothing keeps it out".to_owned(), "ok".into()),
         };
         let mut facts: Vec<(String, String)> =
             reasons.into_iter().map(|told| (told.answer, told.hint)).collect();
@@ -314,7 +319,7 @@ pub trait Words {
 
 impl Words for PoolExplanation {
     fn told(&self) -> Told {
-        let tone = if self.stuck { "warn" } else { "ok" };
+        let tone = if self.stuck { "warn" } else { "ok" }.into();
         let facts = self.waiting.iter().map(|waiting| {
             let (tasks, workers) = (waiting.tasks, &waiting.workers);
             (format!("{tasks} tasks wait ({})", workers.reason), workers.hint.clone())

@@ -3,11 +3,15 @@
 //! running scheduler's state is what its disk says, and for the post-mortem of one that died.
 
 use crate::{
-    config::{ChainAt, Config},
-    dev,
-    journal::{Journal, JournalError, Options, snapshot::Snapshots},
+    config::{ChainAt, Config, KEYS},
+    dev, format,
+    journal::{
+        Journal, JournalError, Options,
+        snapshot::{Snapshot, Snapshots},
+    },
 };
 use quorate_common::{
+    config::Layers,
     digest::Digest,
     exit::{Code, Failure},
     messages::Domain,
@@ -61,6 +65,7 @@ impl Standing {
 /// # Errors
 /// The folder is in use, or holds no history, or a damaged one.
 pub fn standing(config: &Config) -> Result<Standing, Failure> {
+    format::check(&config.data)?;
     let dir = config.data.join("journal");
     let options = Options { segment_bytes: config.segment_bytes };
     let (journal, _) = Journal::open(&dir, options).map_err(unreadable)?;
@@ -72,6 +77,30 @@ pub fn standing(config: &Config) -> Result<Standing, Failure> {
     });
     replayed.map_err(|error: Bad| Failure::new(Code::Internal, Report(&error)))?;
     Ok(Standing::of(&grid, journal.head().seq))
+}
+
+/// The grid to begin a replay of `data`'s copy with, knowing nothing but what is in it: which pool and contract
+/// it was is needed only where the journal is whole from its first record.
+pub(crate) fn beginning(
+    data: &Path,
+    first_seq: u64,
+    snapshot: Option<Snapshot>,
+) -> Result<(Grid, u64), Failure> {
+    let seed = [0; 32];
+    if first_seq <= 1 {
+        let mut layers = Layers::new(KEYS);
+        let wrong = |error| Failure::new(Code::Usage, error);
+        layers.file(&data.join("quorate.toml"), false).map_err(wrong)?;
+        layers.flag("backup", "data", &data.display().to_string()).map_err(wrong)?;
+        let config = Config::from_layers(&layers).map_err(wrong)?;
+        return Ok((Grid::new(genesis(&config)?, config.policy, seed), 0));
+    }
+    let snapshot = snapshot.ok_or_else(|| {
+        Failure::new(Code::Failed, "the journal's beginning is gone, and no snapshot is here")
+    })?;
+    let durable = decode(&snapshot.bytes)
+        .map_err(|error| Failure::new(Code::Failed, format!("snapshot: {error}")))?;
+    Ok((Grid::with(durable, Policy::default(), seed), snapshot.head.seq))
 }
 
 /// An empty grid, if the journal still has its first record; else the newest snapshot's.

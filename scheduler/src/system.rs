@@ -20,8 +20,10 @@ use crate::{
     blobs::Blobs,
     config::{Config, reachable},
     door::Door,
+    drain::{self, Remaining},
     failure, fence,
     finals::Finals,
+    format,
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
@@ -29,7 +31,7 @@ use crate::{
     money::{Money, Since},
     outbox,
     replay::Standing,
-    reset,
+    reset, sampler,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
@@ -108,6 +110,8 @@ pub struct Running {
     pub grid: Addr<GridActor>,
     /// Keys, clocks, blobs.
     pub shared: Arc<Shared>,
+    /// What handlers work with.
+    pub(crate) state: State,
     server: ServerHandle,
     pages: Option<ServerHandle>,
     endpoint: Endpoint,
@@ -129,6 +133,11 @@ impl Drop for Threads {
 }
 
 impl Running {
+    /// What a drain still waits for.
+    pub async fn remaining(&self) -> Option<Remaining> {
+        drain::remaining(&self.grid).await
+    }
+
     /// Closes the doors and lets what was heard become durable.
     pub async fn stop(self) {
         self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
@@ -187,8 +196,8 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     fence::check_chain(&grid, &settlement, &batches, view.head).await?;
     shared.acknowledged.store(grid.acknowledged(), Ordering::Release);
     let finals = Finals::open(&shared, &batches, view.finalized);
-    let census = grid.census();
-    let (fees, settled, blob_bytes) = (census.fees, census.settled, shared.blobs.total());
+    let count = grid.headcount();
+    let (fees, settled, blob_bytes) = (count.fees, count.settled, shared.blobs.total());
     let since = Since { at: Instant::now(), fees, settled, blob_bytes };
     let grid = memory.start(grid, seq, &shared)?;
     let outbox = outbox::open(&shared.config, chain, gas)?;
@@ -196,6 +205,8 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
     let money = Arc::new(Money::new(pool, settlement.clone(), outbox.clone(), since));
     let logbook = Arc::new(Logbook::open(&shared.config.data)?);
+    let sampled = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
+    actix::spawn(sampler::sample(Arc::clone(&shared), sampled, grid.clone()));
     let settler = SettlerParts {
         shared: Arc::clone(&shared),
         grid: grid.clone(),
@@ -224,11 +235,24 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         money,
         logbook,
     };
+    let kept = state.clone();
     let pages = ui::serve(state.clone(), shared.config.http_listen)?;
     let (http, server) = http_server(state)?;
     let invite = invite(&shared, public, http);
     let (ui, pages) = pages.unzip();
-    Ok(Running { http, ui, quic, invite, grid, shared, server, pages, endpoint, threads })
+    Ok(Running {
+        http,
+        ui,
+        quic,
+        invite,
+        grid,
+        shared,
+        state: kept,
+        server,
+        pages,
+        endpoint,
+        threads,
+    })
 }
 
 fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
@@ -236,7 +260,7 @@ fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
     let api = config.http_public.clone().unwrap_or_else(|| format!("http://{}", reachable(http)));
     let rpc = match &config.chain {
         crate::config::ChainAt::Embedded => Some(format!("{api}/rpc")),
-        crate::config::ChainAt::Url(url) => Some(url.clone()),
+        crate::config::ChainAt::Url(_) => config.public_node(),
     };
     let node_key = shared.node_key.public();
     Invite { address, node_key, pool: shared.pool, domain: shared.domain, rpc, api: Some(api) }
@@ -302,6 +326,7 @@ struct Memory {
 impl Memory {
     fn open(config: &Config) -> Result<Self, Failure> {
         let dir = config.data.clone();
+        format::check(&dir)?;
         let journal_dir = dir.join("journal");
         let options = Options { segment_bytes: config.segment_bytes };
         let (journal, opened) = Journal::open(&journal_dir, options).map_err(|error| {
@@ -310,6 +335,8 @@ impl Memory {
             }
             broken("journal", &error)
         })?;
+        // The folder is ours from here on, and the first record of this release is yet to come.
+        format::raise(&dir)?;
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,
@@ -473,10 +500,8 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     let internal = |error: &dyn std::fmt::Display| Failure::new(Code::Internal, error.to_string());
     let config = server_config(&shared.node_key).map_err(|error| internal(&error))?;
     let listen = shared.config.quic_listen;
-    let socket = UdpSocket::bind(listen).map_err(|error| {
-        Failure::new(Code::Conflict, format!("quic.listen {listen}: {error}"))
-            .hint("is another scheduler running? choose another port")
-    })?;
+    let socket =
+        UdpSocket::bind(listen).map_err(|error| taken(&shared.config, "quic.listen", &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("quic")
         .worker_threads(thread_count())
@@ -502,28 +527,35 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     Ok((endpoint, threads))
 }
 
+/// A door that cannot be had.
+fn taken(config: &Config, key: &'static str, error: &std::io::Error) -> Failure {
+    let place = config.layers.place(key);
+    Failure::new(Code::Conflict, format!("{place}; expected an address to listen at: {error}"))
+        .hint("is another scheduler running? `quorate-scheduler check` looks; choose another port")
+}
+
 /// Threads for connections: QUIC's cryptography is the largest part of a busy scheduler's work.
 fn thread_count() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8)
 }
 
 fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
-    let listen = state.shared.config.http_listen;
+    let config = state.shared.config.clone();
+    let listen = config.http_listen;
     let state = web::Data::new(state);
-    let server =
-        HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
-            .workers(2)
-            // An event of an order is a small packet, and must not wait for the one before it.
-            .tcp_nodelay(true)
-            .max_connections(http::CONNECTIONS_MAX)
-            .client_request_timeout(Duration::from_secs(10))
-            .shutdown_timeout(5)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| {
-                Failure::new(Code::Conflict, format!("http.listen {listen}: {error}"))
-                    .hint("is another scheduler running? choose another port")
-            })?;
+    let server = HttpServer::new(move || {
+        let counted = actix_web::middleware::from_fn(http::counted::count);
+        App::new().app_data(state.clone()).configure(http::routes).wrap(counted)
+    })
+    .workers(2)
+    // An event of an order is a small packet, and must not wait for the one before it.
+    .tcp_nodelay(true)
+    .max_connections(http::CONNECTIONS_MAX)
+    .client_request_timeout(Duration::from_secs(10))
+    .shutdown_timeout(5)
+    .disable_signals()
+    .bind(listen)
+    .map_err(|error| taken(&config, "http.listen", &error))?;
     let addr = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     let handle = server.handle();

@@ -1,6 +1,6 @@
 //! The operator's pages: HTML made here, readable without scripts, on a listener of their own. Every page is for
 //! operators who have logged in (`session`), from the hosts and origins they should come from (`guard`);
-//! what changes anything goes through `control`, as the command line's words do.
+//! what changes anything goes through `acts`, as the command line's words do.
 //!
 //! A page asks the grid one question that costs a millisecond or two, with pages and searches instead of
 //! lists without end; what the chain says is remembered for a few seconds (`money`). Strings that strangers
@@ -33,7 +33,7 @@ use actix_web::{
     web::{self, Data},
 };
 use quorate_common::exit::{Code, Failure};
-use quorate_grid::census::Census;
+use quorate_grid::headcount::Headcount;
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
@@ -43,7 +43,7 @@ use std::{
 /// Bytes of a form: a reason and a token.
 const FORM_BYTES_MAX: usize = 16 << 10;
 /// How long the pool's numbers are good for pages.
-const CENSUS_FRESH: Duration = Duration::from_secs(1);
+const COUNT_FRESH: Duration = Duration::from_secs(1);
 /// Connections at once: operators have few browsers.
 const CONNECTIONS_MAX: usize = 256;
 
@@ -58,20 +58,21 @@ pub struct Ui {
     pub sessions: Sessions,
     /// Where requests may come from.
     pub doors: Doors,
-    census: Mutex<Option<(Instant, Census)>>,
+    headcount: Mutex<Option<(Instant, Headcount)>>,
+    preflight: tokio::sync::Mutex<Option<(Instant, Vec<health::Check>)>>,
 }
 
 impl Ui {
     /// The pool in numbers, at most a second old.
-    async fn census(&self) -> Result<Census, error::PageError> {
-        let known = *self.census.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, census)) = known.filter(|(at, _)| at.elapsed() < CENSUS_FRESH) {
-            return Ok(census);
+    async fn headcount(&self) -> Result<Headcount, error::PageError> {
+        let known = *self.headcount.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, headcount)) = known.filter(|(at, _)| at.elapsed() < COUNT_FRESH) {
+            return Ok(headcount);
         }
-        let census = self.state.read(quorate_grid::Grid::census).await?;
-        let now = Some((Instant::now(), census));
-        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        Ok(census)
+        let headcount = self.state.read(quorate_grid::Grid::headcount).await?;
+        let now = Some((Instant::now(), headcount));
+        *self.headcount.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(headcount)
     }
 }
 
@@ -90,8 +91,9 @@ pub fn serve(state: State, api: SocketAddr) -> Result<Option<(SocketAddr, Server
     let address = listener.local_addr().map_err(taken)?;
     let doors = Doors::new(address, config.ui_public.as_deref())?;
     let operators = Operators::of(&config.data);
-    let (sessions, census) = (Sessions::default(), Mutex::default());
-    let ui = Data::from(Arc::new(Ui { state, operators, sessions, doors, census }));
+    let (sessions, headcount, preflight) =
+        (Sessions::default(), Mutex::default(), tokio::sync::Mutex::default());
+    let ui = Data::from(Arc::new(Ui { state, operators, sessions, doors, headcount, preflight }));
     let server = HttpServer::new(move || app(ui.clone()))
         .workers(1)
         .max_connections(CONNECTIONS_MAX)

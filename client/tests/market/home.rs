@@ -89,6 +89,10 @@ impl Home {
             .env("HOME", &self.path)
             .env("NO_COLOR", "1")
             .envs(self.env.iter().cloned());
+        if program == "quorate-worker" {
+            // Tests run beside other programs, which must not make a worker rest.
+            command.env("QUORATE_DEDICATED", "true");
+        }
         command.args(args).current_dir(&self.path).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

@@ -1,256 +1,197 @@
-//! Counts and searches for those who run the pool: each looks at every worker or at every deal once, touches no
-//! task that is over, and copies a page of what it finds. With 10,000 workers and 100,000 tasks a look takes
-//! about a millisecond (`tests/grid/census.rs` holds it to that).
+//! How many there are of everything, in one look: figures for monitoring. Costs a walk over workers and
+//! unfinished deals, so it is for a scrape every few seconds; it changes nothing.
 
 use crate::{
-    deal::OrderState, fleet::Member, grid::Grid, ledger::BatchState, restraint::Keep, task::Task,
-    view::WorkerView,
+    deal::{Deal, OrderState},
+    fleet::Member,
+    grid::Grid,
+    ledger::BatchState,
+    task::{Open, Task},
 };
-use alloy_primitives::B256;
-use quorate_common::ids::{TaskKey, WorkerIdx};
-use serde::Serialize;
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap},
+use quorate_common::{
+    clock::Now,
+    ids::{TaskKey, WorkerIdx},
 };
+use std::collections::BTreeMap;
 
-/// The pool in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// Deals whose waiting tasks are asked what they wait for: each question looks at every worker.
+const DEALS_ASKED: usize = 8;
+
+/// Numbers by a word of a closed list: that of the metric's label.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Workers that the contract knows.
-    pub known: usize,
-    /// Those that are connected.
-    pub connected: usize,
-    /// Those at work.
-    pub working: usize,
-    /// Those drained by an operator.
-    pub drained: usize,
-    /// Those banned.
-    pub banned: usize,
-    /// Slots of connected workers that may get work.
-    pub slots: u64,
-    /// Replicas under way.
-    pub busy: u64,
-    /// Tasks nobody was asked for yet.
-    pub queued: u64,
-    /// Tasks under way.
-    pub open: u64,
-    /// Tasks that are over.
-    pub settled: u64,
-    /// Of these, with an accepted result.
-    pub accepted: u64,
-    /// Replicas assigned so far.
-    pub replicas: u64,
-    /// Votes that lost.
-    pub dissents: u64,
-    /// Orders placed here.
-    pub orders: usize,
-    /// Orders whose deal is being opened.
-    pub opening: usize,
-    /// Orders that were refused.
-    pub refused: usize,
-    /// Deals with tasks left.
-    pub running: usize,
-    /// Deals that wait for their bytes.
-    pub unready: usize,
-    /// Token units that requesters have locked for tasks that are not over.
-    pub escrow: u128,
-    /// Tasks in the open batch.
-    pub batch_tasks: usize,
-    /// When it was opened, in unix milliseconds.
-    pub batch_opened_ms: u64,
-    /// Batches that are closed and not on chain.
-    pub closed: usize,
-    /// Batches on chain, open to challenge.
-    pub committed: usize,
-    /// Batches that are final.
-    pub finals: usize,
-    /// Token units of fees in closed batches.
-    pub fees: u128,
-    /// Token units paid to workers in closed batches.
-    pub paid: u128,
-    /// Token units seized in closed batches.
-    pub seized: u128,
-}
-
-/// Which workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Among {
-    /// All.
-    #[default]
-    All,
-    /// Connected.
-    Online,
-    /// Connected and at work.
-    Working,
-    /// Connected, and nothing to do.
-    Idle,
-    /// Not connected.
-    Offline,
-    /// Drained or banned.
-    Restrained,
-    /// Caught voting wrong, or keeping a vote back.
-    Dissenting,
-}
-
-/// What somebody looks for among workers.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// In which state.
-    pub among: Among,
-    /// Part of the owner's address in lower case without `0x`, or the number; empty: anything.
-    pub text: String,
-    /// Workers that fit the text by something that only the shell knows, as their names.
-    pub named: BTreeSet<B256>,
-}
-
-/// A page of workers.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Found {
-    /// In order of their number.
-    pub workers: Vec<WorkerView>,
-    /// How many there are in all.
-    pub total: usize,
+    /// Workers by `offline`, `idle`, `busy`, `paused`, `leaving`.
+    pub workers: Counts,
+    /// Slots by `offered`, `busy`.
+    pub slots: Counts,
+    /// Workers by `new`, `checked`, `caught`, `barred`.
+    pub standings: Counts,
+    /// Orders by `opening`, `waiting`, `running`, `done`, `refused`.
+    pub orders: Counts,
+    /// Tasks by `queued`, `open`, `done`.
+    pub tasks: Counts,
+    /// Open tasks by `waiting`, `running`, `revealing`, `held`.
+    pub open: Counts,
+    /// Open tasks that were widened to check somebody.
+    pub canaries: u64,
+    /// Tasks that wait for a replica, by what for.
+    pub waiting: Counts,
+    /// Deals of such tasks that were asked.
+    pub deals_asked: usize,
+    /// Milliseconds since the oldest deal of such a task was opened.
+    pub oldest_waiting_ms: u64,
+    /// Closed batches by `closed`, `committed`, `final`.
+    pub batches: Counts,
+    /// The batch that is open.
+    pub batch: u64,
+    /// Tasks in it.
+    pub batch_tasks: u64,
+    /// When its first task was settled, in unix milliseconds.
+    pub batch_since_ms: Option<u64>,
+    /// The first batch that is not on chain yet.
+    pub first_closed: Option<u64>,
+    /// Token units that batches not on chain yet come to, the open one included: what they add to the
+    /// contract's pending value.
+    pub unsent: u128,
+    /// Token units of all batches: payout, fees, royalties, slashed.
+    pub booked: [u128; 4],
 }
 
 impl Grid {
-    /// The pool in numbers.
-    pub fn census(&self) -> Census {
+    /// Counts everything.
+    pub fn census(&self, now: Now) -> Census {
         let mut census = Census::default();
-        self.count_workers(&mut census);
-        self.count_deals(&mut census);
-        for order in self.durable.orders.values() {
-            census.opening += usize::from(order.state == OrderState::Opening);
-            census.refused += usize::from(matches!(order.state, OrderState::Refused(_)));
+        for (worker, member) in self.durable.fleet.iter() {
+            self.count_worker(worker, member, &mut census);
         }
-        census.orders = self.durable.orders.len();
+        self.count_orders(&mut census);
+        for deal in self.durable.deals.values() {
+            self.count_deal(now, deal, &mut census);
+        }
         self.count_batches(&mut census);
         census
     }
 
-    fn count_workers(&self, census: &mut Census) {
-        for (_, member) in self.durable.fleet.iter() {
-            census.known += 1;
-            let keep = member.restraint.as_ref().map(|restraint| restraint.keep);
-            census.drained += usize::from(keep == Some(Keep::Drained));
-            census.banned += usize::from(keep == Some(Keep::Banned));
-            if let Some(link) = &member.link {
-                census.connected += 1;
-                census.working += usize::from(link.busy > 0);
-                census.busy += u64::from(link.busy);
-            }
+    fn count_worker(&self, worker: WorkerIdx, member: &Member, census: &mut Census) {
+        let state = match &member.link {
+            None => "offline",
+            Some(_) if member.exiting => "leaving",
+            Some(link) if link.slots == 0 || member.quota.paused() => "paused",
+            Some(link) if link.busy > 0 => "busy",
+            Some(_) => "idle",
+        };
+        add(&mut census.workers, state, 1);
+        if let Some(link) = &member.link {
+            add(&mut census.slots, "offered", link.slots.into());
+            add(&mut census.slots, "busy", link.busy.min(link.slots).into());
         }
-        census.slots = self.durable.fleet.slots();
+        let standing = match self.durable.standings.get(&worker) {
+            Some(standing) if standing.barred => "barred",
+            Some(standing) if standing.caught > 0 => "caught",
+            Some(standing) if standing.passed.iter().any(|passed| *passed > 0) => "checked",
+            Some(_) | None => "new",
+        };
+        add(&mut census.standings, standing, 1);
     }
 
-    fn count_deals(&self, census: &mut Census) {
-        for deal in self.durable.deals.values() {
-            census.settled += u64::from(deal.settled);
-            census.accepted += u64::from(deal.accepted);
-            census.replicas += deal.replicas;
-            census.dissents += deal.dissents;
-            if deal.finished() {
-                continue;
-            }
-            census.running += 1;
-            census.unready += usize::from(!deal.ready);
-            let left = deal.terms.tasks - deal.settled;
-            census.escrow += deal.terms.price() * u128::from(left);
-            let open = deal.tasks[..deal.next as usize].iter();
-            let open = open.filter(|task| matches!(task, Task::Open(_))).count() as u64;
-            census.open += open;
-            census.queued += u64::from(left).saturating_sub(open);
+    fn count_orders(&self, census: &mut Census) {
+        for order in self.durable.orders.values() {
+            let deal = match &order.state {
+                OrderState::Opening => None,
+                OrderState::Refused(_) => {
+                    add(&mut census.orders, "refused", 1);
+                    continue;
+                }
+                OrderState::Deal(slot) => self.durable.deals.get(slot),
+            };
+            let state = match deal {
+                None => "opening",
+                Some(deal) if deal.finished() => "done",
+                Some(deal) if !deal.ready => "waiting",
+                Some(_) => "running",
+            };
+            add(&mut census.orders, state, 1);
+        }
+    }
+
+    fn count_deal(&self, now: Now, deal: &Deal, census: &mut Census) {
+        add(&mut census.tasks, "done", deal.settled.into());
+        if deal.finished() {
+            return;
+        }
+        let queued = u64::from(deal.terms.tasks - deal.next);
+        add(&mut census.tasks, "queued", queued);
+        let opened = deal.tasks[..deal.next as usize].iter().filter_map(Task::open);
+        for open in opened {
+            add(&mut census.tasks, "open", 1);
+            add(&mut census.open, stage(open), 1);
+            census.canaries += u64::from(open.watch.wide);
+        }
+        self.count_waiting(now, deal, queued, census);
+    }
+
+    fn count_waiting(&self, now: Now, deal: &Deal, queued: u64, census: &mut Census) {
+        let wanting = self.wanting.of_deal(deal.slot).next();
+        let next = || (queued > 0).then_some(TaskKey { deal: deal.slot, idx: deal.next });
+        let Some(example) = wanting.or_else(next) else { return };
+        let age_ms = now.unix_ms.saturating_sub(deal.opened_unix_ms);
+        census.oldest_waiting_ms = census.oldest_waiting_ms.max(age_ms);
+        if census.deals_asked < DEALS_ASKED {
+            census.deals_asked += 1;
+            let tasks = queued + self.wanting.count(deal.slot) as u64;
+            add(&mut census.waiting, self.waiting(example).reason, tasks);
         }
     }
 
     fn count_batches(&self, census: &mut Census) {
         let ledger = &self.durable.ledger;
-        (census.batch_tasks, census.batch_opened_ms) =
-            (ledger.open().tasks.len(), ledger.open().opened_unix_ms);
-        for closed in ledger.closed.values() {
-            *match closed.state {
-                BatchState::Closed => &mut census.closed,
-                BatchState::Committed => &mut census.committed,
-                BatchState::Final => &mut census.finals,
-            } += 1;
-            census.fees += closed.header.fees;
-            census.paid += closed.header.payout;
-            census.seized += closed.header.slashed;
-        }
-    }
-
-    /// A page of the workers that fit, `offset` of them skipped.
-    pub fn find_workers(&self, search: &Search, offset: usize, limit: usize) -> Found {
-        let mut found = Found::default();
-        for (worker, member) in self.durable.fleet.iter() {
-            if !self.is_among(search.among, worker, member) || !fits(search, worker, member) {
-                continue;
+        for (index, closed) in &ledger.closed {
+            let header = &closed.header;
+            let values = [header.payout, header.fees, header.royalties, header.slashed];
+            census.book(values, closed.state == BatchState::Closed);
+            if closed.state == BatchState::Closed {
+                census.first_closed = census.first_closed.or(Some(*index));
             }
-            if found.total >= offset && found.workers.len() < limit {
-                found.workers.extend(self.worker(worker));
-            }
-            found.total += 1;
+            let state = match closed.state {
+                BatchState::Closed => "closed",
+                BatchState::Committed => "committed",
+                BatchState::Final => "final",
+            };
+            add(&mut census.batches, state, 1);
         }
-        found
-    }
-
-    fn is_among(&self, among: Among, worker: WorkerIdx, member: &Member) -> bool {
-        let busy = member.link.as_ref().map(|link| link.busy);
-        match among {
-            Among::All => true,
-            Among::Online => busy.is_some(),
-            Among::Working => busy.is_some_and(|busy| busy > 0),
-            Among::Idle => busy == Some(0),
-            Among::Offline => busy.is_none(),
-            Among::Restrained => member.restraint.is_some(),
-            Among::Dissenting => self.durable.company.tally(worker).lost > 0,
-        }
-    }
-
-    /// The worker with this node key.
-    pub fn worker_by_node(&self, node_key: B256) -> Option<WorkerIdx> {
-        self.durable.fleet.by_node(node_key)
-    }
-
-    /// Tasks a worker has a live replica of, the oldest deals' first.
-    pub fn tasks_of(&self, worker: WorkerIdx, most: usize) -> Vec<TaskKey> {
-        let member = self.durable.fleet.get(worker);
-        member.iter().flat_map(|member| member.tasks.iter().copied()).take(most).collect()
-    }
-
-    /// The hashes of the newest orders that `keep` takes, newest first, `offset` of them skipped, and how many
-    /// there are.
-    pub fn newest_orders(
-        &self,
-        keep: impl Fn(&B256, &crate::deal::Order) -> bool,
-        offset: usize,
-        limit: usize,
-    ) -> (Vec<B256>, usize) {
-        let mut newest = BinaryHeap::new();
-        let mut total = 0;
-        for (hash, order) in self.durable.orders.iter().filter(|(hash, order)| keep(hash, order)) {
-            total += 1;
-            newest.push(Reverse((order.at_unix_ms, *hash)));
-            if newest.len() > offset.saturating_add(limit) {
-                newest.pop();
-            }
-        }
-        let sorted = newest.into_sorted_vec();
-        let page = sorted.into_iter().skip(offset).map(|Reverse((_, hash))| hash);
-        (page.collect(), total)
+        let open = ledger.open();
+        census.book(open.values(), true);
+        (census.batch, census.batch_tasks) = (ledger.open_index(), open.tasks.len() as u64);
+        census.batch_since_ms = (!open.tasks.is_empty()).then_some(open.opened_unix_ms);
     }
 }
 
-fn fits(search: &Search, worker: WorkerIdx, member: &Member) -> bool {
-    search.text.is_empty()
-        || worker.0.to_string() == search.text
-        || search.named.contains(&member.node_key)
-        || search.text.len() >= 4 && hex(member.owner.as_slice()).contains(&search.text)
-        || search.text.len() >= 4 && hex(member.node_key.as_slice()).contains(&search.text)
+impl Census {
+    fn book(&mut self, values: [u128; 4], unsent: bool) {
+        for (sum, value) in self.booked.iter_mut().zip(values) {
+            *sum = sum.saturating_add(value);
+        }
+        if unsent {
+            self.unsent = values.into_iter().fold(self.unsent, u128::saturating_add);
+        }
+    }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+fn stage(open: &Open) -> &'static str {
+    if open.revealing() {
+        "revealing"
+    } else if open.watch.held {
+        "held"
+    } else if open.queued {
+        "waiting"
+    } else {
+        "running"
+    }
+}
+
+fn add(counts: &mut Counts, word: &'static str, count: u64) {
+    *counts.entry(word).or_default() += count;
 }

@@ -36,36 +36,36 @@ pub struct PoolExplanation {
 impl Grid {
     /// Why nothing is scheduled.
     pub fn explain_pool(&self) -> PoolExplanation {
-        let census = self.census();
+        let headcount = self.headcount();
         let waiting = self.waiting_of_some();
-        let left = census.queued + census.open;
-        let full = census.slots > 0 && census.busy >= census.slots;
-        let (reason, stuck, hint) = if census.known == 0 {
+        let left = headcount.queued + headcount.open;
+        let full = headcount.slots > 0 && headcount.busy >= headcount.slots;
+        let (reason, stuck, hint) = if headcount.known == 0 {
             ("nobody", left > 0, "no worker is registered: hand out an invitation")
-        } else if census.running == 0 && census.opening > 0 {
+        } else if headcount.running == 0 && headcount.opening > 0 {
             ("opening", false, "deals are being opened on chain; no task can start before")
-        } else if census.running == 0 {
+        } else if headcount.running == 0 {
             ("no_orders", false, "no task is left: work comes when somebody places an order")
-        } else if census.unready == census.running {
+        } else if headcount.unready == headcount.running {
             ("bytes", true, "bags or modules are not here: their requesters must upload them")
-        } else if census.connected == 0 {
+        } else if headcount.connected == 0 {
             ("offline", true, "no worker is connected: is quic.listen reachable from outside?")
-        } else if full && census.queued > 0 {
+        } else if full && headcount.queued > 0 {
             ("full", false, "all slots are at work and more is waiting: more workers would help")
-        } else if waiting.is_empty() && census.busy > 0 {
+        } else if waiting.is_empty() && headcount.busy > 0 {
             ("running", false, "everything that is left is being worked on")
         } else if waiting.is_empty() {
             ("held", false, "answers are there, and wait for the checks that the pool promises")
         } else {
             let first = &waiting[0].workers;
             let stuck = !matches!(first.reason, "turn" | "busy");
-            return Self::explained(census, waiting.clone(), (first.reason, stuck, &first.hint));
+            return Self::explained(headcount, waiting.clone(), (first.reason, stuck, &first.hint));
         };
-        Self::explained(census, waiting, (reason, stuck, hint))
+        Self::explained(headcount, waiting, (reason, stuck, hint))
     }
 
     fn explained(
-        census: crate::census::Census,
+        headcount: crate::headcount::Headcount,
         waiting: Vec<WaitingTasks>,
         (reason, stuck, hint): (&'static str, bool, &str),
     ) -> PoolExplanation {
@@ -73,11 +73,11 @@ impl Grid {
             reason,
             stuck,
             hint: hint.to_owned(),
-            connected: census.connected,
-            slots: census.slots,
-            busy: census.busy,
-            queued: census.queued,
-            open: census.open,
+            connected: headcount.connected,
+            slots: headcount.slots,
+            busy: headcount.busy,
+            queued: headcount.queued,
+            open: headcount.open,
             waiting,
         }
     }

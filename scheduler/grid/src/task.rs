@@ -32,6 +32,10 @@ pub struct Open {
     pub sets: Vec<SetRec>,
     /// Digests whose bytes are here.
     pub stored: BTreeSet<Digest>,
+    /// Whether it was opened to calibrate its program: nobody loses by an answer to it.
+    pub calibrates: bool,
+    /// Whether its votes were found to differ while its program was not proven.
+    pub torn: bool,
     /// The trees of the frozen sets, while they are at hand: each member is shown its path. Derived.
     #[serde(skip)]
     pub trees: Vec<Tree>,

@@ -3,7 +3,7 @@
 //! their amounts.
 
 use super::Told;
-use prometheus::{IntCounterVec, core::Collector as _};
+use quorate_monitoring::Counters;
 use serde::Serialize;
 
 /// Below it a day's figures would be a guess.
@@ -94,14 +94,8 @@ pub fn explain(usage: &Usage) -> CostExplanation {
 }
 
 /// The counts of a counter, by its one label.
-pub fn counters(counter: &IntCounterVec) -> Vec<(String, u64)> {
-    let label = |metric: &prometheus::proto::Metric| {
-        metric.get_label().first().map(|label| label.value().to_owned()).unwrap_or_default()
-    };
-    let families = counter.collect();
-    let metrics = families.iter().flat_map(|family| family.get_metric());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it counts")]
-    metrics.map(|metric| (label(metric), metric.get_counter().get_value() as u64)).collect()
+pub fn counters(counter: &Counters) -> Vec<(String, u64)> {
+    counter.each().map(|(label, counter)| (label.to_owned(), counter.get())).collect()
 }
 
 /// Milliseconds of a core this process has used, where the system says so.
@@ -146,7 +140,7 @@ impl CostExplanation {
         facts.extend(left.into_iter().chain(core).chain(bond));
         let low = self.gas_days_left.is_some_and(|days| days < 7) && !self.early;
         let hint = if low { "send gas money to the gas account".to_owned() } else { String::new() };
-        Told { answer, hint, tone: if low { "warn" } else { "ok" }, facts }
+        Told { answer, hint, tone: if low { "warn" } else { "ok" }.into(), facts }
     }
 }
 

@@ -178,7 +178,7 @@ impl SettlementExplanation {
             let name = step.batch.map_or("open batch".into(), |batch| format!("batch {batch}"));
             (name, format!("{} tasks, {}: {}", step.tasks, step.reason, step.hint))
         });
-        let tone = if self.late { "bad" } else { "ok" };
+        let tone = if self.late { "bad" } else { "ok" }.into();
         let hint = if self.reason == "nothing" { String::new() } else { self.hint.clone() };
         Told { answer, hint, tone, facts: facts.collect() }
     }

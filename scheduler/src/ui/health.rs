@@ -11,12 +11,18 @@ use crate::{
     explain::{self, CostExplanation, settlement::CHAIN_SILENT_S},
     logbook::Line,
     money::Look,
+    preflight::{self, Finding, Level},
 };
 use actix_web::{HttpResponse, get, web::Data};
 use askama::Template;
 use quorate_chain::{preset, settlement::PoolState};
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
+/// How long the preflight is good for a page.
+const PREFLIGHT_FRESH: Duration = Duration::from_secs(60);
 /// Lines of the log that are shown.
 const LINES_SHOWN: usize = 200;
 /// Free bytes of the disk below which somebody should look, and must.
@@ -45,6 +51,7 @@ struct Page {
     answer: String,
     mood: &'static str,
     checks: Vec<Check>,
+    preflight: Vec<Check>,
     facts: Vec<(&'static str, String)>,
 }
 
@@ -63,11 +70,11 @@ struct LogRow {
 /// Health.
 #[get("/ui/health")]
 pub(super) async fn page(ui: Data<Ui>, who: Who) -> Result<HttpResponse, PageError> {
-    let checks = checks(&ui).await?;
-    let wrong = checks.iter().filter(|check| check.state != "ok").count() as u64;
+    let (checks, preflight) = (checks(&ui).await?, ui.preflight().await);
+    let wrong = checks.iter().chain(&preflight).filter(|check| check.state != "ok").count() as u64;
     let answer = match wrong {
-        0 => format!("All {} checks are well.", checks.len()),
-        _ => format!("{} of {} checks found something.", wrong, checks.len()),
+        0 => format!("All {} checks are well.", checks.len() + preflight.len()),
+        _ => format!("{wrong} of {} checks found something.", checks.len() + preflight.len()),
     };
     let (shared, now_s) = (&ui.state.shared, ui.state.shared.now().unix_s());
     let since = ui.state.money.since();
@@ -82,14 +89,41 @@ pub(super) async fn page(ui: Data<Ui>, who: Who) -> Result<HttpResponse, PageErr
         ("Node key", shared.node_key.public().to_string()),
         ("Workers connect to", ui.state.quic.clone()),
     ];
-    let mood = worst(&checks);
+    let mood = if worst(&preflight) == "bad" { "bad" } else { worst(&checks) };
     html(&Page {
         frame: Frame::new(&ui, &who, "/ui/health", "Health").live(),
         answer,
         mood,
         checks,
+        preflight,
         facts,
     })
+}
+
+impl Ui {
+    /// The preflight, at most a minute old: it writes to the disk and asks the chain.
+    pub(super) async fn preflight(&self) -> Vec<Check> {
+        let mut last = self.preflight.lock().await;
+        if let Some((at, known)) = &*last
+            && at.elapsed() < PREFLIGHT_FRESH
+        {
+            return known.clone();
+        }
+        let findings = preflight::run(&self.state.shared.config).await;
+        let checks: Vec<Check> = findings.into_iter().map(of_finding).collect();
+        *last = Some((Instant::now(), checks.clone()));
+        checks
+    }
+}
+
+fn of_finding(finding: Finding) -> Check {
+    let state = match finding.level {
+        Level::Ok => "ok",
+        Level::Warning => "warn",
+        Level::Error => "bad",
+    };
+    let (name, fix) = (finding.check.name(), finding.fix.unwrap_or_default());
+    Check { name, state, found: finding.found, fix }
 }
 
 /// The log.
@@ -116,7 +150,7 @@ pub(super) fn worst(checks: &[Check]) -> &'static str {
 /// Everything that can be wrong.
 pub(super) async fn checks(ui: &Ui) -> Result<Vec<Check>, PageError> {
     let state = &ui.state;
-    let (census, look) = (ui.census().await?, state.money.look().await);
+    let (headcount, look) = (ui.headcount().await?, state.money.look().await);
     let cost = explain::cost(state).await?;
     let mut checks = chain_checks(ui, &look);
     if let Ok(look) = &look {
@@ -127,12 +161,13 @@ pub(super) async fn checks(ui: &Ui) -> Result<Vec<Check>, PageError> {
     checks.push(check("Settlement", due, settlement.told().answer, &settlement.hint));
     let why = explain::pool(state).await?;
     let working = if why.stuck { "warn" } else { "ok" };
-    let found = format!("{} of {} slots at work", census.busy, census.slots);
+    let found = format!("{} of {} slots at work", headcount.busy, headcount.slots);
     checks.push(check("Work", working, found, &why.hint));
-    checks.push(workers(census.known, census.connected));
+    checks.push(workers(headcount.known, headcount.connected));
     checks.push(disk(&state.shared.config.data));
     checks.push(blobs(state.shared.blobs.total(), state.shared.config.total_bytes_max));
-    checks.push(journal(&state.shared.metrics.fsync_seconds));
+    let syncs = &state.shared.metrics.fsync_seconds;
+    checks.push(journal(syncs.get_sample_count(), syncs.get_sample_sum()));
     checks.push(keys(&state.shared.config.data));
     Ok(checks)
 }
@@ -256,12 +291,11 @@ fn blobs(total: u64, most: u64) -> Check {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an average")]
-fn journal(syncs: &prometheus::Histogram) -> Check {
-    let count = syncs.get_sample_count();
+fn journal(count: u64, seconds: f64) -> Check {
     if count == 0 {
         return check("Journal", "ok", "nothing was written yet".into(), "");
     }
-    let each = syncs.get_sample_sum() / count as f64 * 1_000.0;
+    let each = seconds / count as f64 * 1_000.0;
     let state = if each > SYNC_SLOW_MS { "warn" } else { "ok" };
     let found = format!("{each:.1} ms a group commit, {} so far", show::count(count));
     check("Journal", state, found, "everybody waits for this disk: use one that syncs faster")

@@ -50,7 +50,7 @@ struct Row {
 #[get("/ui/money")]
 pub(super) async fn page(ui: Data<Ui>, who: Who) -> Result<HttpResponse, PageError> {
     let state = &ui.state;
-    let (census, look) = (ui.census().await?, state.money.look().await);
+    let (headcount, look) = (ui.headcount().await?, state.money.look().await);
     let settlement = explain::settlement(state).await?.told();
     let cost = explain::cost(state).await?.told();
     let newest = state.read(newest).await?;
@@ -59,7 +59,7 @@ pub(super) async fn page(ui: Data<Ui>, who: Who) -> Result<HttpResponse, PageErr
     let rows = move || newest.into_iter().map(|it| row(&batches, it, window_s, now_s)).collect();
     let batches = web::block(rows).await.map_err(|_| crate::http::stopping())?;
     let (silent, tiles) = match &look {
-        Ok(look) => (String::new(), tiles(look, census.escrow)),
+        Ok(look) => (String::new(), tiles(look, headcount.escrow)),
         Err(why) => (why.clone(), Vec::new()),
     };
     let answer = format!("{} {}", settlement.answer, cost.answer);

@@ -8,10 +8,10 @@ use super::{
     session::Who,
     show,
 };
-use actix_web::{HttpResponse, get, web::Data};
 use crate::explain::Words as _;
+use actix_web::{HttpResponse, get, web::Data};
 use askama::Template;
-use quorate_grid::census::Census;
+use quorate_grid::headcount::Headcount;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -40,34 +40,34 @@ pub(super) struct Tile {
 /// The overview.
 #[get("/ui")]
 pub(super) async fn page(ui: Data<Ui>, who: Who) -> Result<HttpResponse, PageError> {
-    let census = ui.census().await?;
+    let headcount = ui.headcount().await?;
     let checks = health::checks(&ui).await?;
     let troubles: Vec<Check> = checks.into_iter().filter(|check| check.state != "ok").collect();
     let mood = health::worst(&troubles);
     let state = &ui.state;
     html(&Page {
         frame: Frame::new(&ui, &who, "/ui", "Overview").live(),
-        answer: answer(&census, &troubles),
+        answer: answer(&headcount, &troubles),
         mood,
         troubles,
-        tiles: tiles(&census),
+        tiles: tiles(&headcount),
         why: crate::explain::pool(state).await?.told(),
         settlement: crate::explain::settlement(state).await?.told(),
     })
 }
 
-fn answer(census: &Census, troubles: &[Check]) -> String {
-    let doing = if census.known == 0 {
+fn answer(headcount: &Headcount, troubles: &[Check]) -> String {
+    let doing = if headcount.known == 0 {
         "Nobody works here yet.".to_owned()
-    } else if census.open > 0 {
+    } else if headcount.open > 0 {
         format!(
             "{} of {} at work on {}.",
-            show::count(census.working as u64),
-            show::plural(census.connected as u64, "connected worker"),
-            show::plural(census.open, "task")
+            show::count(headcount.working as u64),
+            show::plural(headcount.connected as u64, "connected worker"),
+            show::plural(headcount.open, "task")
         )
-    } else if census.running + census.opening > 0 {
-        format!("{} waiting.", show::plural(census.queued, "task"))
+    } else if headcount.running + headcount.opening > 0 {
+        format!("{} waiting.", show::plural(headcount.queued, "task"))
     } else {
         "No order is under way.".to_owned()
     };
@@ -78,57 +78,57 @@ fn answer(census: &Census, troubles: &[Check]) -> String {
     }
 }
 
-fn tiles(census: &Census) -> Vec<Tile> {
+fn tiles(headcount: &Headcount) -> Vec<Tile> {
     let tile = |name, link, value, note| Tile { name, value, note, link };
-    let batches = census.closed + census.committed + census.finals;
+    let batches = headcount.closed + headcount.committed + headcount.finals;
     vec![
         tile(
             "Workers connected",
             "/ui/workers?among=online",
-            show::count(census.connected as u64),
+            show::count(headcount.connected as u64),
             format!(
                 "of {} registered; {} busy of {}",
-                show::count(census.known as u64),
-                show::count(census.busy),
-                show::plural(census.slots, "slot")
+                show::count(headcount.known as u64),
+                show::count(headcount.busy),
+                show::plural(headcount.slots, "slot")
             ),
         ),
         tile(
             "Tasks under way",
             "/ui/orders",
-            show::count(census.open),
-            format!("{} more wait for their turn", show::count(census.queued)),
+            show::count(headcount.open),
+            format!("{} more wait for their turn", show::count(headcount.queued)),
         ),
         tile(
             "Tasks accepted",
             "/ui/orders",
-            show::count(census.accepted),
+            show::count(headcount.accepted),
             format!(
                 "of {} settled; {:.1} replicas a task",
-                show::count(census.settled),
-                ratio(census.replicas, census.settled)
+                show::count(headcount.settled),
+                ratio(headcount.replicas, headcount.settled)
             ),
         ),
         tile(
             "Votes that lost",
             "/ui/trust",
-            show::share(census.dissents, census.replicas),
-            format!("{} of all replicas", show::count(census.dissents)),
+            show::share(headcount.dissents, headcount.replicas),
+            format!("{} of all replicas", show::count(headcount.dissents)),
         ),
         tile(
             "Locked by requesters",
             "/ui/money",
-            show::tokens(census.escrow),
-            format!("for {}", show::plural(census.open + census.queued, "task")),
+            show::tokens(headcount.escrow),
+            format!("for {}", show::plural(headcount.open + headcount.queued, "task")),
         ),
         tile(
             "Your fees",
             "/ui/money",
-            show::tokens(census.fees),
+            show::tokens(headcount.fees),
             format!(
                 "in {}; {} final",
                 show::plural(batches as u64, "batch").replace("batchs", "batches"),
-                census.finals
+                headcount.finals
             ),
         ),
     ]

@@ -9,7 +9,7 @@ use super::{
     show,
 };
 use crate::{
-    control::{self, Act, Actor},
+    acts::{self, Act, Actor},
     explain::Told,
     refusals::Refusal,
 };
@@ -23,10 +23,7 @@ use quorate_common::{
     ids::{TaskKey, WorkerIdx},
 };
 use quorate_grid::{
-    WorkerExplanation, WorkerView,
-    census::{Among, Search},
-    company::Tally,
-    credibility::Standing,
+    WorkerExplanation, WorkerView, company::Tally, credibility::Standing, headcount::Among,
     restraint::Keep,
 };
 
@@ -110,10 +107,10 @@ pub(super) async fn list(
     let Query { among, q, from } = query.into_inner();
     let chosen = AMONG.iter().find(|(value, ..)| *value == among).unwrap_or(&AMONG[0]);
     let text: String = q.trim().chars().take(TEXT_CHARS_MAX).collect();
-    let search = search(&ui, chosen.2, &text);
+    let search = crate::desk::search(&ui.state, chosen.2, &text);
     let found = ui.state.read(move |grid| grid.find_workers(&search, from, ROWS)).await?;
     let parameters = format!("among={}&q={}", chosen.0, in_query(&text));
-    let (census, now_s) = (ui.census().await?, ui.state.shared.now().unix_s());
+    let (headcount, now_s) = (ui.headcount().await?, ui.state.shared.now().unix_s());
     let choice = |(value, name, _): &(&'static str, &'static str, Among)| Choice {
         value,
         name,
@@ -124,18 +121,10 @@ pub(super) async fn list(
         choices: AMONG.iter().map(choice).collect(),
         rows: found.workers.iter().map(|view| row(&ui, view)).collect(),
         pager: Pager::new(from, found.workers.len(), found.total, ROWS, &parameters),
-        empty: census.known == 0,
+        empty: headcount.known == 0,
         refusals: refusal_rows(ui.state.shared.visitors.refusals(None), now_s, 10),
         text,
     })
-}
-
-/// Names are the shell's: whoever has one that fits is looked up by its key.
-fn search(ui: &Ui, among: Among, text: &str) -> Search {
-    let named = if text.is_empty() { Vec::new() } else { ui.state.shared.visitors.find(text) };
-    let text = text.to_lowercase();
-    let text = text.strip_prefix("worker-").or(text.strip_prefix("0x")).unwrap_or(&text);
-    Search { among, text: text.to_owned(), named: named.into_iter().collect() }
 }
 
 fn row(ui: &Ui, view: &WorkerView) -> Row {
@@ -310,6 +299,6 @@ pub(super) async fn act(
         Failure::new(Code::Usage, format!("act `{shown}`: expected drain, ban or unban"))
     })?;
     let actor = Actor { operator: who.operator.name.clone(), from: who.from.clone() };
-    control::restrain(&ui.state, &actor, act, WorkerIdx(*path), &form.reason).await?;
+    acts::restrain(&ui.state, &actor, act, WorkerIdx(*path), &form.reason).await?;
     Ok(go(&format!("/ui/workers/{}", *path)))
 }

@@ -223,6 +223,7 @@ impl Program {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

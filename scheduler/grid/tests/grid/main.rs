@@ -2,10 +2,11 @@
 //! the test moves. Everything around the grid that needs one of those is tested with the scheduler.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod census;
+mod calibration;
 mod decoders;
 mod explain;
 mod fake;
+mod headcount;
 mod idle;
 mod inbox;
 mod late;

@@ -189,7 +189,10 @@ impl World {
     pub(crate) fn deal(&mut self, asks: Asks) -> DealSlot {
         let opened = self.terms(asks);
         let slot = opened.slot;
-        self.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        self.input(Input::Chain(ChainInput::Deal {
+            opened: Box::new(opened),
+            work: Some(Default::default()),
+        }));
         slot
     }
 

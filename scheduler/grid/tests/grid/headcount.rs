@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256};
 use quorate_common::ids::WorkerIdx;
 use quorate_grid::{
     Grid, Record,
-    census::{Among, Search},
+    headcount::{Among, Search},
     policy::Policy,
     restraint::{Keep, Restraint},
 };
@@ -20,10 +20,10 @@ fn everybody_and_everything_is_counted_once() {
     world.deal(Asks { tasks: 3, ..Asks::default() });
     world.run();
     world.disconnect(2);
-    let census = world.grid.census();
-    assert_eq!((census.known, census.connected, census.working), (4, 3, 0));
-    assert_eq!((census.queued, census.open, census.settled), (0, 0, 3));
-    assert_eq!((census.escrow, census.batch_tasks), (0, 3));
+    let headcount = world.grid.headcount();
+    assert_eq!((headcount.known, headcount.connected, headcount.working), (4, 3, 0));
+    assert_eq!((headcount.queued, headcount.open, headcount.settled), (0, 0, 3));
+    assert_eq!((headcount.escrow, headcount.batch_tasks), (0, 3));
     let count = |among| world.grid.find_workers(&Search { among, ..Search::default() }, 0, 9).total;
     assert_eq!([Among::All, Among::Online, Among::Offline].map(count), [4, 3, 1]);
     assert_eq!(count(Among::Dissenting), 1, "the liar");
@@ -48,7 +48,7 @@ fn a_look_at_ten_thousand_workers_is_quick() {
     let search = |text: &str| Search { text: text.into(), ..Search::default() };
     let began = Instant::now();
     for _ in 0..10 {
-        assert_eq!(grid.census().banned, 1);
+        assert_eq!(grid.headcount().banned, 1);
         assert_eq!(grid.find_workers(&search(""), 9_990, 50).workers.len(), 10);
         assert_eq!(grid.find_workers(&search("9999"), 0, 50).workers[0].worker, worker);
     }
