@@ -503,6 +503,11 @@ pub struct OfferTerms {
     pub output: Option<PathBuf>,
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 fn digest_or_group(text: &str) -> Result<B256, String> {
     let digest = text.parse::<Digest>().map(|digest| digest.word()).ok();
     digest.or_else(|| group(text)).ok_or_else(|| {

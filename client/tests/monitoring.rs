@@ -44,8 +44,13 @@ use volunteer::Volunteer;
 const SCALE: u64 = 60;
 /// Batches close after two seconds; a worker that is away for a second and a half is replaced; and a
 /// promise, so that there are canaries and standings.
-const SETTINGS: [&str; 4] =
-    ["batch.age_s=2", "grid.lease_ms=1500", "pool.scheduler_ratio=10", "grid.promise_ppm=100000"];
+const SETTINGS: [&str; 5] = [
+    "batch.age_s=2",
+    "grid.lease_ms=1500",
+    "pool.scheduler_ratio=10",
+    "grid.promise_ppm=100000",
+    "grid.hold_s=1",
+];
 /// Simulated workers and what they do: a fifth of them lie.
 const CROWD: [&str; 16] = [
     "--quiet",
@@ -76,11 +81,13 @@ async fn faults_raise_their_alerts_and_every_panel_has_data() {
         Anvil::start(&site).await.expect("QUORATE_ANVIL is set where QUORATE_PROMETHEUS is");
     let mut operator = Operator::init(&site, &anvil, "operator", &SETTINGS).await;
     operator.serve().await;
-    let simulated = free_port();
-    let mut watcher = Prometheus::start(&site, &binary, &[&operator.url, &at(simulated)]).await;
+    let (simulated, worker) = (free_port(), free_port());
+    let schedulers = [operator.url.as_str(), &at(simulated)];
+    let mut watcher = Prometheus::start(&site, &binary, &schedulers, worker).await;
     let crowd = crowd(&site, simulated);
-    let mut volunteers = volunteers(&site, &operator, &anvil).await;
+    let mut volunteers = volunteers(&site, &operator, &anvil, worker).await;
     watcher.scrapes_well(&operator).await;
+    watcher.sees_a_worker().await;
 
     let requester = Requester::new(&site, &operator, "requester", &anvil.url).await;
     requester.run(&["wallet", "deposit", "10 QTT"]).await.expect(0);
@@ -114,10 +121,18 @@ fn crowd(site: &Site, port: u16) -> Running {
     home.start("quorate", &[&CROWD[..], &["--port", &port, "--data", "bench"]].concat())
 }
 
-async fn volunteers(site: &Site, operator: &Operator, anvil: &Anvil) -> Vec<Volunteer> {
+/// Three real workers; the first shows its own metrics on this port.
+async fn volunteers(
+    site: &Site,
+    operator: &Operator,
+    anvil: &Anvil,
+    metrics: u16,
+) -> Vec<Volunteer> {
     let invite = operator.invite().await;
     let mut volunteers: Vec<Volunteer> =
         (1..=3).map(|n| Volunteer::new(site, &format!("volunteer-{n}"))).collect();
+    let listen = format!("127.0.0.1:{metrics}");
+    volunteers[0].home = volunteers[0].home.clone().with("QUORATE_METRICS__LISTEN", listen);
     for volunteer in &mut volunteers {
         volunteer.join_with_key(operator, anvil, &invite, &["--slots", "2"]).await;
         volunteer.start();

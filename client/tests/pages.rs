@@ -102,12 +102,7 @@ async fn add_operators(operator: &Operator) {
     assert!(listed.out.contains("ada") && !listed.out.contains("argon2"), "{listed}");
 }
 
-async fn join(
-    site: &Site,
-    operator: &Operator,
-    anvil: &Anvil,
-    invite: &str,
-) -> Vec<Volunteer> {
+async fn join(site: &Site, operator: &Operator, anvil: &Anvil, invite: &str) -> Vec<Volunteer> {
     let mut volunteers = Vec::new();
     for (n, name) in HOSTILE.iter().enumerate() {
         let mut volunteer = Volunteer::new(site, &format!("volunteer-{n}"));
@@ -154,7 +149,8 @@ async fn place(requester: &Requester) -> Value {
         let lines: String = (0..tasks).map(|n| format!("{n}\n")).collect();
         requester.home.file("lines.txt", lines);
         let app = app.display().to_string();
-        let run = ["run", &app, "--each-line", "lines.txt", "-o", name, "--name", name, "--trust", "4"];
+        let run =
+            ["run", &app, "--each-line", "lines.txt", "-o", name, "--name", name, "--trust", "4"];
         let code = if exit == 0 { 0 } else { 10 };
         requester.run(&run).await.expect(code);
         placed.push(requester.newest().await);
@@ -172,7 +168,9 @@ async fn command_line(operator: &Operator, volunteers: &[Volunteer]) {
     let banned = banned.expect(0).json();
     assert_eq!(banned["worker"]["restraint"]["reason"], "it is slow");
     volunteers[1]
-        .shows("that it was banned", |status| status.to_string().contains("banned this worker: it is slow"))
+        .shows("that it was banned", |status| {
+            status.to_string().contains("banned this worker: it is slow")
+        })
         .await;
     let why = operator.run(&["explain", "worker", &worker]).await.expect(0);
     assert!(why.out.contains("it is slow"), "{why}");

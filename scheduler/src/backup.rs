@@ -11,13 +11,14 @@
 mod copy;
 mod verify;
 
-use crate::format;
+use crate::{config::Config, format, replay};
 use copy::Copier;
 use quorate_common::{
     clock::SystemClock,
     exit::{Code, Failure},
     report::Chain as Report,
 };
+use quorate_grid::policy::Genesis;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -31,8 +32,10 @@ pub use verify::{Verified, verify};
 /// The list of what is in a backup.
 const MANIFEST: &str = "backup.json";
 const SCHEMA: &str = "quorate.backup/v1";
+/// In the data folder: when the newest complete backup was begun, in unix seconds; for monitoring.
+const LAST: &str = "last-backup";
 /// What a data folder holds that a backup does not: the index is rebuilt, the rest is of a running process.
-const LEFT_OUT: [&str; 5] = ["index", "control.sock", "journal", "said.log", MANIFEST];
+const LEFT_OUT: [&str; 6] = ["index", "control.sock", "journal", "said.log", MANIFEST, LAST];
 /// How often a copy of the journal is begun anew because a segment was pruned under it: pruning comes every
 /// 200,000 records, so twice in a row means that the disk is too slow for the pool.
 const TRIES: usize = 3;
@@ -48,6 +51,8 @@ pub struct Manifest {
     pub release: String,
     /// The format of what is in it.
     pub format: u32,
+    /// The pool, the chain and the contract it is of.
+    pub genesis: Genesis,
     /// The first record of the journal.
     pub first_seq: u64,
     /// The last one.
@@ -67,16 +72,18 @@ pub struct Entry {
     pub sha256: String,
 }
 
-/// Makes a backup of the data folder `data` in `into`, which must not be there.
+/// Makes a backup of a pool's data folder in `into`, which must not be there.
 ///
 /// # Errors
 /// What the disks say; a folder that is no pool's, or a newer one's.
-pub fn create(data: &Path, into: &Path) -> Result<Manifest, Failure> {
+pub fn create(config: &Config, into: &Path) -> Result<Manifest, Failure> {
+    let data = config.data.as_path();
     let Some(found) = format::check(data)? else {
         let text =
             format!("{}: expected a pool's data folder; no journal is there", data.display());
         return Err(Failure::new(Code::NotFound, text).hint("name it with --data"));
     };
+    let genesis = replay::genesis(config)?;
     let unix_s = SystemClock::start().now().unix_s();
     make(into)?;
     let journal = copy_journal(&data.join("journal"), &into.join("journal"))?;
@@ -88,6 +95,7 @@ pub fn create(data: &Path, into: &Path) -> Result<Manifest, Failure> {
         unix_s,
         release: env!("CARGO_PKG_VERSION").into(),
         format: found.format,
+        genesis,
         first_seq: journal.first_seq,
         seq: journal.head.seq,
         hash: hex::encode(journal.head.hash),
@@ -95,7 +103,15 @@ pub fn create(data: &Path, into: &Path) -> Result<Manifest, Failure> {
     };
     let text = serde_json::to_vec_pretty(&manifest).expect("plain data");
     copy::write_durably(&into.join(MANIFEST), &text).map_err(|error| disk(into, &error))?;
+    if let Err(error) = fs::write(data.join(LAST), unix_s.to_string()) {
+        tracing::warn!(%error, "the backup is complete; that it was made could not be noted for monitoring");
+    }
     Ok(manifest)
+}
+
+/// When the newest complete backup of a data folder was begun, if that was noted there.
+pub fn last(data: &Path) -> Option<u64> {
+    fs::read_to_string(data.join(LAST)).ok()?.trim().parse().ok()
 }
 
 /// Puts a verified backup into the empty or absent folder `data`. Nothing of it is started.

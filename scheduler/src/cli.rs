@@ -102,9 +102,12 @@ struct Global {
     /// Print no notes
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Log more; -vv logs everything
+    /// Log more: -v every task's trip, -vv everything
     #[arg(long, short, global = true, action = ArgAction::Count)]
     verbose: u8,
+    /// How log lines look: text or json (key `log.format`)
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,6 +123,8 @@ enum Command {
     /// Copy the data folder while its scheduler runs, verify a copy, put one back
     #[command(subcommand)]
     Backup(BackupCommand),
+    /// Ask the running scheduler how it is; exit code 4 if none runs on DATA
+    Status,
     /// Print the link that workers join with; it names the key that the scheduler must show
     Invite(Invite),
     /// See workers, keep new work from them, send them away
@@ -377,6 +382,11 @@ enum ConfigCommand {
     Check,
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line and returns the exit status; `help exit-codes` says what it means.
 pub fn run() -> u8 {
     let cli = match Cli::try_parse() {
@@ -384,9 +394,11 @@ pub fn run() -> u8 {
         Err(error) => return refused(&error),
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let is_start = matches!(cli.command, Command::Serve);
     match dispatch(cli, output) {
         Ok(code) => code,
         Err(failure) => {
+            let failure = if is_start { told_apart(failure) } else { failure };
             output.failure(&failure);
             failure.exit
         }
@@ -426,19 +438,19 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         | Command::Worker(_)
         | Command::Explain { .. }
         | Command::Operator(_)
+        | Command::Status
         | Command::Replay
         | Command::Config(_) => layers(&global, matches!(command, Command::Init(_)))?,
     };
-    let format: LogFormat = layers.parse("log.format", "text or json").map_err(usage)?;
-    telemetry::start(format, filter(&global, &command));
+    let set: LogFormat = layers.parse("log.format", "text or json").map_err(usage)?;
+    telemetry::start(global.log_format.unwrap_or(set), filter(&global, &command));
     let config = || Config::from_layers(&layers).map_err(usage);
     match command {
         Command::Check => return block_on(check::run(&config()?, output)),
         Command::Init(args) => block_on(init::run(&global, layers, args, output)),
-        Command::Serve => {
-            block_on(serve::run(config().map_err(told_apart)?, output)).map_err(told_apart)
-        }
+        Command::Serve => block_on(serve::run(config()?, output)),
         Command::Invite(args) => invite::run(&config()?, args.qr, output),
+        Command::Status => block_on(drain::status(&config()?, output)),
         Command::Drain(args) => block_on(drain::run(&config()?, args, output)),
         Command::Worker(command) => block_on(worker::run(&config()?, &command, output)),
         Command::Explain { what } => block_on(worker::explain(&config()?, what.as_ref(), output)),

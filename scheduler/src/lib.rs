@@ -3,7 +3,7 @@
 //! In reading order: [`config`] is what an operator may set; [`system`] starts everything and is the map
 //! of threads; [`actors`] says who owns what; [`transport`] (with [`door`] before it) and [`http`] are the two ways in, [`orders`] the
 //! lock on the second; [`journal`], [`store`], [`blobs`] and [`sealed`] are the four ways to remember;
-//! [`backup`] copies all of it while it runs; [`drain`] finishes what is open before a stop, and `control` is how the program at the door is told to;
+//! [`backup`] copies all of it while it runs; [`drain`] finishes what is open before a stop, and `socket` is how the program at the door is told to;
 //! [`finals`] repeats our own batches as a stranger would; [`fence`] keeps an old disk from signing;
 //! [`format`](mod@format) a newer one from being misread; [`preflight`] looks for trouble before it comes;
 //! [`replay`] says what a journal comes to; [`gauges`] (with `sampler` and `watched`) what monitoring sees; [`dev`] is a chain for one machine.
@@ -20,7 +20,6 @@ pub mod blobs;
 pub mod byzantine;
 pub mod cli;
 pub mod config;
-mod control;
 mod desk;
 pub mod dev;
 pub mod door;
@@ -47,8 +46,10 @@ mod results;
 mod sampler;
 pub mod sealed;
 pub mod shared;
+mod socket;
 pub mod store;
 pub mod system;
+mod trace;
 pub mod transport;
 pub mod ui;
 mod watched;

@@ -3,15 +3,11 @@
 //! running scheduler's state is what its disk says, and for the post-mortem of one that died.
 
 use crate::{
-    config::{ChainAt, Config, KEYS},
+    config::{ChainAt, Config},
     dev, format,
-    journal::{
-        Journal, JournalError, Options,
-        snapshot::{Snapshot, Snapshots},
-    },
+    journal::{Journal, JournalError, Options, snapshot::Snapshots},
 };
 use quorate_common::{
-    config::Layers,
     digest::Digest,
     exit::{Code, Failure},
     messages::Domain,
@@ -79,30 +75,6 @@ pub fn standing(config: &Config) -> Result<Standing, Failure> {
     Ok(Standing::of(&grid, journal.head().seq))
 }
 
-/// The grid to begin a replay of `data`'s copy with, knowing nothing but what is in it: which pool and contract
-/// it was is needed only where the journal is whole from its first record.
-pub(crate) fn beginning(
-    data: &Path,
-    first_seq: u64,
-    snapshot: Option<Snapshot>,
-) -> Result<(Grid, u64), Failure> {
-    let seed = [0; 32];
-    if first_seq <= 1 {
-        let mut layers = Layers::new(KEYS);
-        let wrong = |error| Failure::new(Code::Usage, error);
-        layers.file(&data.join("quorate.toml"), false).map_err(wrong)?;
-        layers.flag("backup", "data", &data.display().to_string()).map_err(wrong)?;
-        let config = Config::from_layers(&layers).map_err(wrong)?;
-        return Ok((Grid::new(genesis(&config)?, config.policy, seed), 0));
-    }
-    let snapshot = snapshot.ok_or_else(|| {
-        Failure::new(Code::Failed, "the journal's beginning is gone, and no snapshot is here")
-    })?;
-    let durable = decode(&snapshot.bytes)
-        .map_err(|error| Failure::new(Code::Failed, format!("snapshot: {error}")))?;
-    Ok((Grid::with(durable, Policy::default(), seed), snapshot.head.seq))
-}
-
 /// An empty grid, if the journal still has its first record; else the newest snapshot's.
 fn start(
     journal: &Journal,
@@ -126,7 +98,7 @@ fn start(
 }
 
 /// The pool is the one that this folder's offer is of; nobody is asked.
-fn genesis(config: &Config) -> Result<Genesis, Failure> {
+pub(crate) fn genesis(config: &Config) -> Result<Genesis, Failure> {
     let path = config.data.join("offer.json");
     let known = std::fs::read(&path).ok();
     let offer: Option<SignedPoolOrder> = known.and_then(|text| serde_json::from_slice(&text).ok());

@@ -45,6 +45,7 @@ pub mod start;
 pub mod status;
 pub mod store;
 mod ticket;
+mod trace;
 pub mod transfer;
 mod void;
 pub mod why;

@@ -74,6 +74,7 @@ struct Proof {
 pub(crate) struct Proofs {
     programs: BTreeMap<Digest, Proof>,
     deals: BTreeMap<DealSlot, Digest>,
+    opened: BTreeSet<TaskKey>,
     /// Tasks that were opened while their program was not proven.
     spared: BTreeSet<TaskKey>,
     torn: BTreeSet<TaskKey>,
@@ -86,7 +87,7 @@ impl Proofs {
             Record::Deal { opened, work: Some(Work { program: Some(program) }), .. } => {
                 self.deals.insert(opened.slot, *program);
             }
-            Record::Assigned { task, .. } => {
+            Record::Assigned { task, .. } if self.opened.insert(*task) => {
                 let proof = self.deals.get(&task.deal).map(|id| self.programs.get(id));
                 if proof.is_some_and(|proof| proof.is_none_or(|proof| !proof.proven)) {
                     self.spared.insert(*task);
@@ -107,6 +108,11 @@ impl Proofs {
     /// Whether no vote of a task may cost anything.
     pub(crate) fn spares(&self, task: TaskKey) -> bool {
         self.spared.contains(&task)
+    }
+
+    /// Whether a task's backers may lack the receipt for bytes that are here.
+    pub(crate) fn withholds(&self, task: TaskKey) -> bool {
+        self.spares(task) || self.torn.contains(&task)
     }
 
     /// A task ended: `shown` are the votes that were revealed, `lost` those of them that cost something.

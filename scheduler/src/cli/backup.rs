@@ -13,7 +13,7 @@ use std::path::Path;
 pub(super) fn run(config: &Config, command: &BackupCommand, output: Output) -> Result<(), Failure> {
     match command {
         BackupCommand::Create { into } => {
-            let made = backup::create(&config.data, into)?;
+            let made = backup::create(config, into)?;
             tell("created", into, &made, output)
         }
         BackupCommand::Verify { backup: from } => {

@@ -20,9 +20,10 @@ use quorate_common::{
     messages::Domain,
     report::Chain as Report,
 };
+use rustix::process::geteuid;
 use std::{
     io,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::Path,
     time::Duration,
 };
@@ -151,7 +152,25 @@ pub(super) fn make_dir(config: &Config) -> Result<(), Failure> {
     made.map_err(|error| {
         let text = format!("{}: cannot be made: {error}", config.layers.place("data"));
         Failure::new(Code::Internal, text).hint("run this as the user that serves the pool")
-    })
+    })?;
+    not_anothers(config)
+}
+
+/// Files that root makes in a service's folder are files that the service cannot read.
+fn not_anothers(config: &Config) -> Result<(), Failure> {
+    let Ok(found) = std::fs::metadata(&config.data) else { return Ok(()) };
+    let (owner, us) = (found.uid(), geteuid().as_raw());
+    if owner == us {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: that folder is user {owner}'s, this is user {us}",
+        config.layers.place("data")
+    );
+    Err(Failure::new(Code::Denied, text).hint(
+        "run this as its user, as in: runuser -u quorate-scheduler -- quorate-scheduler …; or name a folder of your \
+         own with --data",
+    ))
 }
 
 fn key_failure(error: KeyError) -> Failure {

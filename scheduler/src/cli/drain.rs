@@ -1,10 +1,10 @@
-//! `drain`: tells the running scheduler to finish, and waits until it has.
+//! `drain`: tells the running scheduler to finish, and waits until it has. `status`: what it says of itself.
 
 use super::{Drain, output::Output};
 use crate::{
     config::Config,
-    control::{Status, say},
     drain::{LOOK, Remaining},
+    socket::{Status, say},
 };
 use quorate_common::exit::{Code, Failure};
 use serde_json::json;
@@ -31,6 +31,18 @@ pub(super) async fn run(config: &Config, args: Drain, output: Output) -> Result<
     })
 }
 
+/// `status`: also what a container's health is asked by.
+pub(super) async fn status(config: &Config, output: Output) -> Result<(), Failure> {
+    let status = say(&config.data, "status").await.map_err(|error| nobody(config, &error))?;
+    let document = json!({
+        "schema": "quorate.status/v1", "draining": status.draining, "remaining": status.remaining,
+    });
+    output.either(&document, || {
+        let state = if status.draining { "draining" } else { "open" };
+        format!("{state}: {}", left(&status.remaining))
+    })
+}
+
 /// Until it is gone, which it must not be before it said that nothing is left.
 async fn wait(config: &Config, mut status: Status, output: Output) -> Result<Status, Failure> {
     let mut shown = None;
@@ -49,10 +61,14 @@ async fn wait(config: &Config, mut status: Status, output: Output) -> Result<Sta
     }
 }
 
-fn sentence(left: &Remaining) -> String {
+fn sentence(remaining: &Remaining) -> String {
+    format!("draining: {}", left(remaining))
+}
+
+fn left(left: &Remaining) -> String {
     let Remaining { orders, tasks, unbatched, batches } = left;
     format!(
-        "draining: {orders} orders opening, {tasks} tasks open, {unbatched} in no batch yet, {batches} batches on their way"
+        "{orders} orders opening, {tasks} tasks open, {unbatched} in no batch yet, {batches} batches on their way"
     )
 }
 

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     config::{ChainAt, Config},
-    control::Control,
     dev::{self, DevChain},
     failure,
+    socket::Control,
     system::{self, Boot, Running},
 };
 use quorate_chain::SettleError;

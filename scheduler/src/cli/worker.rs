@@ -1,7 +1,7 @@
 //! `worker` and `explain`: questions to the running scheduler, and what is done about workers.
 
 use super::{ExplainWhat, WorkerCommand, output::Output};
-use crate::{config::Config, control, desk::Ask, explain::Told};
+use crate::{config::Config, desk::Ask, explain::Told, socket};
 use quorate_common::{
     B256,
     exit::{Code, Failure},
@@ -74,7 +74,7 @@ fn number(worker: &str) -> Result<u32, Failure> {
 
 /// Asks the scheduler that serves the folder.
 async fn ask(config: &Config, ask: &Ask) -> Result<Value, Failure> {
-    let asked = control::ask(&config.data, ask).await.map_err(|error| {
+    let asked = socket::ask(&config.data, ask).await.map_err(|error| {
         let text = format!("no scheduler serves {}: {error}", config.data.display());
         Failure::new(Code::Unreachable, text)
             .hint("start it (quorate-scheduler serve), or name its folder with --data")

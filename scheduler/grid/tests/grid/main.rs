@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod calibration;
+mod census;
 mod decoders;
 mod explain;
 mod fake;
