@@ -23,15 +23,15 @@ use std::{
 };
 
 /// A browser that nobody touches is logged out: a lunch break would be too long.
-pub const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// Nobody stays for longer than a working day.
-pub const LIFE_MAX: Duration = Duration::from_secs(12 * 3600);
+pub(super) const LIFE_MAX: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; the one that was idle longest goes.
 const SESSIONS_MAX: usize = 256;
 /// Guesses of one address before it has to wait.
-pub const GUESSES_FREE: u32 = 5;
+pub(super) const GUESSES_FREE: u32 = 5;
 /// How long it then waits for each further one.
-pub const GUESS_EVERY: Duration = Duration::from_secs(30);
+pub(super) const GUESS_EVERY: Duration = Duration::from_secs(30);
 /// Guesses of everybody together that may come at once; then one a second. Each costs 19 MiB and some tens of
 /// milliseconds.
 const GUESSES_ALL: u32 = 20;
