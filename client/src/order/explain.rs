@@ -101,6 +101,7 @@ const OBSTACLES: [(&str, &str); 14] = [
     ("related", "of an owner who votes already"),
     ("network", "of a network that votes already"),
     ("untrusted", "caught before, and heard only beside others"),
+    ("restrained", "kept from work by the operator"),
     ("exiting", "leaving"),
     ("offline", "offline"),
 ];

@@ -2,6 +2,7 @@
 
 use crate::{
     calibration::{Program, Work},
+    company::Company,
     credibility::Standing,
     deadline::{Deadline, Deadlines},
     deal::{Deal, Opened, Order, OrderState},
@@ -43,6 +44,8 @@ pub struct Durable {
     pub(crate) ledger: Ledger,
     /// How far each worker is believed that ever answered.
     pub(crate) standings: BTreeMap<WorkerIdx, Standing>,
+    /// Who voted how, beside whom.
+    pub(crate) company: Company,
     /// How far programs in containers are known to agree with themselves.
     pub(crate) programs: BTreeMap<Digest, Program>,
     /// The pool's count of acknowledgements.
@@ -100,6 +103,7 @@ impl Grid {
             deals: BTreeMap::new(),
             ledger: Ledger::new(genesis.pool),
             standings: BTreeMap::new(),
+            company: Company::default(),
             programs: BTreeMap::new(),
             seq: 0,
             cursor: None,
@@ -226,6 +230,9 @@ impl Grid {
             Input::Committed { index } => self.on_batch(index, BatchState::Committed),
             Input::Finalized { index } => self.on_batch(index, BatchState::Final),
             Input::CloseBatch => self.close_batch(),
+            Input::Restrain { ticket, worker, restraint } => {
+                self.on_restrain(now, ticket, worker, restraint);
+            }
         }
         // Workers count by our clock. Not before: the input may be that one of them is gone.
         if clock_was_set {

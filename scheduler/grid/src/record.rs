@@ -4,6 +4,7 @@ use crate::{
     calibration::{Difference, Work},
     deal::{Opened, Order},
     poco::Outcome,
+    restraint::Restraint,
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
@@ -213,5 +214,12 @@ pub enum Record {
         block: u64,
         /// Its hash.
         hash: B256,
+    },
+    /// An operator keeps a worker from work, or does so no more.
+    Restrained {
+        /// Which worker.
+        worker: WorkerIdx,
+        /// How and why; `None`: it is free.
+        restraint: Option<Restraint>,
     },
 }

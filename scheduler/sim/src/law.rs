@@ -172,7 +172,8 @@ impl Law {
             | Record::Closed
             | Record::BatchCommitted { .. }
             | Record::BatchFinal { .. }
-            | Record::Cursor { .. } => {}
+            | Record::Cursor { .. }
+            | Record::Restrained { .. } => {}
         }
         Ok(())
     }

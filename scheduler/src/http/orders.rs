@@ -1,7 +1,7 @@
 //! Orders and their tasks: place, list, show, explain, receipt.
 
 use super::{State, error::ApiError};
-use crate::{actors::grid::Place, blobs::Blobs, orders};
+use crate::{actors::grid::Place, blobs::Blobs, drain, orders};
 use actix_web::{HttpResponse, get, post, web};
 use quorate_common::{
     Address, B256,
@@ -48,6 +48,7 @@ pub(crate) async fn place_order(
     let (taken, open) =
         state.read(move |grid| (is_taken(grid, hash), open_orders(grid, requester))).await?;
     if !taken {
+        drain::not_draining(&state.shared)?;
         not_too_many(open, state.open_orders_max)?;
     }
     let checked = {
@@ -386,6 +387,11 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
 fn part(deal: &Deal) -> DealPart {
     let (first, tasks) = (deal.terms.filled_before, deal.terms.tasks);
     DealPart { deal: deal.slot, first, tasks, settled: deal.settled }
+}
+
+/// How far an order is.
+pub(crate) fn phase_of_order(grid: &Grid, order: &Order) -> OrderPhase {
+    phase_of(order, &deals_of(grid, order))
 }
 
 /// An order is done when all of its tasks are, not only those of the deals so far.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod calibration;
+mod census;
 mod decoders;
 mod explain;
 mod fake;
@@ -14,6 +15,7 @@ mod poco;
 mod promise;
 mod random;
 mod receipts;
+mod restraint;
 mod scenarios;
 mod shadow;
 mod world;
