@@ -91,6 +91,12 @@ pub(crate) const KEYS: &[Key] = &[
                the worker says on chain what the scheduler does not take. Unset: it only warns.",
     },
     Key {
+        name: "packs.use",
+        default: "\"on\"",
+        help: "Runtime packs, as Python's: \"off\" gives their tasks back. Compiling one takes five minutes of a \
+               core and 1.5 GB, once, and is not paid for.",
+    },
+    Key {
         name: "docker.use",
         default: "\"off\"",
         help: "Containers: \"off\"; \"auto\" offers them if an engine is there whose limits all hold; \"require\" \
@@ -208,6 +214,16 @@ impl Config {
         Ok(self.number("cache_mib", 64, 1 << 24)? * MIB)
     }
 
+    /// Whether runtime packs are wanted.
+    pub(crate) fn packs(&self) -> Result<bool, Failure> {
+        let text = self.layers.text("packs.use").map_err(|error| failure::config(&error))?;
+        match text.as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(failure::config(&self.layers.refuse("packs.use", "on or off"))),
+        }
+    }
+
     /// What is wanted of containers.
     pub(crate) fn docker(&self) -> Result<Wish, Failure> {
         let text = self.layers.text("docker.use").map_err(|error| failure::config(&error))?;
@@ -271,6 +287,7 @@ impl Config {
         self.slots()?;
         self.price()?;
         self.docker()?;
+        self.packs()?;
         self.memory_bytes()?;
         self.cache_bytes().map(drop)
     }

@@ -389,17 +389,17 @@ const MODULES: [(&str, fn() -> Vec<u8>, Fate); 30] = [
     ("loops that jump to all others", || binary::far_jumps(5_000), Ends(Module)),
     ("loops over all locals", || binary::loops_over_locals(900, 7_000), Ends(Module)),
     ("locals that change in turn", || binary::diagonal(2_000), Ends(Module)),
-    ("the same, just small enough", || binary::diagonal(400), Ends(Exit(1))),
-    ("blocks with a thousand results", || binary::wide_blocks(1_000, 50), Ends(Exit(0))),
+    ("the same, just small enough", || binary::diagonal(400), Ends(Exit(0))),
+    ("blocks with a thousand results", || binary::wide_blocks(1_000, 20), Ends(Exit(0))),
     ("fifty thousand values on the stack", || binary::deep_stack(50_000, 50_000), Ends(Module)),
     ("fifty thousand locals", || binary::locals(50_000), Ends(Exit(0))),
-    ("types with hundreds of parameters", || binary::types(60_000, 500), Ends(Module)),
+    ("types with hundreds of parameters", || binary::types(20_000, 500), Ends(Module)),
     ("imports with types of their own", || binary::strange_imports(100, 32), Ends(Module)),
     ("hundred thousand imports", || binary::strange_imports(99_000, 17), Ends(Module)),
     ("hundred thousand pieces of data", || binary::data(99_000, 10), Ends(Exit(0))),
-    ("60 MiB of data", || binary::data(0, 50_000_000), Ends(Memory)),
-    ("60 MiB of nothing", binary::custom_section, Ends(Exit(0))),
-    ("a module of 100 MiB", || vec![0; 100 << 20], Ends(Module)),
+    ("30 MB of data", || binary::data(0, 30_000_000), Ends(Memory)),
+    ("30 MiB of nothing", binary::custom_section, Ends(Exit(0))),
+    ("a module of 65 MiB", || vec![0; 65 << 20], Ends(Module)),
     ("half a module", binary::cut, Ends(Module)),
     ("no module", || b"#!/bin/sh\nrm -rf /\n".to_vec(), Ends(Module)),
     (
@@ -408,7 +408,11 @@ const MODULES: [(&str, fn() -> Vec<u8>, Fate); 30] = [
         Ends(Module),
     ),
     ("threads", || text("(module (memory 1 1 shared) (func (export \"_start\")))"), Ends(Module)),
-    ("4 GiB to begin with", || text("(module (memory 65536) (func (export \"_start\")))"), Ends(Memory)),
+    (
+        "4 GiB to begin with",
+        || text("(module (memory 65536) (func (export \"_start\")))"),
+        Ends(Memory),
+    ),
     ("no beginning", || text("(module (func (export \"main\")))"), Ends(Module)),
 ];
 
@@ -421,14 +425,18 @@ pub(crate) fn programs() -> Vec<Hostile> {
                    (func ${name} (param {parameters}) (result i32)))"
             )
         });
-        let exit = "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $proc_exit (param i32)))";
+        let exit =
+            "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $proc_exit (param i32)))";
         let imports = imports.concat();
-        let module = text(&format!("(module {imports} {exit} {PRELUDE} {before} {START} {inside}))"));
+        let module =
+            text(&format!("(module {imports} {exit} {PRELUDE} {before} {START} {inside}))"));
         Hostile { name, work: Work::Module(module), fate }
     });
-    let modules = MODULES
-        .into_iter()
-        .map(|(name, module, fate)| Hostile { name, work: Work::Module(module()), fate });
+    let modules = MODULES.into_iter().map(|(name, module, fate)| Hostile {
+        name,
+        work: Work::Module(module()),
+        fate,
+    });
     texts.chain(modules).collect()
 }
 
