@@ -11,4 +11,5 @@ mod documents;
 mod files;
 mod frames;
 mod harness;
+mod modules;
 mod samples;
