@@ -38,17 +38,43 @@ impl Shelf {
 
     /// What an order of the bag is told, after a change.
     #[track_caller]
-    fn refuses(&self, change: impl FnOnce(&mut Work<'_>), code: Code, expected: &str) {
-        let params = self.blobs.put_small(&self.bag.to_bytes()).expect("kept").0.into();
-        let (app, none) = (self.bag.app.0.into(), B256::ZERO);
-        let tag = self.bag.kind.tag();
-        let mut work =
-            Work { app: &app, params: &params, dataset: &none, tag, tasks: Tasks::All(2) };
-        work.fits(&self.blobs).expect("it fits before");
-        change(&mut work);
-        let failure = work.fits(&self.blobs).expect_err(expected);
+    fn refuses(&self, change: impl FnOnce(&mut Asked), code: Code, expected: &str) {
+        let mut asked = Asked {
+            app: self.bag.app.0.into(),
+            params: self.keep(&self.bag.to_bytes()),
+            dataset: B256::ZERO,
+            tag: self.bag.kind.tag(),
+            tasks: Tasks::All(2),
+        };
+        asked.fits(&self.blobs).expect("it fits before");
+        change(&mut asked);
+        let failure = asked.fits(&self.blobs).expect_err(expected);
         assert!(failure.message.contains(expected), "{failure}");
         assert_eq!(failure.exit, code as u8, "{failure}");
+    }
+
+    fn keep(&self, bytes: &[u8]) -> B256 {
+        self.blobs.put_small(bytes).expect("kept").0.into()
+    }
+}
+
+/// What an order asks for.
+struct Asked {
+    app: B256,
+    params: B256,
+    dataset: B256,
+    tag: B256,
+    tasks: Tasks,
+}
+
+impl Asked {
+    fn fits(&self, blobs: &Blobs) -> Result<(), quorate_common::exit::Failure> {
+        let Self { app, params, dataset, tag, .. } = self;
+        let tasks = match self.tasks {
+            Tasks::All(tasks) => Tasks::All(tasks),
+            Tasks::Part { first, tasks } => Tasks::Part { first, tasks },
+        };
+        Work { app, params, dataset, tag: *tag, tasks }.fits(blobs)
     }
 }
 
@@ -58,11 +84,11 @@ const NOWHERE: B256 = B256::repeat_byte(7);
 fn what_is_not_here_is_named() {
     let shelf = Shelf::new(b"an app");
     let nowhere = Digest::from(NOWHERE);
-    shelf.refuses(|work| work.app = &NOWHERE, Code::NotFound, &format!("app {nowhere} is not"));
-    shelf.refuses(|work| work.params = &NOWHERE, Code::NotFound, &format!("bag {nowhere} is not"));
+    shelf.refuses(|work| work.app = NOWHERE, Code::NotFound, &format!("app {nowhere} is not"));
+    shelf.refuses(|work| work.params = NOWHERE, Code::NotFound, &format!("bag {nowhere} is not"));
     // A dataset that is paid for, and that no task would find.
     let expected = format!("`dataset` is {nowhere}; expected a file that all tasks of the bag");
-    shelf.refuses(|work| work.dataset = &NOWHERE, Code::Usage, &expected);
+    shelf.refuses(|work| work.dataset = NOWHERE, Code::Usage, &expected);
 }
 
 #[test]
@@ -76,17 +102,17 @@ fn an_input_file_that_is_not_here_is_named() {
         } else {
             bag.tasks[1].files.push(file)
         }
-        let params = shelf.blobs.put_small(&bag.to_bytes()).expect("kept").0.into();
+        let params = shelf.keep(&bag.to_bytes());
         let expected = format!("input file {} is not here", Digest::from(NOWHERE));
-        shelf.refuses(|work| work.params = &params, Code::NotFound, &expected);
+        shelf.refuses(|work| work.params = params, Code::NotFound, &expected);
     }
 }
 
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let shelf = Shelf::new(b"an app");
-    let other = shelf.blobs.put_small(b"another app").expect("kept").0.into();
-    shelf.refuses(|work| work.app = &other, Code::Usage, "`app` is ");
+    let other = shelf.keep(b"another app");
+    shelf.refuses(|work| work.app = other, Code::Usage, "`app` is ");
     let containers = AppKind::Docker.tag();
     let expected = "for a bag of kind Wasm";
     shelf.refuses(|work| work.tag = containers, Code::Usage, expected);
@@ -101,8 +127,8 @@ fn what_does_not_fit_together_is_refused() {
         Code::Usage,
         "the bag has 2 tasks, the deal is of 2 from 1",
     );
-    let no_bag = shelf.blobs.put_small(b"{}").expect("kept").0.into();
-    shelf.refuses(|work| work.params = &no_bag, Code::Usage, "bag");
+    let no_bag = shelf.keep(b"{}");
+    shelf.refuses(|work| work.params = no_bag, Code::Usage, "bag");
 }
 
 #[test]
@@ -130,9 +156,9 @@ fn a_runtime_pack_without_one_of_its_pieces_is_refused() {
     let mut bag = shelf.bag.clone();
     bag.app = shelf.blobs.put_small(&pack).expect("kept");
     let app = bag.app.0.into();
-    let params = shelf.blobs.put_small(&bag.to_bytes()).expect("kept").0.into();
+    let params = shelf.keep(&bag.to_bytes());
     let expected = format!("piece of the runtime pack {} is not here", Digest::from(NOWHERE));
-    shelf.refuses(|work| (work.app, work.params) = (&app, &params), Code::NotFound, &expected);
+    shelf.refuses(|work| (work.app, work.params) = (app, params), Code::NotFound, &expected);
 }
 
 fn part(pieces: &[Digest]) -> String {
