@@ -147,6 +147,16 @@ impl Config {
         self.amount("docker.price")
     }
 
+    /// Whether runtime packs are wanted.
+    pub(crate) fn packs(&self) -> Result<bool, Failure> {
+        let text = self.layers.text("packs.use").map_err(|error| failure::config(&error))?;
+        match text.as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(failure::config(&self.layers.refuse("packs.use", "on or off"))),
+        }
+    }
+
     /// What is wanted of containers.
     pub(crate) fn docker(&self) -> Result<Wish, Failure> {
         let text = self.layers.text("docker.use").map_err(|error| failure::config(&error))?;
@@ -222,6 +232,7 @@ impl Config {
         self.docker_price()?;
         self.preferences()?;
         self.programs()?;
+        self.packs()?;
         self.memory_bytes()?;
         self.metrics()?;
         self.cache_bytes().map(drop)

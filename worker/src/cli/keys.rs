@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 14] = [
+pub(crate) const AT_START: [&str; 15] = [
     "invite",
     "name",
     "slots",
@@ -15,6 +15,7 @@ pub(crate) const AT_START: [&str; 14] = [
     "chain.url",
     "api",
     "docker.use",
+    "packs.use",
     "docker.socket",
     "session.socket",
     "metrics.listen",
@@ -176,6 +177,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "docker.price",
         default: "\"0\"",
         help: "The least a deal must pay for a task in a container, where that is more than `price`.",
+    },
+    Key {
+        name: "packs.use",
+        default: "\"on\"",
+        help: "Runtime packs, as Python's: \"off\" gives their tasks back. Compiling one takes five minutes of a \
+               core and 1.5 GB, once, and is not paid for.",
     },
     Key {
         name: "docker.use",
