@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[path = "market/anvil.rs"]
+#[expect(dead_code, reason = "another test uses the rest")]
 mod anvil;
 #[path = "market/home.rs"]
 #[expect(dead_code, reason = "another test uses the rest")]
@@ -33,7 +34,8 @@ mod volunteer;
 use anvil::{Anvil, free_port};
 use home::{Home, Running};
 use operator::Operator;
-use prometheus::Prometheus;
+use patience::until;
+use prometheus::{Prometheus, now_s};
 use quorate_common::Address;
 use requester::{Requester, lucas_lehmer};
 use site::Site;
@@ -44,8 +46,13 @@ use volunteer::Volunteer;
 const SCALE: u64 = 60;
 /// Batches close after two seconds; a worker that is away for a second and a half is replaced; and a
 /// promise, so that there are canaries and standings.
-const SETTINGS: [&str; 4] =
-    ["batch.age_s=2", "grid.lease_ms=1500", "pool.scheduler_ratio=10", "grid.promise_ppm=100000"];
+const SETTINGS: [&str; 5] = [
+    "batch.age_s=2",
+    "grid.lease_ms=1500",
+    "pool.scheduler_ratio=10",
+    "grid.promise_ppm=100000",
+    "grid.hold_s=1",
+];
 /// Simulated workers and what they do: a fifth of them lie.
 const CROWD: [&str; 16] = [
     "--quiet",
@@ -76,11 +83,13 @@ async fn faults_raise_their_alerts_and_every_panel_has_data() {
         Anvil::start(&site).await.expect("QUORATE_ANVIL is set where QUORATE_PROMETHEUS is");
     let mut operator = Operator::init(&site, &anvil, "operator", &SETTINGS).await;
     operator.serve().await;
-    let simulated = free_port();
-    let mut watcher = Prometheus::start(&site, &binary, &[&operator.url, &at(simulated)]).await;
+    let (simulated, worker) = (free_port(), free_port());
+    let schedulers = [operator.url.as_str(), &at(simulated)];
+    let mut watcher = Prometheus::start(&site, &binary, &schedulers, worker).await;
     let crowd = crowd(&site, simulated);
-    let mut volunteers = volunteers(&site, &operator, &anvil).await;
+    let mut volunteers = volunteers(&site, &operator, &anvil, worker).await;
     watcher.scrapes_well(&operator).await;
+    watcher.sees_a_worker().await;
 
     let requester = Requester::new(&site, &operator, "requester", &anvil.url).await;
     requester.run(&["wallet", "deposit", "10 QTT"]).await.expect(0);
@@ -114,10 +123,18 @@ fn crowd(site: &Site, port: u16) -> Running {
     home.start("quorate", &[&CROWD[..], &["--port", &port, "--data", "bench"]].concat())
 }
 
-async fn volunteers(site: &Site, operator: &Operator, anvil: &Anvil) -> Vec<Volunteer> {
+/// Three real workers; the first shows its own metrics on this port.
+async fn volunteers(
+    site: &Site,
+    operator: &Operator,
+    anvil: &Anvil,
+    metrics: u16,
+) -> Vec<Volunteer> {
     let invite = operator.invite().await;
     let mut volunteers: Vec<Volunteer> =
         (1..=3).map(|n| Volunteer::new(site, &format!("volunteer-{n}"))).collect();
+    let listen = format!("127.0.0.1:{metrics}");
+    volunteers[0].home = volunteers[0].home.clone().with("QUORATE_METRICS__LISTEN", listen);
     for volunteer in &mut volunteers {
         volunteer.join_with_key(operator, anvil, &invite, &["--slots", "2"]).await;
         volunteer.start();
@@ -170,9 +187,10 @@ async fn scheduler_dies(watcher: &mut Prometheus, operator: &mut Operator) {
     operator.kill().await;
     watcher.fires("QuorateSchedulerDown", &[("instance", &here)], PATIENCE).await;
     for _ in 0..3 {
+        let (before, last) = (watcher.started(&operator.url).await, now_s());
+        until("another second", PATIENCE, async || (now_s() > last + 1).then_some(())).await;
         operator.serve().await;
-        // Prometheus has to see each of them once.
-        watcher.sees_start(&operator.url).await;
+        watcher.sees_start(&operator.url, &before).await;
         operator.kill().await;
     }
     operator.serve().await;

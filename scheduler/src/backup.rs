@@ -32,8 +32,10 @@ pub use verify::{Verified, verify};
 /// The list of what is in a backup.
 const MANIFEST: &str = "backup.json";
 const SCHEMA: &str = "quorate.backup/v1";
+/// In the data folder: when the newest complete backup was begun, in unix seconds; for monitoring.
+const LAST: &str = "last-backup";
 /// What a data folder holds that a backup does not: the index is rebuilt, the rest is of a running process.
-const LEFT_OUT: [&str; 5] = ["index", "control.sock", "journal", "said.log", MANIFEST];
+const LEFT_OUT: [&str; 6] = ["index", "control.sock", "journal", "said.log", MANIFEST, LAST];
 /// How often a copy of the journal is begun anew because a segment was pruned under it: pruning comes every
 /// 200,000 records, so twice in a row means that the disk is too slow for the pool.
 const TRIES: usize = 3;
@@ -101,7 +103,15 @@ pub fn create(config: &Config, into: &Path) -> Result<Manifest, Failure> {
     };
     let text = serde_json::to_vec_pretty(&manifest).expect("plain data");
     copy::write_durably(&into.join(MANIFEST), &text).map_err(|error| disk(into, &error))?;
+    if let Err(error) = fs::write(data.join(LAST), unix_s.to_string()) {
+        tracing::warn!(%error, "the backup is complete; that it was made could not be noted for monitoring");
+    }
     Ok(manifest)
+}
+
+/// When the newest complete backup of a data folder was begun, if that was noted there.
+pub fn last(data: &Path) -> Option<u64> {
+    fs::read_to_string(data.join(LAST)).ok()?.trim().parse().ok()
 }
 
 /// Puts a verified backup into the empty or absent folder `data`. Nothing of it is started.

@@ -1,13 +1,14 @@
 //! A running Prometheus: its configuration, what it is asked, and what it keeps.
 
 use super::{SCALE, anvil::free_port, operator::Operator, patience::until, queries, site::Site};
+use quorate_common::clock::SystemClock;
 use quorate_monitoring::{boards, rules};
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use tokio::{
     io::AsyncWriteExt as _,
@@ -38,13 +39,14 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it over schedulers.
-    pub(crate) async fn start(site: &Site, binary: &Path, targets: &[&str]) -> Self {
+    /// Starts it over schedulers, and a worker on this port.
+    pub(crate) async fn start(site: &Site, binary: &Path, targets: &[&str], worker: u16) -> Self {
         let out = std::env::var_os("QUORATE_MONITORING_OUT").map(PathBuf::from);
         let out = out.unwrap_or_else(|| site.folder("prometheus"));
         fs::create_dir_all(&out).unwrap();
         let targets = targets.iter().map(|url| url.trim_start_matches("http://"));
-        fs::write(out.join("prometheus.yml"), config(&targets.collect::<Vec<_>>())).unwrap();
+        fs::write(out.join("prometheus.yml"), config(&targets.collect::<Vec<_>>(), worker))
+            .unwrap();
         fs::write(out.join("alerts.yaml"), rules::alerts(SCALE)).unwrap();
         fs::write(out.join("recordings.yaml"), rules::recordings(SCALE)).unwrap();
         let port = free_port();
@@ -78,13 +80,22 @@ impl Prometheus {
             (!up.as_array().unwrap().is_empty()).then_some(())
         })
         .await;
-        // A panel shows how old the newest backup is: one is said to be made now.
-        fs::write(operator.home.path().join("pool/last-backup"), "").unwrap();
+        // A panel shows how old the newest backup is.
+        operator.run(&["backup", "create", "backup"]).await.expect(0);
         let groups = self.get("/api/v1/rules", &[]).await;
         let rules = groups["groups"].as_array().unwrap().iter().flat_map(|g| g["rules"].as_array());
         for rule in rules.flatten() {
             assert!(rule["health"] != "err", "{rule:#}");
         }
+    }
+
+    /// A worker tells its owner that it is at work.
+    pub(crate) async fn sees_a_worker(&self) {
+        let query = "quorate_worker_link{job=\"quorate-worker\",state=\"up\"} == 1";
+        until("a worker's own metrics", START, async || {
+            (!self.now(query).await.as_array().unwrap().is_empty()).then_some(())
+        })
+        .await;
     }
 
     /// Waits until an alert fires with these labels.
@@ -113,13 +124,18 @@ impl Prometheus {
         })
     }
 
-    /// Waits until a scheduler that has just started was scraped.
-    pub(crate) async fn sees_start(&self, scheduler: &str) {
+    /// When a scheduler's process was started, as it was scraped last.
+    pub(crate) async fn started(&self, scheduler: &str) -> String {
         let instance = scheduler.trim_start_matches("http://");
-        let since = now_s() as f64;
-        let query = format!("timestamp(up{{instance=\"{instance}\"}} == 1) > {since}");
+        let query =
+            format!("last_over_time(process_start_time_seconds{{instance=\"{instance}\"}}[1h])");
+        self.now(&query).await[0]["value"][1].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until a scheduler was scraped that has started since. Starts are told in whole seconds.
+    pub(crate) async fn sees_start(&self, scheduler: &str, before: &str) {
         until("a scrape of the new process", START, async || {
-            (!self.now(&query).await.as_array().unwrap().is_empty()).then_some(())
+            (self.started(scheduler).await != before).then_some(())
         })
         .await;
     }
@@ -186,8 +202,8 @@ impl Prometheus {
     }
 }
 
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+pub(crate) fn now_s() -> u64 {
+    SystemClock::start().now().unix_s()
 }
 
 /// A panel's expression as Grafana would send it, scaled like the rules.
@@ -197,12 +213,17 @@ fn filled(expr: &str) -> String {
 }
 
 /// The shipped configuration, with the test's pace and targets.
-fn config(targets: &[&str]) -> String {
+fn config(targets: &[&str], worker: u16) -> String {
     let shipped = quorate_monitoring::files::BY_HAND;
     let (_, text) = shipped.iter().find(|(path, _)| *path == "prometheus.yml").unwrap();
     let list: String = targets.iter().map(|target| format!("          - {target}\n")).collect();
     let text = text.replace("          - 127.0.0.1:7420\n", &list);
     let text = text.replace("interval: 15s", "interval: 1s").replace("rules/", "");
+    // What a comment offers to owners of workers.
+    let (head, tail) = text.split_once("  # - job_name: quorate-worker").unwrap();
+    let (job, rest) = tail.split_once("7422\n").unwrap();
+    let job = job.replace("\n  # ", "\n  ");
+    let text = format!("{head}  - job_name: quorate-worker{job}{worker}\n{rest}");
     assert!(targets.iter().all(|target| text.contains(target)), "{text}");
     text
 }

@@ -11,21 +11,18 @@ fn money() -> Row {
     row("Money", vec![
         Panel::lines("The pool's money in the contract", "suffix: tok",
             "Requesters' money locked in deals, value of batches open to challenge, final earnings that workers have not claimed, stakes.")
-            .ask("{{account}}", r#"sum by (account) (quorate_pool_tokens{$S,account=~"locked|pending|owed|staked"})"#),
+            .ask("{{account}}", r#"sum by (account) (quorate_pool_tokens{$S,account=~"locked|pending|owed|staked"})"#).wide(12),
         Panel::lines("Booked by batches", "suffix: tok",
             "Payout to workers, fees of the operator, royalties of owners, slashed stakes: all batches, the open one included.")
-            .ask("{{to}}", "sum by (to) (quorate_pool_booked_tokens{$S})"),
-        Panel::lines("Bond and what it still carries", "suffix: tok",
-            "Two thirds of the bond cap what batches open to challenge may come to. At 0 no batch can be committed until an older one is final.")
-            .ask("bond", r#"sum(quorate_pool_tokens{$S,account="bond"})"#)
-            .ask("headroom", "sum(quorate_bond_headroom_tokens{$S})")
-            .colored(&[("bond", "blue"), ("headroom", "green")]),
+            .ask("{{to}}", "sum by (to) (quorate_pool_booked_tokens{$S})").wide(12),
         Panel::number("Fees, 24 h", "suffix: tok", "What the batches of the last day book for the operator.")
-            .ask("fees", r#"sum(quorate:booked_tokens:delta1d{$S,to="fees"})"#).decimals(3),
+            .ask("fees", r#"sum(quorate:booked_tokens:delta1d{$S,to="fees"})"#).decimals(3).wide(6),
+        Panel::number("Paid to workers, 24 h", "suffix: tok", "What the batches of the last day book for workers.")
+            .ask("payout", r#"sum(quorate:booked_tokens:delta1d{$S,to="payout"})"#).decimals(3).wide(6),
         Panel::number("Fees collected", "suffix: tok", "What the operator has taken out of final batches so far.")
-            .ask("collected", r#"sum(quorate_pool_tokens{$S,account="collected"})"#).decimals(3),
+            .ask("collected", r#"sum(quorate_pool_tokens{$S,account="collected"})"#).decimals(3).wide(6),
         Panel::number("Slashed, 24 h", "suffix: tok", "Stakes that liars lost within the last day.")
-            .ask("slashed", r#"sum(quorate:booked_tokens:delta1d{$S,to="slashed"})"#).decimals(3),
+            .ask("slashed", r#"sum(quorate:booked_tokens:delta1d{$S,to="slashed"})"#).decimals(3).wide(6),
     ])
 }
 
@@ -37,18 +34,23 @@ fn settling() -> Row {
             .steps(&[(1800.0, "orange"), (3600.0, "red")]).decimals(0),
         Panel::number("Tasks in the open batch", "none", "It is closed at batch.tasks, or after batch.age_s.")
             .ask("tasks", "sum(quorate_batch_open_tasks{$S})"),
-        Panel::lines("Batches not final", "none",
-            "Closed: not on chain yet, more than one or two is trouble. Committed: open to challenge for the contract's window.")
-            .ask("{{state}}", r#"sum by (state) (quorate_batches{$S,state!="final"})"#)
-            .colored(&[("closed", "orange"), ("committed", "blue")]).high(4),
         Panel::number("Batches", "none", "Number of the batch that is open: how many were closed before it.")
             .ask("{{instance}}", "max(quorate_batch_index{$S})"),
         Panel::word("Said against us on chain", "none",
             "Votes and demands that workers brought on chain because this scheduler did not listen, since it started.")
-            .ask("{{kind}}", "sum by (kind) (quorate_chain_complaints_total{$S})").steps(&[(1.0, "orange")]),
+            .ask("{{kind}}", "sum by (kind) (quorate_chain_complaints_total{$S})").steps(&[(1.0, "orange")]).wide(5),
         Panel::word("Convictions", "none",
             "What the contract found against this pool, since the scheduler started. Anything but 0 is the end of the pool.")
-            .ask("{{outcome}}", "sum by (outcome) (quorate_disputes_total{$S})").steps(&[(1.0, "red")]).wide(8),
+            .ask("{{outcome}}", "sum by (outcome) (quorate_disputes_total{$S})").steps(&[(1.0, "red")]).wide(7),
+        Panel::lines("Batches not final", "none",
+            "Closed: not on chain yet, more than one or two is trouble. Committed: open to challenge for the contract's window.")
+            .ask("{{state}}", r#"sum by (state) (quorate_batches{$S,state!="final"})"#)
+            .colored(&[("closed", "orange"), ("committed", "blue")]).wide(12),
+        Panel::lines("Bond and what it still carries", "suffix: tok",
+            "Two thirds of the bond cap what batches open to challenge may come to. At 0 no batch can be committed until an older one is final.")
+            .ask("bond", r#"sum(quorate_pool_tokens{$S,account="bond"})"#)
+            .ask("headroom", "sum(quorate_bond_headroom_tokens{$S})")
+            .colored(&[("bond", "blue"), ("headroom", "green")]).wide(12),
     ])
 }
 

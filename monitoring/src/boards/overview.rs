@@ -19,7 +19,7 @@ fn healthy() -> Row {
             .steps(&[(1.0, "orange"), (3.0, "red")]),
         Panel::number("Workers connected", "none",
             "Workers with an open session, idle or busy. Without any, nothing is computed.")
-            .ask("workers", r#"sum(quorate_workers{$S,state=~"idle|busy|paused|leaving"})"#)
+            .ask("workers", r#"sum(quorate_workers{$S,state!="offline"})"#)
             .steps(&[(f64::NEG_INFINITY, "red"), (1.0, "green")]),
         Panel::number("Tasks settled", "suffix: /min",
             "Tasks a minute that ended with an accepted result.")
@@ -37,7 +37,7 @@ fn healthy() -> Row {
         Panel::stack("Workers by state", "none",
             "Connected workers by what they do. Offline ones are left out: many never come back.")
             .ask("{{state}}", r#"sum by (state) (quorate_workers{$S,state!="offline"})"#)
-            .colored(&[("idle", "blue"), ("busy", "green"), ("paused", "yellow"), ("leaving", "orange")])
+            .colored(&[("idle", "blue"), ("busy", "green"), ("paused", "yellow"), ("leaving", "orange"), ("restrained", "red")])
             .wide(12),
         Panel::stack("Tasks settled by outcome", "suffix: /s",
             "Consensus is what is paid for; no quorum and expired cost workers their time.")
@@ -51,21 +51,21 @@ fn earning() -> Row {
     row("Is it earning?", vec![
         Panel::number("Operator's fees, 24 h", "suffix: tok",
             "What the batches of the last day book for the operator. Money and chain has the rest.")
-            .ask("fees", r#"sum(quorate:booked_tokens:delta1d{$S,to="fees"})"#).decimals(3),
+            .ask("fees", r#"sum(quorate:booked_tokens:delta1d{$S,to="fees"})"#).decimals(3).high(5),
         Panel::number("Paid to workers, 24 h", "suffix: tok",
             "What the batches of the last day book for workers.")
-            .ask("payout", r#"sum(quorate:booked_tokens:delta1d{$S,to="payout"})"#).decimals(3),
+            .ask("payout", r#"sum(quorate:booked_tokens:delta1d{$S,to="payout"})"#).decimals(3).high(5),
         Panel::lines("Booked since the first batch", "suffix: tok",
             "Operator's fees and workers' pay of all batches, the open one included. Flat: nothing is settled.")
             .ask("{{to}}", r#"sum by (to) (quorate_pool_booked_tokens{$S,to=~"fees|payout"})"#)
-            .colored(&[("fees", "green"), ("payout", "blue")]).wide(8).high(4),
+            .colored(&[("fees", "green"), ("payout", "blue")]).wide(8).high(5),
         Panel::number("Waiting for the chain", "s",
             "How long the oldest settled task waits for its batch to be on chain. A batch closes after batch.age_s.")
             .ask("oldest", "max(quorate_settlement_oldest_seconds{$S})")
-            .steps(&[(1800.0, "orange"), (3600.0, "red")]).decimals(0),
+            .steps(&[(1800.0, "orange"), (3600.0, "red")]).decimals(0).high(5),
         Panel::number("Gas used, 24 h", "short",
             "Gas of the scheduler's transactions: what the pool costs beside the machine.")
-            .ask("gas", "sum(quorate:gas_used:increase1d{$S})").decimals(2),
+            .ask("gas", "sum(quorate:gas_used:increase1d{$S})").decimals(2).high(5),
     ])
 }
 
@@ -74,22 +74,22 @@ fn cheats() -> Row {
         Panel::number("Dissenting votes, 1 h", "percentunit",
             "Of the votes of the last hour, those for something else than the accepted result, or never revealed. A few are broken machines; a rise is an attack or an application that is not deterministic.")
             .ask("dissent", "max(quorate:votes_dissenting:ratio1h{$S})")
-            .steps(&[(0.02, "orange"), (0.05, "red")]).decimals(1).empty("no votes"),
+            .steps(&[(0.02, "orange"), (0.05, "red")]).decimals(1).empty("no votes").high(5),
         Panel::number("Barred workers", "none",
             "Workers that were caught and vote only beside others until they have passed checks anew.")
             .ask("barred", r#"sum(quorate_workers_by_standing{$S,standing="barred"})"#)
-            .steps(&[(1.0, "orange"), (10.0, "red")]),
+            .steps(&[(1.0, "orange"), (10.0, "red")]).high(5),
         Panel::lines("Votes against the accepted result", "suffix: /min",
             "Dissents a minute, and replicas that were committed and never revealed.")
             .ask("dissents", "60 * sum(rate(quorate_dissents_total{$S}[$__rate_interval]))")
             .ask("never revealed", r#"60 * sum(rate(quorate_replicas_ended_total{$S,end="missed"}[$__rate_interval]))"#)
-            .colored(&[("dissents", "red"), ("never revealed", "orange")]).wide(8).high(4),
+            .colored(&[("dissents", "red"), ("never revealed", "orange")]).wide(8).high(5),
         Panel::word("Said against us on chain", "none",
             "Votes and demands that workers brought on chain because this scheduler did not listen, since it started.")
-            .ask("complaints", "sum(quorate_chain_complaints_total{$S})").steps(&[(1.0, "orange")]),
+            .ask("complaints", "sum(quorate_chain_complaints_total{$S})").steps(&[(1.0, "orange")]).high(5),
         Panel::word("Convictions", "none",
             "Batches dropped, convictions of fraud, abandonments: the contract found against this pool, since it started.")
-            .ask("disputes", "sum(quorate_disputes_total{$S})").steps(&[(1.0, "red")]),
+            .ask("disputes", "sum(quorate_disputes_total{$S})").steps(&[(1.0, "red")]).high(5),
     ])
 }
 

@@ -245,8 +245,12 @@ impl Panel {
     }
 
     fn mappings(&self) -> Value {
+        let nothing = self.empty.map(|words| {
+            let result = json!({ "text": words, "color": "green", "index": 0 });
+            json!({ "type": "special", "options": { "match": "null+nan", "result": result } })
+        });
         if self.names.is_empty() {
-            return json!([]);
+            return nothing.into_iter().collect();
         }
         let named = |(at, (value, name)): (usize, &(&str, &str))| {
             ((*value).to_owned(), json!({ "text": name, "index": at }))

@@ -21,11 +21,11 @@ fn waits() -> Row {
             .wide(12).high(8).empty("nothing waits"),
         Panel::number("Oldest waiting", "s", "Age of the oldest deal with a task that waits for a replica.")
             .ask("oldest", "max(quorate_task_oldest_waiting_seconds{$S})")
-            .steps(&[(300.0, "orange"), (900.0, "red")]).decimals(0),
+            .steps(&[(300.0, "orange"), (900.0, "red")]).decimals(0).high(6),
         Panel::number("Slots in use", "percentunit",
             "Of the slots that connected workers offer, those at work. Full and a queue: the pool is too small. Empty and a queue: see the reasons.")
             .ask("in use", r#"sum(quorate_worker_slots{$S,state="busy"}) / (sum(quorate_worker_slots{$S,state="offered"}) > 0)"#)
-            .decimals(0).empty("no workers"),
+            .decimals(0).empty("no workers").high(6),
         Panel::bars("Orders", "none",
             "Opening: the deal is on its way to the chain. Waiting: the module or the bag was not uploaded.")
             .ask("{{state}}", "sum by (state) (quorate_orders{$S})").high(6),

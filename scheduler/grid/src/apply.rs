@@ -89,7 +89,7 @@ impl Grid {
                 }
             }),
             Record::Stored { task, digest } => {
-                self.open_mut(*task).stored.insert(*digest);
+                self.apply_stored(*task, *digest);
             }
             Record::Torn(difference) => self.apply_torn(*difference),
             Record::Settled { task, outcome, winner, at_unix_ms } => {
@@ -214,7 +214,7 @@ impl Grid {
             | ReplicaState::Missed(_)) => panic!("a replica in state {other:?} cannot reveal"),
         });
         if inline.is_some() {
-            self.open_mut(*task).stored.insert(*digest);
+            self.apply_stored(*task, *digest);
         }
         self.durable.seq = *seq;
     }

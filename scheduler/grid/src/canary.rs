@@ -160,7 +160,7 @@ impl Grid {
     /// has passed what it needs by the end of its lot.
     pub(crate) fn widen(&mut self, now: Now, key: TaskKey, first: WorkerIdx) {
         let Some(promise) = self.policy.promise else { return };
-        if self.withholds_receipt(key) {
+        if self.task(key).and_then(Task::open).is_some_and(|open| open.calibrates) {
             // It goes to several workers already.
             return;
         }

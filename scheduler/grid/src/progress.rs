@@ -390,7 +390,7 @@ impl Grid {
         );
         if voted && !known {
             self.record(Record::Stored { task: key, digest });
-            if !self.withholds_receipt(key) {
+            if self.is_receipted(key, digest) {
                 self.ack_stored(key, digest);
             }
             self.advance(now, key);
@@ -406,7 +406,7 @@ impl Grid {
         winner: Option<Digest>,
     ) {
         self.note_dissent(now, key);
-        if let Some(digest) = winner.filter(|_| self.withholds_receipt(key)) {
+        if let Some(digest) = winner.filter(|digest| self.is_withheld(key, *digest)) {
             self.ack_stored(key, digest);
         }
         let lessons = self.lessons(key, winner);

@@ -49,18 +49,19 @@ impl Grid {
         if !self.is_spared(key, open) {
             return None;
         }
-        let decided = self.decided_of(key, open);
-        if Split::of(open).differs() {
-            return Some(match decided {
-                _ if !open.torn => Next::Compare,
-                // Its backers have the receipt for their bytes: they were promised to be judged.
-                Some(digest) if is_receipted(open, digest) => Next::Accept(digest),
-                Some(_) => Next::Linger,
-                None => Next::GiveUp,
-            });
-        }
         let ends = self.durable.deals[&key.deal].erratic.is_some();
-        ends.then(|| decided.map_or(Next::GiveUp, |digest| take(open, digest)))
+        let decided = self.decided_of(key, open);
+        let differs = Split::of(open).differs();
+        match decided {
+            _ if differs && !open.torn => Some(Next::Compare),
+            // Its backers have the receipt for their bytes: they were promised to be judged.
+            Some(digest) if differs && open.is_receipted(digest) => {
+                ends.then_some(Next::Accept(digest))
+            }
+            Some(_) if differs => Some(Next::Linger),
+            Some(digest) => ends.then(|| take(open, digest)),
+            None => (differs || ends).then_some(Next::GiveUp),
+        }
     }
 
     /// Whether a task that calibrates has all the workers it is to have in its first round.
@@ -90,8 +91,9 @@ impl Grid {
             })
     }
 
-    /// Whether a worker differed from a majority about this program.
-    pub(crate) fn is_aside(&self, program: Option<Digest>, worker: WorkerIdx) -> bool {
+    /// Whether a worker differed from a majority about a deal's program.
+    pub(crate) fn is_aside(&self, slot: DealSlot, worker: WorkerIdx) -> bool {
+        let program = self.durable.deals[&slot].work.program;
         let program = program.and_then(|program| self.durable.programs.get(&program));
         program.is_some_and(|program| program.aside.contains(&worker))
     }
@@ -166,11 +168,6 @@ impl Grid {
         }
     }
 
-    /// Whether the receipt for a result's bytes has to wait until the task is settled.
-    pub(crate) fn withholds_receipt(&self, key: TaskKey) -> bool {
-        self.task(key).and_then(Task::open).is_some_and(|open| open.calibrates)
-    }
-
     /// Whether a task of an erratic program can end before its deal does.
     pub(crate) fn ends_early(&self, key: TaskKey) -> bool {
         match self.task(key) {
@@ -185,12 +182,22 @@ impl Grid {
     /// Whether a task is over as far as its votes go, whatever PoCo makes of them.
     pub(crate) fn is_void(&self, key: TaskKey, open: &Open) -> bool {
         let decided = self.decided_of(key, open);
-        let receipted = decided.is_some_and(|digest| is_receipted(open, digest));
+        let receipted = decided.is_some_and(|digest| open.is_receipted(digest));
         self.is_spared(key, open) && Split::of(open).differs() && !receipted
     }
 }
 
 impl Grid {
+    /// The bytes of a result are here. Their receipt waits for the settlement where no vote shall be judged.
+    pub(crate) fn apply_stored(&mut self, key: TaskKey, digest: Digest) {
+        let proven = self.is_proven(key.deal);
+        let open = self.open_mut(key);
+        let new = open.stored.insert(digest);
+        if new && (open.calibrates || !proven) {
+            open.withheld.insert(digest);
+        }
+    }
+
     /// A task's votes differ: what that says of its program, and of the deals that run it.
     pub(crate) fn apply_torn(&mut self, difference: Difference) {
         let key = difference.task;
@@ -242,9 +249,4 @@ impl Grid {
             self.wanting.wake(slot);
         }
     }
-}
-
-/// Whether backers of a result may have the receipt for its bytes.
-fn is_receipted(open: &Open, digest: Digest) -> bool {
-    !open.calibrates && open.stored.contains(&digest)
 }

@@ -25,6 +25,8 @@ pub struct WorkerView {
     pub worker: WorkerIdx,
     /// Who owns it.
     pub owner: Address,
+    /// Who it is.
+    pub node_key: B256,
     /// Whether it is connected.
     pub connected: bool,
     /// Replicas at once, and those it is at.
@@ -154,6 +156,7 @@ impl Grid {
         Some(WorkerView {
             worker,
             owner: member.owner,
+            node_key: member.node_key,
             connected: member.link.is_some(),
             slots: member.link.as_ref().map_or(0, |link| link.slots),
             busy: member.link.as_ref().map_or(0, |link| link.busy),

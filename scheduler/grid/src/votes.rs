@@ -197,8 +197,14 @@ impl Grid {
     }
 
     /// Whether who backs a result may have the receipt for its bytes.
-    fn is_receipted(&self, key: TaskKey, digest: Digest) -> bool {
-        self.has_bytes(key, digest) && !self.withholds_receipt(key)
+    pub(crate) fn is_receipted(&self, key: TaskKey, digest: Digest) -> bool {
+        let open = self.task(key).and_then(Task::open);
+        open.is_some_and(|open| open.is_receipted(digest))
+    }
+
+    /// Whether its receipt was kept back until its task is settled.
+    pub(crate) fn is_withheld(&self, key: TaskKey, digest: Digest) -> bool {
+        self.has_bytes(key, digest) && !self.is_receipted(key, digest)
     }
 
     /// Tells the backers of a result that its bytes are here: the receipt for what they sent.

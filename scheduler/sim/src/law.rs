@@ -412,7 +412,7 @@ impl Law {
                     .stored
                     .iter()
                     .any(|digest| paper::has_consensus(trust, &ballots, B256::new(digest.0)));
-                let told = here && !self.proofs.spares(key);
+                let told = here && !self.proofs.withholds(key);
                 hold(!told, "a decided task whose bytes are here does not expire", || {
                     format!("{key}")
                 })?;

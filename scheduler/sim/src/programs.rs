@@ -38,7 +38,8 @@ impl Program {
 
     /// What the scheduler reads in the bag.
     pub(crate) fn work(deal: DealId) -> Work {
-        Work { program: Self::of(deal).map(|program| Digest::of(program.name().as_bytes())) }
+        let program = Self::of(deal).map(|program| Digest::of(program.name().as_bytes()));
+        Work { program, ..Work::default() }
     }
 
     /// Its line of the tally.
@@ -74,6 +75,7 @@ struct Proof {
 pub(crate) struct Proofs {
     programs: BTreeMap<Digest, Proof>,
     deals: BTreeMap<DealSlot, Digest>,
+    opened: BTreeSet<TaskKey>,
     /// Tasks that were opened while their program was not proven.
     spared: BTreeSet<TaskKey>,
     torn: BTreeSet<TaskKey>,
@@ -83,10 +85,10 @@ impl Proofs {
     /// Takes the next record.
     pub(crate) fn fold(&mut self, record: &Record) {
         match record {
-            Record::Deal { opened, work: Some(Work { program: Some(program) }), .. } => {
+            Record::Deal { opened, work: Some(Work { program: Some(program), .. }), .. } => {
                 self.deals.insert(opened.slot, *program);
             }
-            Record::Assigned { task, .. } => {
+            Record::Assigned { task, .. } if self.opened.insert(*task) => {
                 let proof = self.deals.get(&task.deal).map(|id| self.programs.get(id));
                 if proof.is_some_and(|proof| proof.is_none_or(|proof| !proof.proven)) {
                     self.spared.insert(*task);
@@ -107,6 +109,11 @@ impl Proofs {
     /// Whether no vote of a task may cost anything.
     pub(crate) fn spares(&self, task: TaskKey) -> bool {
         self.spared.contains(&task)
+    }
+
+    /// Whether a task's backers may lack the receipt for bytes that are here.
+    pub(crate) fn withholds(&self, task: TaskKey) -> bool {
+        self.spares(task) || self.torn.contains(&task)
     }
 
     /// A task ended: `shown` are the votes that were revealed, `lost` those of them that cost something.

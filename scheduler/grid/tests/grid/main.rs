@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod calibration;
+mod census;
 mod decoders;
 mod explain;
 mod fake;
+mod headcount;
+mod idle;
 mod inbox;
 mod late;
 mod matching;

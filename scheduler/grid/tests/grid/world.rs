@@ -610,6 +610,7 @@ impl World {
     /// The whole state, after each input.
     fn check(&self) {
         self.grid.check();
+        crate::census::check(&self.grid, self.now);
         self.check_money();
         if self.replays {
             let live = wire::to_bytes(self.grid.durable());
