@@ -195,6 +195,9 @@ pub struct RunArgs {
     /// APP is an image made for iExec: IEXEC_IN, IEXEC_OUT, computed.json
     #[arg(long, conflicts_with_all = ["with", "pack"])]
     pub iexec: bool,
+    /// Seal input files to these workers: `pool` (all connected now), numbers (1,4,7) or a file of node keys
+    #[arg(long, value_name = "WORKERS")]
+    pub encrypt_to: Option<String>,
     /// One task per line of FILE (`-`: standard input); blank lines are passed over
     #[arg(long, value_name = "FILE", group = "source")]
     pub each_line: Option<PathBuf>,

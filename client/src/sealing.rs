@@ -1,7 +1,14 @@
 //! `quorate run --encrypt-to`: input files that only named workers can read. Who they are is read from the
 //! command line, the pool or a file; how files are sealed is `common`'s.
 
-use crate::{api::Api, chain, config::Config, context::Context, failure, plan::{FileBlob, Plan}};
+use crate::{
+    api::Api,
+    chain,
+    config::Config,
+    context::Context,
+    failure,
+    plan::{FileBlob, Plan},
+};
 use quorate_common::{
     B256,
     api::{PoolInfo, WorkerRow},
@@ -104,7 +111,9 @@ async fn known_to_the_chain(
     rows: &[(u32, B256)],
 ) -> Result<(), Failure> {
     if config.nodes()?.is_empty() {
-        tracing::warn!("`chain.url` is not set: the scheduler's word is taken for its workers' keys");
+        tracing::warn!(
+            "`chain.url` is not set: the scheduler's word is taken for its workers' keys"
+        );
         return Ok(());
     }
     let contract = chain::connect(config, pool.domain).await?;
@@ -160,7 +169,8 @@ fn sealed(plan: Plan, nodes: &BTreeSet<B256>) -> Result<Sealed, Failure> {
 }
 
 fn seal_file(plain: &FileBlob, key: &FilesKey, folder: &Path) -> Result<FileBlob, Failure> {
-    let bytes = fs::read(&plain.path).map_err(|error| failure::file("read", &plain.path, &error))?;
+    let bytes =
+        fs::read(&plain.path).map_err(|error| failure::file("read", &plain.path, &error))?;
     if Digest::of(&bytes) != plain.digest {
         let text = format!("{} changed while it was read", plain.path.display());
         return Err(Failure::new(Code::Usage, text));

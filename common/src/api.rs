@@ -357,6 +357,9 @@ pub struct WorkerRow {
     pub worker: WorkerIdx,
     /// Who owns it.
     pub owner: Address,
+    /// Its node key: inputs can be sealed to it.
+    #[serde(default)]
+    pub node_key: B256,
     /// Whether it has a session.
     pub connected: bool,
     /// Replicas it takes at once.

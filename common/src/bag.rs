@@ -2,7 +2,12 @@
 //! `params`, so that requester, scheduler, worker and a later checker read the same bytes.
 //! Templates (`{line}`) are the client's: a bag holds finished arguments.
 
-use crate::{digest::Digest, ids::TASKS_MAX, manifest, pack};
+use crate::{
+    digest::Digest,
+    ids::TASKS_MAX,
+    manifest, pack,
+    sealed::{READERS_MAX, Reader},
+};
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +45,9 @@ pub struct Bag {
     /// is what a pool calibrates. Nothing for a module.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// Who can read the files that are sealed, and gets its tasks; nobody: anybody does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
     /// Which of `files` is the dataset, by its path, for applications that ask for it by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
@@ -118,8 +126,11 @@ pub struct Task {
 pub struct InputFile {
     /// Path below `/in`.
     pub path: String,
-    /// sha256 of its bytes.
+    /// sha256 of its bytes, as they travel.
     pub digest: Digest,
+    /// Whether they are sealed to the bag's readers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
 }
 
 /// What one task may use. Deterministic: every worker enforces the same numbers.
@@ -191,6 +202,18 @@ impl Bag {
         serde_json::to_vec(self).expect("a bag holds nothing JSON cannot say")
     }
 
+    fn check_readers(&self) -> Result<(), BagError> {
+        let readers = self.readers.len();
+        if readers > READERS_MAX {
+            return Err(field("readers", readers, format!("at most {READERS_MAX}")));
+        }
+        let mut files = self.files.iter().chain(self.tasks.iter().flat_map(|task| &task.files));
+        match files.find(|file| file.sealed && readers == 0) {
+            Some(file) => Err(field("readers", 0, format!("who can read {:?}", file.path))),
+            None => Ok(()),
+        }
+    }
+
     /// What a container's determinism hangs on, as far as its requester tells: the image, how it is run,
     /// the command, and who answers for it, its seller or the requester. All orders of one program share
     /// one calibration. Nothing for a module: its engine sees to it.
@@ -226,6 +249,7 @@ impl Bag {
         if bytes > ARGS_BYTES_MAX {
             return Err(field("command", bytes, format!("at most {ARGS_BYTES_MAX} bytes")));
         }
+        self.check_readers()?;
         check_files("files", &self.files)?;
         for (idx, task) in self.tasks.iter().enumerate() {
             task.check(idx)?;

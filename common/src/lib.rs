@@ -27,6 +27,7 @@ pub mod orders;
 pub mod pack;
 pub mod quic;
 pub mod report;
+pub mod sealed;
 pub mod telemetry;
 pub mod terms;
 pub mod tls;

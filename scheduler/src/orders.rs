@@ -121,7 +121,8 @@ pub fn deal_fits(blobs: &Blobs, terms: &DealTerms) -> Result<calibration::Work, 
     let (app, params, dataset, tag) = (&terms.app, &terms.params, &terms.dataset, terms.tag);
     let bag = Work { app, params, dataset, tag, tasks }.fits(blobs)?;
     let seller = if terms.app_owner.is_zero() { terms.requester } else { terms.app_owner };
-    Ok(calibration::Work { program: bag.program(seller) })
+    let readers = bag.readers.iter().map(|reader| reader.node).collect();
+    Ok(calibration::Work { program: bag.program(seller), readers })
 }
 
 fn decode_sides(place: &PlaceOrder) -> Result<Sides, Failure> {

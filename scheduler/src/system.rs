@@ -29,7 +29,7 @@ use crate::{
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
     logbook::Logbook,
     money::{Money, Since},
-    outbox,
+    outbox, preflight,
     replay::Standing,
     reset, sampler,
     sealed::Batches,
@@ -337,6 +337,7 @@ impl Memory {
         })?;
         // The folder is ours from here on, and the first record of this release is yet to come.
         format::raise(&dir)?;
+        preflight::serving(&dir);
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,

@@ -79,6 +79,7 @@ impl Load<'_> {
             app: Digest::of(APP),
             with: Vec::new(),
             command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

@@ -94,6 +94,7 @@ impl Work {
             app: self.app(),
             with: Vec::new(),
             command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: self.exponents.iter().map(task).collect(),

@@ -96,6 +96,7 @@ const OBSTACLES: [(&str, &str); 14] = [
     ("stake", "short of stake"),
     ("price", "asking for more"),
     ("engine", "with another engine"),
+    ("sealed", "unable to read its inputs"),
     ("aside", "not asked any more about this program"),
     ("related", "of an owner who votes already"),
     ("network", "of a network that votes already"),

@@ -104,6 +104,7 @@ impl World {
             app,
             with: Vec::new(),
             command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: vec![],
             tasks: (0..wrote.len()).map(task).collect(),

@@ -8,6 +8,7 @@ use crate::{
     deal::Deal,
     task::{Open, ReplicaState},
 };
+use alloy_primitives::B256;
 use quorate_common::{
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
@@ -35,6 +36,8 @@ pub const TORN_MAX: u32 = 3;
 pub struct Work {
     /// What runs, if it is a container: all deals of one program share its calibration.
     pub program: Option<Digest>,
+    /// Node keys of those who can read its inputs, if they are sealed; else nobody is named.
+    pub readers: BTreeSet<B256>,
 }
 
 /// Two votes of one task for different results.
@@ -84,6 +87,13 @@ pub struct Program {
 pub(crate) struct Split {
     /// Voters by result.
     groups: BTreeMap<Digest, Vec<WorkerIdx>>,
+}
+
+impl Work {
+    /// Whether a node can read the inputs.
+    pub(crate) fn is_read_by(&self, node: B256) -> bool {
+        self.readers.is_empty() || self.readers.contains(&node)
+    }
 }
 
 impl Program {

@@ -315,6 +315,11 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
             "containers",
             "they are containers, and it runs none: see `quorate-worker engines`".to_owned(),
         ),
+        Obstacle::Sealed => (
+            "sealed",
+            "their inputs are sealed to other workers: their requesters name who can read them"
+                .to_owned(),
+        ),
         Obstacle::Engine => (
             "engine",
             "these tasks were begun with another version of the engine: new ones are not"

@@ -11,7 +11,7 @@ use quorate_common::{
     bag::AppKind,
     bug::{self, Bug},
     digest::Digest,
-    ids::{TaskKey, WorkerIdx},
+    ids::{DealSlot, TaskKey, WorkerIdx},
 };
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ pub enum Obstacle {
     Price,
     /// The task is for containers, and it runs none.
     Containers,
+    /// The task's inputs are sealed, and not to it.
+    Sealed,
     /// It runs tasks with another engine than the task's replicas.
     Engine,
     /// It differed from a majority about the task's program.
@@ -57,7 +59,7 @@ pub(crate) struct Case {
     stake: u128,
     price: u128,
     containers: bool,
-    program: Option<Digest>,
+    deal: DealSlot,
     engine: Option<Digest>,
     others: Vec<Other>,
 }
@@ -84,7 +86,7 @@ impl Grid {
             stake: deal.stake,
             price: deal.terms.unit_price,
             containers: AppKind::is_containers(deal.terms.tag),
-            program: deal.work.program,
+            deal: key.deal,
             engine: open.and_then(Open::engine),
             others: open.into_iter().flat_map(|o| &o.replicas).filter_map(other).collect(),
         }
@@ -107,9 +109,11 @@ impl Grid {
             Some(Obstacle::Price)
         } else if engine.is_none() {
             Some(Obstacle::Containers)
+        } else if !self.durable.deals[&case.deal].work.is_read_by(member.node_key) {
+            Some(Obstacle::Sealed)
         } else if case.engine.is_some() && case.engine != engine {
             Some(Obstacle::Engine)
-        } else if self.is_aside(case.program, worker) {
+        } else if self.is_aside(case.deal, worker) {
             Some(Obstacle::Aside)
         } else if case.others.iter().any(same_owner) {
             Some(Obstacle::Owner)
@@ -190,6 +194,8 @@ pub struct Waiting {
     pub price: usize,
     /// Without an engine for containers, which the task needs.
     pub containers: usize,
+    /// Unable to read the task's inputs.
+    pub sealed: usize,
     /// With another engine than the task's replicas.
     pub engine: usize,
     /// Not asked any more about a program of which they said otherwise than most.
@@ -227,6 +233,7 @@ impl Waiting {
             Some(Obstacle::Restrained) => &mut self.restrained,
             Some(Obstacle::Price) => &mut self.price,
             Some(Obstacle::Containers) => &mut self.containers,
+            Some(Obstacle::Sealed) => &mut self.sealed,
             Some(Obstacle::Engine) => &mut self.engine,
             Some(Obstacle::Aside) => &mut self.aside,
             Some(Obstacle::Owner) => &mut self.related,
@@ -285,6 +292,11 @@ impl Waiting {
                 self.aside,
                 "aside",
                 "every other worker differed from most about this program: it needs others",
+            ),
+            (
+                self.sealed,
+                "sealed",
+                "its inputs are sealed to other workers: it needs one that can read them",
             ),
             (
                 self.containers,

@@ -91,8 +91,9 @@ impl Grid {
             })
     }
 
-    /// Whether a worker differed from a majority about this program.
-    pub(crate) fn is_aside(&self, program: Option<Digest>, worker: WorkerIdx) -> bool {
+    /// Whether a worker differed from a majority about a deal's program.
+    pub(crate) fn is_aside(&self, slot: DealSlot, worker: WorkerIdx) -> bool {
+        let program = self.durable.deals[&slot].work.program;
         let program = program.and_then(|program| self.durable.programs.get(&program));
         program.is_some_and(|program| program.aside.contains(&worker))
     }

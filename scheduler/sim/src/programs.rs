@@ -38,7 +38,8 @@ impl Program {
 
     /// What the scheduler reads in the bag.
     pub(crate) fn work(deal: DealId) -> Work {
-        Work { program: Self::of(deal).map(|program| Digest::of(program.name().as_bytes())) }
+        let program = Self::of(deal).map(|program| Digest::of(program.name().as_bytes()));
+        Work { program, ..Work::default() }
     }
 
     /// Its line of the tally.
@@ -84,7 +85,7 @@ impl Proofs {
     /// Takes the next record.
     pub(crate) fn fold(&mut self, record: &Record) {
         match record {
-            Record::Deal { opened, work: Some(Work { program: Some(program) }), .. } => {
+            Record::Deal { opened, work: Some(Work { program: Some(program), .. }), .. } => {
                 self.deals.insert(opened.slot, *program);
             }
             Record::Assigned { task, .. } if self.opened.insert(*task) => {

@@ -71,6 +71,7 @@ fn worker_row(view: &WorkerView) -> WorkerRow {
     WorkerRow {
         worker: view.worker,
         owner: view.owner,
+        node_key: view.node_key,
         connected: view.connected,
         slots: view.slots,
         busy: view.busy,

@@ -242,6 +242,7 @@ impl Program {
             app,
             with: Vec::new(),
             command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

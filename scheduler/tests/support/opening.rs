@@ -89,6 +89,7 @@ fn bag() -> Bag {
         app: Digest::of(MODULE),
         with: Vec::new(),
         command: Vec::new(),
+        readers: Vec::new(),
         limits: Limits::default(),
         files: Vec::new(),
         tasks: vec![Task::default(); TASKS as usize],

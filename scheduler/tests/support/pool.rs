@@ -118,6 +118,7 @@ impl Pool {
             app,
             with: Vec::new(),
             command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

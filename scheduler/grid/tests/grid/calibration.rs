@@ -43,7 +43,7 @@ fn offer(world: &mut World, idx: u32) {
 /// A deal of a program.
 fn deal(world: &mut World, name: &str, asks: Asks) -> DealSlot {
     let opened = world.terms(asks);
-    let (slot, work) = (opened.slot, Work { program: Some(digest_of(name)) });
+    let (slot, work) = (opened.slot, Work { program: Some(digest_of(name)), ..Work::default() });
     world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work: Some(work) }));
     slot
 }
@@ -243,6 +243,23 @@ fn who_is_alone_is_heard_after_a_minute() {
     world.run();
     assert_eq!(done(&world, 0, 0), (Outcome::Consensus, 1));
     assert_eq!(world.grid.calibration(DealSlot(0)), Some(Calibration::Calibrating));
+}
+
+#[test]
+fn sealed_inputs_go_to_their_readers_only() {
+    let mut world = world(&[Honest; 5]);
+    let opened = world.terms(asks(3));
+    let readers = [2, 4].map(|idx| world.fakes[&idx].node_key).into();
+    let work = Some(Work { readers, ..Work::default() });
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work }));
+    world.run();
+    let waiting = world.grid.explain(task(0, 0)).unwrap().waiting.unwrap();
+    assert_eq!((waiting.sealed, waiting.related), (3, 2), "trust 5 takes three: {waiting:?}");
+    let trace = world.take_trace();
+    for idx in 1..=5 {
+        let asked = trace.contains(&format!("worker-{idx} < assign"));
+        assert_eq!(asked, [2, 4].contains(&idx), "worker-{idx}");
+    }
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
     };
     // Some are of programs that need not agree with themselves.
     let program = dice.one_of(&[None, None, Some("one"), Some("other")]).map(digest_of);
-    let (opened, work) = (Box::new(world.terms(asks)), Some(Work { program }));
+    let (opened, work) = (Box::new(world.terms(asks)), Some(Work { program, ..Work::default() }));
     if dice.roll(4) == 0 {
         let opened = opened.clone();
         world.input(Input::Chain(ChainInput::Deal { opened, work: None }));
