@@ -345,10 +345,8 @@ fn causes(blobs: &Blobs, cells: &[Cell]) -> Vec<Cause> {
 fn failed(blobs: &Blobs, digest: &Digest) -> Option<String> {
     let bytes = blobs.read(digest, MANIFEST_BYTES).ok()?;
     let manifest = Manifest::parse(&bytes).ok()?;
-    match manifest.ended {
-        Ended::Exit(0) => None,
-        ended => Some(super::task::ended(&ended)),
-    }
+    let well = manifest.ended == Ended::Exit(0);
+    (!well).then(|| super::task::ended(&manifest.ended))
 }
 
 fn answer(order: &OrderView, causes: &[Cause]) -> String {
