@@ -2,18 +2,23 @@
 
 mod abandoned;
 mod amount;
+mod benchmark;
 mod chain;
 mod config;
 mod control;
+mod doctor;
 mod earnings;
 mod engines;
 mod explain;
 mod failure;
 mod join;
 mod keys;
+mod leave;
+mod measure;
 mod output;
 mod owner;
 mod prefs;
+mod questions;
 mod run;
 mod session;
 mod set;
@@ -121,6 +126,20 @@ enum Command {
     Resume,
     /// End the program in good order: give back what is unfinished, show what is sealed
     Stop,
+    /// Leave the pool: give back what is unfinished, show what is sealed, start the timer of the stake
+    Leave,
+    /// Try everything a worker needs, and say what to do about what is missing
+    Doctor,
+    /// How fast this machine runs modules, on one core and on all slots
+    Benchmark,
+    /// What the worker takes of this machine, watched for a while
+    Measure(MeasureArgs),
+    /// Remove what can be fetched again; keys, wallet and votes stay without --purge
+    Uninstall {
+        /// The folder as a whole, keys and wallet too: money of theirs is lost
+        #[arg(long)]
+        purge: bool,
+    },
     /// Change the configuration, as `set price=0.002 schedule="Mon-Fri 19:00-07:00"`
     Set {
         /// What to change, all or nothing
@@ -218,6 +237,20 @@ pub(crate) struct PauseArgs {
     until: Option<Until>,
 }
 
+/// `measure`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct MeasureArgs {
+    /// Another process, to compare with; may be repeated [default: the worker]
+    #[arg(long, value_name = "PID", action = ArgAction::Append)]
+    pid: Vec<u32>,
+    /// How long to watch
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// End with exit code 10 if it takes more than an idle worker may: 40 MB, 0.2 % of a core, nothing written
+    #[arg(long)]
+    check: bool,
+}
+
 const CLAIM_ABANDONED_HELP: &str = "\
 Pays 30 % of a task's price, of all tasks together a tenth of the pool's bond at most: at once if the pool
 has ended, else from seven days after the deal's deadline on. What `settle` pays later is that much less.";
@@ -281,6 +314,11 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Finish => on_system(control::say(global, Asked::Finish, output)),
         Command::Resume => on_system(control::say(global, Asked::Run, output)),
         Command::Stop => on_system(control::stop(global, output)),
+        Command::Leave => on_system(leave::leave(global, output)),
+        Command::Doctor => on_system(doctor::run(global, output)),
+        Command::Benchmark => benchmark::run(&global, output),
+        Command::Measure(args) => on_system(measure::run(global, args, output)),
+        Command::Uninstall { purge } => on_system(leave::uninstall(global, purge, output)),
         Command::Set { pairs } => on_system(set::set(global, pairs, output)),
         Command::Get { key } => set::get(&global, key.as_deref(), output),
         Command::Session { socket } => on_system(session::run(global, socket, output)),
