@@ -285,6 +285,11 @@ enum ConfigCommand {
     },
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line and returns the exit status; `help exit-codes` says what it means.
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {

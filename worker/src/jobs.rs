@@ -17,7 +17,9 @@ use quorate_common::{
     bag::{Bag, InputFile},
     digest::Digest,
     ids::TaskKey,
+    keys::NodeKey,
     report::Chain,
+    sealed::SealError,
     wire::{DealInfo, GiveUpReason, INLINE_BYTES_MAX, Inline},
 };
 use quorate_docker::iexec::Place;
@@ -88,8 +90,9 @@ impl Jobs {
         line: Line,
         memory_bytes: u64,
         rule: Rule,
+        node_key: NodeKey,
     ) -> Self {
-        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes);
+        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes, node_key);
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
         let deals = Arc::new(deals);
         Self { agent, runner, blobs, rule, deals, line, uploads, under_way: BTreeMap::new() }
@@ -256,11 +259,11 @@ fn spec(
     start: &Start,
     deal: &PreparedDeal,
     cancel: Cancel,
-) -> Result<JobSpec, BlobError> {
+) -> Result<JobSpec, InputError> {
     let task = task_of(&deal.bag, start.deal.first, start.task.idx).expect("it was fetched");
     let mut inputs = Vec::new();
-    for InputFile { path, digest } in deal.bag.files.iter().chain(&task.files) {
-        inputs.push((path.clone(), blobs.read(*digest)?));
+    for file in deal.bag.files.iter().chain(&task.files) {
+        inputs.push((file.path.clone(), input(blobs, deal, file)?));
     }
     let limits = engine::Limits {
         fuel: deal.bag.limits.fuel,
@@ -281,6 +284,26 @@ fn spec(
     let (archive, place) = (blobs.path(app), place(start, &deal.bag));
     let (task, attempt) = (start.task, start.attempt);
     Ok(JobSpec { task, attempt, app, code, job, kind, archive, place, cancel })
+}
+
+/// Why an input file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum InputError {
+    /// It is not here, or damaged.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Sealed(#[from] SealError),
+}
+
+/// A file's bytes. What is sealed lies sealed in the cache, and in the clear only where it is used.
+fn input(blobs: &Blobs, deal: &PreparedDeal, file: &InputFile) -> Result<Vec<u8>, InputError> {
+    let bytes = blobs.read(file.digest)?;
+    match &deal.files {
+        Some(key) if file.sealed => Ok(key.open(bytes)?),
+        Some(_) | None => Ok(bytes),
+    }
 }
 
 /// Counted over the whole bag, so that it is the same however an order is divided into deals.

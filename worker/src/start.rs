@@ -136,6 +136,7 @@ async fn begin(
                 line,
                 options.memory_bytes / u64::from(options.slots.max(1)),
                 jobs_rule,
+                options.node_key.clone(),
             ),
             blobs,
             hook: options.hook.clone(),

@@ -17,6 +17,9 @@ pub struct View {
     pub score: u32,
     /// Replicas offered.
     pub slots: u16,
+    /// What the pool's operator has to say to this worker; empty: nothing.
+    #[serde(default)]
+    pub notice: String,
     /// Nothing new is taken: the program was told to leave.
     pub leaving: bool,
     /// Runs are held in memory: the owner wants the machine.
@@ -88,6 +91,7 @@ impl Agent {
             stake: self.stake,
             score: self.score,
             slots: self.offered(),
+            notice: self.notice.clone(),
             leaving: self.leaving,
             resting: self.rest.is_some(),
             running: self.running.len(),

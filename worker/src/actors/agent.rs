@@ -12,6 +12,7 @@ use crate::{
     options::{Hook, Whim},
     status::Status,
     store::Store,
+    trace,
     words::Words,
 };
 use actix::{
@@ -292,6 +293,7 @@ impl AgentActor {
     }
 
     fn perform(&mut self, effect: Effect) {
+        trace::effect(&effect);
         match effect {
             Effect::Hello { slots, holding } => self.greet(slots, holding),
             Effect::Fetch { ticket, task, deal, .. } => self.jobs.fetch(ticket, task, deal),

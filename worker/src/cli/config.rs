@@ -9,7 +9,10 @@ use quorate_common::{
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// The system's file, the weakest.
 const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
@@ -155,6 +158,15 @@ impl Config {
         }
     }
 
+    /// Where the owner's Prometheus may ask, if it may.
+    pub(crate) fn metrics(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("metrics.listen") else { return Ok(None) };
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        let expected = "a loopback address with a port, as 127.0.0.1:7422";
+        let refused = || failure::config(&self.layers.refuse("metrics.listen", expected));
+        address.map(Some).ok_or_else(refused)
+    }
+
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
     pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
         let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
@@ -219,6 +231,7 @@ impl Config {
         self.programs()?;
         self.payout()?;
         self.memory_bytes()?;
+        self.metrics()?;
         self.cache_bytes().map(drop)
     }
 

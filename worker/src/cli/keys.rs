@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 13] = [
+pub(crate) const AT_START: [&str; 14] = [
     "invite",
     "name",
     "slots",
@@ -17,6 +17,7 @@ pub(crate) const AT_START: [&str; 13] = [
     "docker.use",
     "docker.socket",
     "session.socket",
+    "metrics.listen",
 ];
 
 /// Every key, in the order `config show` prints them.
@@ -192,6 +193,11 @@ pub(crate) const KEYS: &[Key] = &[
         name: "docker.socket",
         default: "",
         help: "The engine's socket, Docker's or Podman's; unset: DOCKER_HOST, the user's own, the system's.",
+    },
+    Key {
+        name: "metrics.listen",
+        default: "",
+        help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
     },
     Key {
         name: "api",

@@ -46,6 +46,13 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     let worker = worker.await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
+    if let Some(listen) = config.metrics()? {
+        let at = crate::metrics::serve(listen, worker.watch()).await.map_err(|error| {
+            Failure::new(Code::Conflict, format!("metrics.listen {listen}: {error}"))
+                .hint("choose another port")
+        })?;
+        output.note(format!("metrics at http://{at}/metrics"));
+    }
     let (stop, mut stopped) = mpsc::channel(1);
     let (shown, governing) = govern(governor, &worker, &config, stop)?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));

@@ -143,6 +143,8 @@ impl Scheduler {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits,
             files: Vec::new(),
             tasks,
@@ -196,11 +198,15 @@ impl Session {
     /// The next votes, their signature checked.
     pub(crate) async fn votes(&mut self) -> Votes {
         let ToScheduler::Votes(votes) = self.hear().await else { panic!("expected votes") };
+        self.check_votes(&votes);
+        votes
+    }
+
+    pub(crate) fn check_votes(&self, votes: &Votes) {
         votes.check().unwrap();
         let hashes = votes.hashes(POOL, |task| Some(deal_id(task.deal.0))).unwrap();
         let signer = frame::signer(&domain().separator(), &hashes, &votes.signature);
         assert_eq!(signer, Some(self.hello.vote_key));
-        votes
     }
 
     pub(crate) async fn one_commit(&mut self) -> CommitItem {
@@ -224,6 +230,7 @@ impl Session {
             stake: 1000,
             score: 0,
             unix_ms: self.clock.now().unix_ms,
+            notice: String::new(),
         }
     }
 
