@@ -29,7 +29,10 @@ const TOKEN: f64 = 1e18;
 ///
 /// # Errors
 /// The address is taken.
-pub(crate) async fn serve(listen: SocketAddr, status: watch::Receiver<Status>) -> io::Result<SocketAddr> {
+pub(crate) async fn serve(
+    listen: SocketAddr,
+    status: watch::Receiver<Status>,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     let metrics = Arc::new(WorkerMetrics::new());

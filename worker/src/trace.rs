@@ -10,8 +10,12 @@ pub(crate) fn effect(effect: &Effect) {
     match effect {
         Effect::Fetch { task, attempt, .. } => debug!(%task, attempt, "fetching inputs"),
         Effect::Start { task, attempt, .. } => debug!(%task, attempt, "running"),
-        Effect::Commit { item, .. } => debug!(task = %item.task, attempt = item.attempt, "committing"),
-        Effect::Reveal { item, .. } => debug!(task = %item.task, attempt = item.attempt, "revealing"),
+        Effect::Commit { item, .. } => {
+            debug!(task = %item.task, attempt = item.attempt, "committing")
+        }
+        Effect::Reveal { item, .. } => {
+            debug!(task = %item.task, attempt = item.attempt, "revealing")
+        }
         Effect::GiveUp(gone) => debug!(task = %gone.task, reason = ?gone.reason, "giving up"),
         Effect::Upload { task, .. } => debug!(%task, "bringing the result"),
         Effect::Forget { task, .. } => debug!(%task, "over"),

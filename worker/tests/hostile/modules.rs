@@ -408,7 +408,11 @@ const MODULES: [(&str, fn() -> Vec<u8>, Fate); 30] = [
         Ends(Module),
     ),
     ("threads", || text("(module (memory 1 1 shared) (func (export \"_start\")))"), Ends(Module)),
-    ("4 GiB to begin with", || text("(module (memory 65536) (func (export \"_start\")))"), Ends(Memory)),
+    (
+        "4 GiB to begin with",
+        || text("(module (memory 65536) (func (export \"_start\")))"),
+        Ends(Memory),
+    ),
     ("no beginning", || text("(module (func (export \"main\")))"), Ends(Module)),
 ];
 
@@ -421,14 +425,18 @@ pub(crate) fn programs() -> Vec<Hostile> {
                    (func ${name} (param {parameters}) (result i32)))"
             )
         });
-        let exit = "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $proc_exit (param i32)))";
+        let exit =
+            "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $proc_exit (param i32)))";
         let imports = imports.concat();
-        let module = text(&format!("(module {imports} {exit} {PRELUDE} {before} {START} {inside}))"));
+        let module =
+            text(&format!("(module {imports} {exit} {PRELUDE} {before} {START} {inside}))"));
         Hostile { name, work: Work::Module(module), fate }
     });
-    let modules = MODULES
-        .into_iter()
-        .map(|(name, module, fate)| Hostile { name, work: Work::Module(module()), fate });
+    let modules = MODULES.into_iter().map(|(name, module, fate)| Hostile {
+        name,
+        work: Work::Module(module()),
+        fate,
+    });
     texts.chain(modules).collect()
 }
 
