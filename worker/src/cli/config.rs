@@ -2,7 +2,7 @@
 
 use super::{Global, amount, engines::Wish, failure, keys::KEYS};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
-use quorate_chain::ChainUrl;
+use quorate_chain::{Address, ChainUrl};
 use quorate_common::{
     config::{ConfigError, Layers},
     exit::{Code, Failure},
@@ -186,6 +186,13 @@ impl Config {
         ChainUrl::parse_all(&nodes).map_err(|error| failure::chain(&error))
     }
 
+    /// Whom claims are passed on to, if not the owner.
+    pub(crate) fn payout(&self) -> Result<Option<Address>, Failure> {
+        let Some(text) = self.layers.optional("payout") else { return Ok(None) };
+        let expected = "an address: 0x and 40 digits";
+        text.parse().map(Some).map_err(|_| failure::config(&self.layers.refuse("payout", expected)))
+    }
+
     /// The scheduler's HTTP API, if anybody names it.
     pub(crate) fn api(&self, invite: &Invite) -> Option<String> {
         self.layers.optional("api").or_else(|| invite.api.clone())
@@ -233,6 +240,7 @@ impl Config {
         self.preferences()?;
         self.programs()?;
         self.packs()?;
+        self.payout()?;
         self.memory_bytes()?;
         self.metrics()?;
         self.cache_bytes().map(drop)

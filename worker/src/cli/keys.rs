@@ -61,6 +61,12 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Instead of a keystore: a file with that account's private key, mode 0600.",
     },
     Key {
+        name: "payout",
+        default: "",
+        help: "Address that claims are passed on to, with the owner's gas; unset: the owner keeps them. A charity's \
+               address is a donation.",
+    },
+    Key {
         name: "password_file",
         default: "",
         help: "File with the keystore's password, mode 0600; else QUORATE_PASSWORD, else DATA-DIR/wallets/owner.password.",

@@ -53,6 +53,11 @@ impl Running {
         self.0.wait().unwrap();
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// A signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.id().to_string();

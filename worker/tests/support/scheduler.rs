@@ -281,6 +281,10 @@ impl Session {
         self.say(&ToWorker::Settled(vec![item])).await;
     }
 
+    pub(crate) async fn cancel(&mut self, task: TaskKey) {
+        self.say(&ToWorker::Cancel(vec![(task, 0)])).await;
+    }
+
     pub(crate) async fn duties(&mut self, duties: Duties) {
         let signer = self.signer.clone();
         self.duties_by(&signer, duties).await;
