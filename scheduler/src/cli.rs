@@ -1,6 +1,7 @@
 //! The operator's command line: every command, flag and help text, and which file does what.
 
 pub(crate) mod chain;
+mod check;
 mod init;
 mod invite;
 mod output;
@@ -97,6 +98,8 @@ struct Global {
 enum Command {
     /// Make keys and a commented configuration, and register the pool with its bond
     Init(Init),
+    /// Look for what will go wrong before it does: 0 all well, 10 warnings, 1 errors, each with its fix
+    Check,
     /// Run the pool until SIGINT or SIGTERM, which end it with exit code 0
     Serve,
     /// Print the link that workers join with
@@ -149,7 +152,7 @@ pub fn run() -> u8 {
     };
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
     match dispatch(cli, output) {
-        Ok(()) => Code::Ok as u8,
+        Ok(code) => code,
         Err(failure) => {
             output.failure(&failure);
             failure.exit
@@ -157,13 +160,14 @@ pub fn run() -> u8 {
     }
 }
 
-fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
+fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
     let Cli { global, command } = cli;
     let layers = match &command {
         // What needs no configuration works with a broken one.
-        Command::Help { topic } => return help(topic, output),
-        Command::Openapi => return output.line(openapi()),
+        Command::Help { topic } => return help(topic, output).map(done),
+        Command::Openapi => return output.line(openapi()).map(done),
         Command::Init(_)
+        | Command::Check
         | Command::Serve
         | Command::Invite
         | Command::Replay
@@ -173,6 +177,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
     telemetry::start(format, filter(&global, &command));
     let config = || Config::from_layers(&layers).map_err(usage);
     match command {
+        Command::Check => return block_on(check::run(&config()?, output)),
         Command::Init(args) => block_on(init::run(&global, &layers, &args, output)),
         Command::Serve => block_on(serve::run(config()?, output)),
         Command::Invite => invite::run(&config()?, output),
@@ -181,6 +186,11 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check) => show::check(&config()?, output),
         Command::Help { .. } | Command::Openapi => Ok(()),
     }
+    .map(done)
+}
+
+fn done((): ()) -> u8 {
+    Code::Ok as u8
 }
 
 /// The API's description as it is served.

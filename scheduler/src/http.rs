@@ -3,6 +3,7 @@
 
 pub mod batches;
 pub mod blobs;
+pub mod counted;
 pub mod error;
 pub mod events;
 pub mod orders;
@@ -21,7 +22,7 @@ use error::ApiError;
 use quorate_chain::{embedded::EmbeddedNode, settlement::Settlement};
 use quorate_common::exit::{Code, Failure};
 use quorate_grid::Grid;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 use utoipa::OpenApi;
 
@@ -61,8 +62,11 @@ impl State {
         read: impl FnOnce(&Grid) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let (tell, hear) = oneshot::channel();
+        let asked = Instant::now();
         self.grid.do_send(Query(Box::new(move |grid| drop(tell.send(read(grid))))));
-        hear.await.map_err(|_| ApiError(stopping()))
+        let answer = hear.await.map_err(|_| ApiError(stopping()));
+        self.shared.metrics.grid_seconds.observe(asked.elapsed().as_secs_f64());
+        answer
     }
 }
 

@@ -4,7 +4,8 @@
 //! of threads; [`actors`] says who owns what; [`transport`] (with [`door`] before it) and [`http`] are the two ways in, [`orders`] the
 //! lock on the second; [`journal`], [`store`], [`blobs`] and [`sealed`] are the four ways to remember;
 //! [`finals`] repeats our own batches as a stranger would; [`fence`] keeps an old disk from signing;
-//! [`replay`] says what a journal comes to; [`dev`] is a chain for one machine.
+//! [`format`](mod@format) a newer one from being misread; [`preflight`] looks for trouble before it comes;
+//! [`replay`] says what a journal comes to; [`gauges`] (with `sampler` and `watched`) what monitoring sees; [`dev`] is a chain for one machine.
 //!
 //! Invariants: nothing is acknowledged, assigned or paid before its record is on disk; a peer's mistake
 //! ends its session and nothing else; our own mistake ends the process, and the journal replays.
@@ -21,19 +22,24 @@ pub mod door;
 pub mod failure;
 pub mod fence;
 pub mod finals;
+pub mod format;
+pub mod gauges;
 pub mod http;
 mod inbox;
 pub mod index;
 pub mod orders;
 mod outbox;
+pub mod preflight;
 pub mod replay;
 mod reset;
 mod results;
+mod sampler;
 pub mod sealed;
 pub mod shared;
 pub mod store;
 pub mod system;
 pub mod transport;
+mod watched;
 
 pub use quorate_journal as journal;
 

@@ -4,7 +4,7 @@
 
 use crate::{
     config::{ChainAt, Config},
-    dev,
+    dev, format,
     journal::{Journal, JournalError, Options, snapshot::Snapshots},
 };
 use quorate_common::{
@@ -61,6 +61,7 @@ impl Standing {
 /// # Errors
 /// The folder is in use, or holds no history, or a damaged one.
 pub fn standing(config: &Config) -> Result<Standing, Failure> {
+    format::check(&config.data)?;
     let dir = config.data.join("journal");
     let options = Options { segment_bytes: config.segment_bytes };
     let (journal, _) = Journal::open(&dir, options).map_err(unreadable)?;

@@ -22,12 +22,13 @@ use crate::{
     door::Door,
     failure, fence,
     finals::Finals,
+    format,
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
     outbox,
     replay::Standing,
-    reset,
+    reset, sampler,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
@@ -182,6 +183,8 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     let outbox = outbox::open(&shared.config, chain, gas)?;
     actix::spawn(outbox::tend(outbox.clone()));
     actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
+    let money = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
+    actix::spawn(sampler::sample(Arc::clone(&shared), money, grid.clone()));
     let settler = SettlerParts {
         shared: Arc::clone(&shared),
         grid: grid.clone(),
@@ -217,7 +220,7 @@ fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
     let api = config.http_public.clone().unwrap_or_else(|| format!("http://{}", reachable(http)));
     let rpc = match &config.chain {
         crate::config::ChainAt::Embedded => Some(format!("{api}/rpc")),
-        crate::config::ChainAt::Url(url) => Some(url.clone()),
+        crate::config::ChainAt::Url(_) => config.public_node(),
     };
     let node_key = shared.node_key.public();
     Invite { address, node_key, pool: shared.pool, domain: shared.domain, rpc, api: Some(api) }
@@ -283,6 +286,7 @@ struct Memory {
 impl Memory {
     fn open(config: &Config) -> Result<Self, Failure> {
         let dir = config.data.clone();
+        format::check(&dir)?;
         let journal_dir = dir.join("journal");
         let options = Options { segment_bytes: config.segment_bytes };
         let (journal, opened) = Journal::open(&journal_dir, options).map_err(|error| {
@@ -291,6 +295,8 @@ impl Memory {
             }
             broken("journal", &error)
         })?;
+        // The folder is ours from here on, and the first record of this release is yet to come.
+        format::raise(&dir)?;
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,
@@ -454,10 +460,8 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     let internal = |error: &dyn std::fmt::Display| Failure::new(Code::Internal, error.to_string());
     let config = server_config(&shared.node_key).map_err(|error| internal(&error))?;
     let listen = shared.config.quic_listen;
-    let socket = UdpSocket::bind(listen).map_err(|error| {
-        Failure::new(Code::Conflict, format!("quic.listen {listen}: {error}"))
-            .hint("is another scheduler running? choose another port")
-    })?;
+    let socket =
+        UdpSocket::bind(listen).map_err(|error| taken(&shared.config, "quic.listen", &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("quic")
         .worker_threads(thread_count())
@@ -483,28 +487,35 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     Ok((endpoint, threads))
 }
 
+/// A door that cannot be had.
+fn taken(config: &Config, key: &'static str, error: &std::io::Error) -> Failure {
+    let place = config.layers.place(key);
+    Failure::new(Code::Conflict, format!("{place}; expected an address to listen at: {error}"))
+        .hint("is another scheduler running? `quorate-scheduler check` looks; choose another port")
+}
+
 /// Threads for connections: QUIC's cryptography is the largest part of a busy scheduler's work.
 fn thread_count() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8)
 }
 
 fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
-    let listen = state.shared.config.http_listen;
+    let config = state.shared.config.clone();
+    let listen = config.http_listen;
     let state = web::Data::new(state);
-    let server =
-        HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
-            .workers(2)
-            // An event of an order is a small packet, and must not wait for the one before it.
-            .tcp_nodelay(true)
-            .max_connections(http::CONNECTIONS_MAX)
-            .client_request_timeout(Duration::from_secs(10))
-            .shutdown_timeout(5)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| {
-                Failure::new(Code::Conflict, format!("http.listen {listen}: {error}"))
-                    .hint("is another scheduler running? choose another port")
-            })?;
+    let server = HttpServer::new(move || {
+        let counted = actix_web::middleware::from_fn(http::counted::count);
+        App::new().app_data(state.clone()).configure(http::routes).wrap(counted)
+    })
+    .workers(2)
+    // An event of an order is a small packet, and must not wait for the one before it.
+    .tcp_nodelay(true)
+    .max_connections(http::CONNECTIONS_MAX)
+    .client_request_timeout(Duration::from_secs(10))
+    .shutdown_timeout(5)
+    .disable_signals()
+    .bind(listen)
+    .map_err(|error| taken(&config, "http.listen", &error))?;
     let addr = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     let handle = server.handle();

@@ -118,6 +118,7 @@ impl Transport {
 
     async fn peer(self, incoming: Incoming, pass: Arc<Pass>) {
         let Ok(Ok(connection)) = timeout(PATIENCE, async { incoming.await }).await else { return };
+        self.shared.metrics.sessions_started.inc();
         self.shared.metrics.connections.inc();
         let end = self.session(&connection, &pass).await;
         self.shared.metrics.connections.dec();
@@ -221,7 +222,7 @@ impl Transport {
             tokio::select! {
                 frame = inbox.frame() => {
                     let told = match frame {
-                        Ok(body) => self.hear(session, hello, body).await,
+                        Ok(body) => self.hear(connection, session, hello, body).await,
                         Err(error) => Err(error.into()),
                     };
                     if let Err(end) = told {
@@ -239,7 +240,13 @@ impl Transport {
         }
     }
 
-    async fn hear(&self, session: SessionId, hello: &Hello, body: &[u8]) -> Result<(), End> {
+    async fn hear(
+        &self,
+        connection: &Connection,
+        session: SessionId,
+        hello: &Hello,
+        body: &[u8],
+    ) -> Result<(), End> {
         match wire::decode::<ToScheduler>(body)? {
             ToScheduler::Votes(votes) => {
                 let votes = self.check(hello, votes)?;
@@ -253,7 +260,10 @@ impl Transport {
             }
             ToScheduler::Slots(slots) => self.tell(Input::Slots(session, slots)).await,
             ToScheduler::Containers(engine) => self.tell(Input::Containers(session, engine)).await,
-            ToScheduler::Heartbeat => Ok(()),
+            ToScheduler::Heartbeat => {
+                self.shared.metrics.rtt.observe(connection.rtt().as_secs_f64());
+                Ok(())
+            }
         }
     }
 

@@ -86,7 +86,7 @@ struct Waiting {
 }
 
 /// Obstacles in the words of people.
-const OBSTACLES: [(&str, &str); 12] = [
+const OBSTACLES: [(&str, &str); 13] = [
     ("busy", "busy"),
     ("quota", "trusted with no more for now"),
     ("paused", "paused for their failures"),
@@ -97,6 +97,7 @@ const OBSTACLES: [(&str, &str); 12] = [
     ("related", "of an owner who votes already"),
     ("network", "of a network that votes already"),
     ("untrusted", "caught before, and heard only beside others"),
+    ("restrained", "kept from work by the operator"),
     ("exiting", "leaving"),
     ("offline", "offline"),
 ];

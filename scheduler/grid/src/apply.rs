@@ -103,6 +103,9 @@ impl Grid {
                 self.durable.ledger.advance_batch(*index, BatchState::Final);
             }
             Record::Cursor { block, hash } => self.durable.cursor = Some((*block, *hash)),
+            Record::Restrained { worker, restraint } => {
+                self.durable.fleet.restrain(*worker, restraint.clone());
+            }
         }
     }
 
@@ -216,8 +219,13 @@ impl Grid {
     ) -> (Judgement, Vec<WorkerIdx>) {
         let settling = self.settling(key, outcome, winner);
         let voters: Vec<WorkerIdx> = settling.votes.iter().map(|(worker, ..)| *worker).collect();
+        let cast: Vec<(WorkerIdx, Option<Digest>)> =
+            settling.votes.iter().map(|(w, .., b)| (*w, b.digest.map(Digest::from))).collect();
         let batch = self.durable.ledger.open_index();
         let (judgement, place) = self.durable.ledger.settle(at_unix_ms, settling);
+        let lost = judgement.verdicts.iter().map(|verdict| verdict.lost);
+        let cast: Vec<_> = cast.into_iter().zip(lost).map(|((w, d), lost)| (w, d, lost)).collect();
+        self.durable.company.note(&cast);
         self.forget(key);
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal outlives its tasks");
         let task = &mut deal.tasks[key.idx as usize];

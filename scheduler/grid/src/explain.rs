@@ -222,6 +222,10 @@ impl Grid {
             Some(_) if member.exiting => Some(Obstacle::Exiting),
             Some(_) => no_room(member),
         };
+        if let Some(restraint) = &member.restraint {
+            let hint = format!("{}; ask the operator, {}", restraint.notice(), restraint.by);
+            return vec![Reason { reason: "restrained", deals: 0, hint }];
+        }
         if let Some(obstacle) = alone {
             return vec![reason(obstacle, 0, None)];
         }
@@ -296,6 +300,10 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
         Obstacle::Exiting => {
             ("exiting", "it asked to leave the pool; its owner can cancel that on chain".to_owned())
         }
+        Obstacle::Restrained => (
+            "restrained",
+            "the pool's operator keeps it from new work".to_owned(),
+        ),
         Obstacle::Price => (
             "price",
             format!("it asks for more than is paid, {best} at most: set a lower `price`, or wait"),

@@ -1,6 +1,7 @@
 //! The grid itself: its state, the one dispatcher, and the drain.
 
 use crate::{
+    company::Company,
     credibility::Standing,
     deadline::{Deadline, Deadlines},
     deal::{Deal, Opened, Order, OrderState},
@@ -41,6 +42,8 @@ pub struct Durable {
     pub(crate) ledger: Ledger,
     /// How far each worker is believed that ever answered.
     pub(crate) standings: BTreeMap<WorkerIdx, Standing>,
+    /// Who voted how, beside whom.
+    pub(crate) company: Company,
     /// The pool's count of acknowledgements.
     pub(crate) seq: u64,
     /// Block up to which the chain was read.
@@ -96,6 +99,7 @@ impl Grid {
             deals: BTreeMap::new(),
             ledger: Ledger::new(genesis.pool),
             standings: BTreeMap::new(),
+            company: Company::default(),
             seq: 0,
             cursor: None,
         };
@@ -221,6 +225,9 @@ impl Grid {
             Input::Committed { index } => self.on_batch(index, BatchState::Committed),
             Input::Finalized { index } => self.on_batch(index, BatchState::Final),
             Input::CloseBatch => self.close_batch(),
+            Input::Restrain { ticket, worker, restraint } => {
+                self.on_restrain(now, ticket, worker, restraint);
+            }
         }
         // Workers count by our clock. Not before: the input may be that one of them is gone.
         if clock_was_set {

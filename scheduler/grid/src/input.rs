@@ -1,6 +1,6 @@
 //! Everything that can happen to the grid. A new feature begins with a line here.
 
-use crate::deal::Opened;
+use crate::{deal::Opened, restraint::Restraint};
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     digest::Digest,
@@ -87,6 +87,15 @@ pub enum Input {
     },
     /// Close the open batch now.
     CloseBatch,
+    /// An operator keeps a worker from work, or does so no more.
+    Restrain {
+        /// Who waits.
+        ticket: Ticket,
+        /// Which worker.
+        worker: WorkerIdx,
+        /// How and why; `None`: it is free.
+        restraint: Option<Restraint>,
+    },
 }
 
 /// What the chain says.

@@ -13,7 +13,9 @@
 mod apply;
 pub mod audit;
 mod canary;
+pub mod census;
 mod check;
+pub mod company;
 pub mod credibility;
 pub mod deadline;
 pub mod deal;
@@ -34,6 +36,7 @@ pub mod policy;
 mod progress;
 pub mod quota;
 pub mod record;
+pub mod restraint;
 mod running;
 mod sessions;
 mod stragglers;

@@ -23,6 +23,8 @@ pub enum Obstacle {
     Offline,
     /// It asked to leave the pool.
     Exiting,
+    /// An operator keeps it from work.
+    Restrained,
     /// It asks for more than the deal pays.
     Price,
     /// The task is for containers, and it runs none.
@@ -130,6 +132,9 @@ impl Grid {
         if member.link.is_some() && member.exiting {
             return Some(Obstacle::Exiting);
         }
+        if member.link.is_some() && member.is_restrained() {
+            return Some(Obstacle::Restrained);
+        }
         let fresh = case.others.is_empty();
         let untrusted = fresh && self.promises() && self.standing(worker).barred;
         let misfit = self.misfit(case, worker, member);
@@ -173,6 +178,8 @@ pub struct Waiting {
     pub offline: usize,
     /// On their way out.
     pub exiting: usize,
+    /// Kept from new work by an operator.
+    pub restrained: usize,
     /// Asking for more than the deal pays.
     pub price: usize,
     /// Without an engine for containers, which the task needs.
@@ -209,6 +216,7 @@ impl Waiting {
         *match obstacle {
             Some(Obstacle::Offline) => &mut self.offline,
             Some(Obstacle::Exiting) => &mut self.exiting,
+            Some(Obstacle::Restrained) => &mut self.restrained,
             Some(Obstacle::Price) => &mut self.price,
             Some(Obstacle::Containers) => &mut self.containers,
             Some(Obstacle::Engine) => &mut self.engine,
@@ -268,6 +276,11 @@ impl Waiting {
                 self.containers,
                 "containers",
                 "it is a container, and no worker runs containers: it needs one that does",
+            ),
+            (
+                self.restrained,
+                "restrained",
+                "the pool's operator keeps all workers from new work: it needs others",
             ),
             (self.exiting, "exiting", "all workers are leaving the pool: it needs others"),
         ];

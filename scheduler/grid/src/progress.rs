@@ -400,6 +400,9 @@ impl Grid {
             }
         }
         self.tell_settled(now, key, winner, outcome, kept, &judgement.verdicts);
+        for worker in voters {
+            self.send_away(worker);
+        }
         if first {
             self.watch_batch(now);
         }

@@ -3,6 +3,7 @@
 use crate::{
     deal::{Opened, Order},
     poco::Outcome,
+    restraint::Restraint,
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
@@ -14,7 +15,7 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
 
 /// What a settled task taught about a worker (see [`Standing`]). Written where the pool makes a
 /// promise; what follows from it then is its policy's business, which may change between two starts.
@@ -210,5 +211,12 @@ pub enum Record {
         block: u64,
         /// Its hash.
         hash: B256,
+    },
+    /// An operator keeps a worker from work, or does so no more.
+    Restrained {
+        /// Which worker.
+        worker: WorkerIdx,
+        /// How and why; `None`: it is free.
+        restraint: Option<Restraint>,
     },
 }

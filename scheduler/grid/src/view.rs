@@ -43,6 +43,8 @@ pub struct WorkerView {
     pub stake: u128,
     /// Token units of it held by live replicas.
     pub held: u128,
+    /// Whether and why an operator keeps it from work.
+    pub restraint: Option<crate::restraint::Restraint>,
 }
 
 /// Why a task is where it is.
@@ -116,6 +118,11 @@ impl Grid {
         self.durable.seq
     }
 
+    /// Who voted how, beside whom.
+    pub fn company(&self) -> &crate::company::Company {
+        &self.durable.company
+    }
+
     /// The worker of a connection.
     pub fn worker_of(&self, session: SessionId) -> Option<WorkerIdx> {
         self.durable.fleet.by_session(session)
@@ -156,6 +163,7 @@ impl Grid {
             slashed,
             stake: member.stake.saturating_sub(slashed),
             held: member.held,
+            restraint: member.restraint.clone(),
         })
     }
 

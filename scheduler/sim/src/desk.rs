@@ -222,7 +222,7 @@ impl World {
                 pack.settled.push(item);
                 None
             }
-            ToSession::Welcome { worker, stake, score } => {
+            ToSession::Welcome { worker, stake, score, notice: _ } => {
                 Some(self.welcome_frame(session, worker, stake, score))
             }
             ToSession::Deal(info) => Some(ToWorker::Deal(info)),
@@ -289,6 +289,7 @@ impl World {
             stake,
             score,
             unix_ms: self.node_now().unix_ms,
+            notice: String::new(),
         })
     }
 

@@ -165,7 +165,8 @@ impl Law {
             | Record::Closed
             | Record::BatchCommitted { .. }
             | Record::BatchFinal { .. }
-            | Record::Cursor { .. } => {}
+            | Record::Cursor { .. }
+            | Record::Restrained { .. } => {}
         }
         Ok(())
     }

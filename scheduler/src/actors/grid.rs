@@ -11,6 +11,7 @@ use crate::{
     replay::Standing,
     results,
     shared::{Event, Shared},
+    watched,
 };
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle};
 use quorate_common::{digest::Digest, ids::TaskKey};
@@ -152,7 +153,7 @@ impl GridActor {
             self.held.push(self.seq, effects);
         }
         if !records.is_empty() {
-            self.shared.count_records(&records);
+            watched::count(&self.shared, &self.grid, &records);
             // `do_send` skips the mailbox bound; see `Arrived` for why the queue is bounded.
             let snapshot = self.snapshot();
             self.journal.do_send(Append { first_seq, records, snapshot });

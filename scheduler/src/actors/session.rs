@@ -50,7 +50,7 @@ impl SessionActor {
         Self { shared, writer, connection, pass, worker: None }
     }
 
-    fn welcome(&mut self, worker: Option<WorkerIdx>, stake: u128, score: u32) -> ToWorker {
+    fn welcome(&mut self, worker: Option<WorkerIdx>, stake: u128, score: u32, notice: String) -> ToWorker {
         self.worker = worker;
         if worker.is_some() {
             self.pass.is_worker(&self.connection, stake);
@@ -63,6 +63,7 @@ impl SessionActor {
             stake,
             score,
             unix_ms: self.shared.now().unix_ms,
+            notice,
         })
     }
 }
@@ -148,7 +149,9 @@ impl SessionActor {
                 pack.settled.push(item);
                 None
             }
-            ToSession::Welcome { worker, stake, score } => Some(self.welcome(worker, stake, score)),
+            ToSession::Welcome { worker, stake, score, notice } => {
+                Some(self.welcome(worker, stake, score, notice))
+            }
             ToSession::Deal(info) => Some(ToWorker::Deal(info)),
             ToSession::Fetch(task, digest) => Some(ToWorker::Fetch { task, digest }),
             ToSession::Goodbye(goodbye) => Some(ToWorker::Goodbye(goodbye)),

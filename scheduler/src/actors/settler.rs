@@ -342,12 +342,26 @@ async fn hear(parts: &Parts, event: ChainEvent) {
             stake(parts, worker).await;
         }
         ChainEvent::DealOpened(deal) if deal.terms.pool == pool => deal_opened(parts, *deal),
-        ChainEvent::Forced(forced) if forced.pool == pool => force(parts, &forced),
+        ChainEvent::Forced(forced) if forced.pool == pool => {
+            // Here and not where it is heard first: what is final is told once.
+            let kind = if forced.demand().is_some() { "demand" } else { "vote" };
+            parts.shared.metrics.said_on_chain.with_label_values(&[kind]).inc();
+            force(parts, &forced);
+        }
         ChainEvent::BatchCommitted { header, opening } if header.pool == pool => {
             batch_committed(parts, &header, &opening);
         }
+        ChainEvent::Dropped { pool: of, .. } if of == pool => disputed(parts, "dropped"),
+        ChainEvent::Convicted { pool: of, .. } if of == pool => disputed(parts, "convicted"),
+        ChainEvent::Abandoned { pool: of } if of == pool => disputed(parts, "abandoned"),
         _ => {}
     }
+}
+
+/// Somebody has proven something against this pool: an operator must hear of it.
+fn disputed(parts: &Parts, outcome: &str) {
+    parts.shared.metrics.disputes.with_label_values(&[outcome]).inc();
+    tracing::error!(outcome, "the contract has found against this pool");
 }
 
 /// Tells the grid a worker's stake before any slash: the recorded stake and what slashes already took

@@ -42,16 +42,22 @@ pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
         None => format!("http://{}", place("http", None, config.http_listen)?),
     };
     let rpc = match &config.chain {
-        ChainAt::Embedded => format!("{api}/rpc"),
-        ChainAt::Url(url) => url.clone(),
+        ChainAt::Embedded => Some(format!("{api}/rpc")),
+        ChainAt::Url(_) => config.public_node(),
     };
+    if rpc.is_none() {
+        output.note(
+            "chain.url is kept out of the invitation, since its address may hold a key of yours; \
+             set chain.public_url to name a node for volunteers",
+        );
+    }
     warn_of_loopback(config, output);
     let invite = Invite {
         address,
         node_key: node_key.public(),
         pool,
         domain: Domain { chain_id: config.chain_id, contract },
-        rpc: Some(rpc),
+        rpc,
         api: Some(api),
     };
     let invite = invite.to_string();

@@ -54,6 +54,7 @@ pub struct Agent {
     /// The index of the latest session: what work done while the link is down is sealed for.
     pub(crate) last_worker: Option<WorkerIdx>,
     pub(crate) score: u32,
+    pub(crate) notice: String,
     pub(crate) stake: u128,
     pub(crate) deals: BTreeMap<DealSlot, DealInfo>,
     pub(crate) work: BTreeMap<TaskKey, Work>,
@@ -83,6 +84,7 @@ impl Agent {
             unknown: 0,
             last_worker: None,
             score: 0,
+            notice: String::new(),
             stake: 0,
             deals: BTreeMap::new(),
             work: BTreeMap::new(),

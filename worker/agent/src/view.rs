@@ -17,6 +17,9 @@ pub struct View {
     pub score: u32,
     /// Replicas offered.
     pub slots: u16,
+    /// What the pool's operator has to say to this worker; empty: nothing.
+    #[serde(default)]
+    pub notice: String,
     /// Nothing new is taken: the program was told to leave.
     pub leaving: bool,
     /// Runs that hold a slot.
@@ -85,6 +88,7 @@ impl Agent {
             stake: self.stake,
             score: self.score,
             slots: self.offered(),
+            notice: self.notice.clone(),
             leaving: self.leaving,
             running: self.running.len(),
             jobs: self.job_views(),

@@ -9,7 +9,11 @@ use quorate_common::{
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
-use std::path::{Path, PathBuf};
+use quorate_update::rules::Mode;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// The system's file, the weakest.
 const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
@@ -17,13 +21,14 @@ const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
 const FILE: &str = "quorate.toml";
 /// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
 /// run them all on one machine.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "QUORATE_LOG",
     "QUORATE_CONFIG",
     "QUORATE_PASSWORD",
     "QUORATE_DATA_DIR",
     "QUORATE_GAS_KEY",
     "QUORATE_ANVIL",
+    "QUORATE_LAUNCHED",
     "QUORATE_TEST_DOCKER",
     "QUORATE_TEST_PODMAN",
     "QUORATE_PYTHON_PACK",
@@ -102,11 +107,53 @@ pub(crate) const KEYS: &[Key] = &[
         help: "The engine's socket, Docker's or Podman's; unset: DOCKER_HOST, the user's own, the system's.",
     },
     Key {
+        name: "update.mode",
+        default: "\"tell\"",
+        help: "New versions: \"off\"; \"tell\" says that there is one; \"stage\" fetches and verifies it too; \"apply\" \
+               installs it too, when the work in hand is done.",
+    },
+    Key {
+        name: "update.url",
+        default: "",
+        help: "Where releases are shown: https://…, or the whole path of a folder; unset: nobody is asked.",
+    },
+    Key {
+        name: "update.root",
+        default: "",
+        help: "File with the publisher's root: whose signatures count. Without it no release is believed.",
+    },
+    Key {
+        name: "update.channel",
+        default: "\"stable\"",
+        help: "Which of the publisher's channels is followed.",
+    },
+    Key {
+        name: "update.every_hours",
+        default: "12",
+        help: "Hours between two looks, 1 to 168: twice a day hears of a release and costs two requests.",
+    },
+    Key {
+        name: "update.patience_s",
+        default: "180",
+        help: "Seconds, 1 to 3600, in which a new version must have reached the scheduler, or the old one runs again.",
+    },
+    Key {
         name: "api",
         default: "",
         help: "The scheduler's HTTP API, for claims; unset: the invitation's.",
     },
 ];
+
+/// The `update.` keys, read.
+#[derive(Clone, Debug)]
+pub(crate) struct UpdateWish {
+    pub(crate) mode: Mode,
+    pub(crate) url: Option<String>,
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) channel: String,
+    pub(crate) every: Duration,
+    pub(crate) patience: Duration,
+}
 
 /// The configuration, read and layered.
 #[derive(Clone, Debug)]
@@ -219,6 +266,29 @@ impl Config {
         }
     }
 
+    /// What is wanted of new versions.
+    pub(crate) fn update(&self) -> Result<UpdateWish, Failure> {
+        let text = self.layers.text("update.mode").map_err(|error| failure::config(&error))?;
+        let mode = match text.as_str() {
+            "off" => Mode::Off,
+            "tell" => Mode::Tell,
+            "stage" => Mode::Stage,
+            "apply" => Mode::Apply,
+            _ => {
+                let expected = "off, tell, stage or apply";
+                return Err(failure::config(&self.layers.refuse("update.mode", expected)));
+            }
+        };
+        Ok(UpdateWish {
+            mode,
+            url: self.layers.optional("update.url"),
+            root: self.file_of("update.root"),
+            channel: self.layers.text("update.channel").map_err(|error| failure::config(&error))?,
+            every: Duration::from_secs(self.number("update.every_hours", 1, 168)? * 3600),
+            patience: Duration::from_secs(self.number("update.patience_s", 1, 3600)?),
+        })
+    }
+
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
     pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
         let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
@@ -271,6 +341,7 @@ impl Config {
         self.slots()?;
         self.price()?;
         self.docker()?;
+        self.update()?;
         self.memory_bytes()?;
         self.cache_bytes().map(drop)
     }

@@ -1,7 +1,13 @@
 //! `run`: the worker until somebody interrupts it, or it cannot go on.
 
 use super::{
-    Global, RunArgs, config::Config, engines, failure, output::Output, owner, show::STATUS_FILE,
+    Global, RunArgs,
+    config::Config,
+    engines, failure,
+    output::Output,
+    owner,
+    renewal::{Left, Renewal},
+    show::STATUS_FILE,
 };
 use crate::{Status, WorkerHandle, WorkerOptions, escape::EscapeOptions};
 use quorate_common::{
@@ -22,17 +28,21 @@ const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
 /// `run`.
-pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<Left, Failure> {
     let slots = args.slots.map(|slots| slots.to_string());
     let flags = [("--slots", "slots", slots), ("--docker", "docker.use", args.docker)];
     let config = Config::load(&global, &flags)?;
     let mut signals = Signals::listen()?;
-    let worker =
-        crate::start(options(&config, output)?).await.map_err(|error| failure::start(&error))?;
+    let options = options(&config, output)?;
+    let mut renewal = Renewal::begin(&config, &options, output)?;
+    let worker = crate::start(options).await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
     let reporter = tokio::spawn(report(worker.watch(), config.path(STATUS_FILE)));
-    let outcome = until_over(&worker, &mut signals).await;
+    let outcome = tokio::select! {
+        outcome = until_over(&worker, &mut signals) => outcome.map(|()| Left::Over),
+        left = renewal.watch(&worker) => Ok(left),
+    };
     if outcome.is_ok() {
         output.note("leaving: giving back what is unfinished, showing what is sealed");
     }
@@ -42,7 +52,10 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     // With the worker its last status is out, so the reporter ends by itself.
     drop(reporter.await);
-    outcome
+    match outcome {
+        Ok(left) => Ok(renewal.end(left).await),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn options(config: &Config, output: Output) -> Result<WorkerOptions, Failure> {

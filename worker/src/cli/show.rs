@@ -95,6 +95,9 @@ fn text(status: &Status, is_running: bool, price: u128) -> String {
         ("stake", amount::show(view.stake)),
         ("score", view.score.to_string()),
     ];
+    if !view.notice.is_empty() {
+        rows.push(("operator", view.notice.clone()));
+    }
     rows.extend(note.iter().map(|note| ("note", note.clone())));
     rows.extend(ended.iter().map(|ended| ("ended", ended.clone())));
     facts(&rows)

@@ -224,6 +224,7 @@ impl Session {
             stake: 1000,
             score: 0,
             unix_ms: self.clock.now().unix_ms,
+            notice: String::new(),
         }
     }
 

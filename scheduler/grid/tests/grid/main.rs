@@ -13,6 +13,7 @@ mod poco;
 mod promise;
 mod random;
 mod receipts;
+mod restraint;
 mod scenarios;
 mod shadow;
 mod world;

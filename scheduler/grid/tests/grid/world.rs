@@ -332,9 +332,10 @@ impl World {
             .fake_of(session)
             .map_or_else(|| format!("session {}", session.0), |idx| WorkerIdx(idx).to_string());
         let text = match message {
-            ToSession::Welcome { worker, stake, score } => {
+            ToSession::Welcome { worker, stake, score, notice } => {
                 let known = worker.map_or("unknown".into(), |w| w.to_string());
-                format!("welcome {known}, stake {stake}, score {score}")
+                let notice = if notice.is_empty() { String::new() } else { format!(": {notice}") };
+                format!("welcome {known}, stake {stake}, score {score}{notice}")
             }
             ToSession::Deal(_) => return,
             ToSession::Assign(item) => format!("assign {} round {}", item.task, item.attempt),
