@@ -503,6 +503,11 @@ pub struct OfferTerms {
     pub output: Option<PathBuf>,
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 fn digest_or_group(text: &str) -> Result<B256, String> {
     let digest = text.parse::<Digest>().map(|digest| digest.word()).ok();
     digest.or_else(|| group(text)).ok_or_else(|| {
@@ -806,6 +811,12 @@ pub struct BenchArgs {
     /// Tasks that are open when the scheduler is killed
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub open: u32,
+    /// Simulated workers among them that answer wrongly
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub liars: u32,
+    /// Port of the schedulers' API; 0: any free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub port: u16,
     /// Measure only these
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,..")]
     pub only: Vec<BenchPart>,

@@ -100,6 +100,7 @@ impl Plan {
             app: app.digest,
             with,
             kind,
+            command: if kind.is_wasm() { Vec::new() } else { templates.clone() },
             dataset: named.filter(|_| kind == AppKind::Iexec),
             limits: limits(args),
             files: shared,

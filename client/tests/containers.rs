@@ -1,7 +1,8 @@
 //! Containers in the market: the separate programs on a real node (`QUORATE_ANVIL` names the binary) and a real
 //! engine (`QUORATE_TEST_DOCKER` names its socket; `deploy/test` starts both). Three volunteers offer
 //! containers and one does not; an application made for iExec and an image of its own are ordered, voted
-//! on, settled and verified, and a dataset reaches the containers it is paid for.
+//! on, settled and verified, and a dataset reaches the containers it is paid for. A program that prints the
+//! clock is found out, told of, and costs nobody his stake; one that is sound is calibrated once.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[expect(dead_code, reason = "the other test uses the rest")]
@@ -113,6 +114,7 @@ async fn containers_run_on_strangers_machines() {
     iexec_applications_run_unchanged(&market).await;
     a_dataset_reaches_the_containers_it_is_paid_for(&market).await;
     images_run(&market).await;
+    what_disagrees_with_itself_is_told_of_and_costs_nobody(&market).await;
     for volunteer in &mut market.volunteers {
         assert_eq!(volunteer.end("TERM").await, 0);
     }
@@ -156,7 +158,38 @@ async fn images_run(market: &Market) {
     let command = ["/bin/busybox", "sh", "-c", "cat /in/in.txt > /out/copy; echo said $1", "app"];
     fs::write(market.requester.home.path().join("copy.tar"), archive(&command)).unwrap();
     let run = ["copy.tar", "--docker", "-i", "in.txt", "--array", "1-6", "--", "{task.index}"];
-    market.finish(&run, "copies").await;
+    let first = market.finish(&run, "copies").await;
     assert_eq!(market.result("copies", 3, "files/copy"), "one two three\n");
     assert!(market.result("copies", 3, "stdout").starts_with("said "));
+    // Four tasks of three workers prove a program; the next order of it needs no more than PoCo does.
+    let again = market.finish(&run, "again").await;
+    let replicas = [first, again].map(|shown| shown["replicas"].as_u64().unwrap());
+    assert!(replicas[0] >= 14 && replicas[1] <= 12, "{replicas:?}");
+}
+
+async fn what_disagrees_with_itself_is_told_of_and_costs_nobody(market: &Market) {
+    let script = "echo same > /out/a; head -c 9 /dev/urandom > /out/noise; echo same > /out/z";
+    let command = ["/bin/busybox", "sh", "-c", script];
+    fs::write(market.requester.home.path().join("clock.tar"), archive(&command)).unwrap();
+    let run = ["run", "clock.tar", "--docker", "--array", "1-50", "-o", "clock"];
+    let run = [&run[..], &["--trust", "3", "--time-limit", "2m", "--", "{task.index}"]].concat();
+    let told = ["disagrees with itself: task ", "differ first in file noise: 9 bytes, sha256 "];
+    market.requester.run(&run).await.refused(10, &told);
+    let order = market.requester.newest().await;
+    let shown = until("the order to be done", PATIENCE, async || {
+        let shown = market.requester.run(&["order", "show", &order, "--json"]).await;
+        let shown = shown.expect(0).json();
+        (shown["phase"] == "done").then_some(shown)
+    })
+    .await;
+    assert_eq!((&shown["settled"], &shown["accepted"]), (&50.into(), &0.into()), "{shown}");
+    assert!(shown["replicas"].as_u64().unwrap() <= 6, "two tasks of three workers: {shown}");
+    assert_eq!(shown["disagreement"]["first"]["name"], "file noise", "{shown}");
+    assert_eq!((&shown["spent"], &shown["dissents"]), (&"0".into(), &0.into()), "{shown}");
+    let explained = market.requester.run(&["order", "explain", &order]).await.expect(0);
+    assert!(explained.out.contains("differ first in file noise"), "{}", explained.out);
+    let workers = market.operator.get("/v1/workers").await;
+    let workers = workers["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), WITH + 1);
+    assert!(workers.iter().all(|worker| worker["slashed"] == "0"), "{workers:?}");
 }

@@ -13,6 +13,7 @@ pub mod bug;
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod disagreement;
 pub mod exit;
 pub mod frame;
 pub mod ids;

@@ -15,8 +15,13 @@ const TOP: [&str; 6] =
     [".clippy.toml", ".gitignore", ".rustfmt.toml", "Cargo.toml", "LICENSE", "README.md"];
 
 /// Folders that tools fill and git ignores: a name anywhere, or a path.
-const IGNORED: [&str; 4] =
-    ["target", "node_modules", "deploy/contracts/out", "deploy/contracts/cache"];
+const IGNORED: [&str; 5] = [
+    "target",
+    "node_modules",
+    "deploy/contracts/out",
+    "deploy/contracts/cache",
+    "monitoring/draw/dist",
+];
 
 /// Files that a tool writes its own way, without a newline at the end.
 const WRITTEN_BY_TOOLS: [&str; 2] =

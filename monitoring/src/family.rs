@@ -93,9 +93,12 @@ impl Gauges {
         for (value, child) in self.labels[0].values.iter().zip(&self.children) {
             child.set(numbers.get(value).copied().unwrap_or(0) as f64);
         }
-        for word in numbers.keys() {
-            debug_assert!(self.labels[0].values.contains(word), "`{word}` is not declared");
+        let is_unknown = |(word, _): &(&&str, &u64)| !self.labels[0].values.contains(word);
+        let unknown: u64 = numbers.iter().filter(is_unknown).map(|(_, number)| number).sum();
+        if self.labels[0].values.contains(&"other") {
+            self.with_label_values(&["other"]).set(unknown as f64);
         }
+        debug_assert!(unknown == 0, "{numbers:?} has words that are not declared in monitoring");
     }
 }
 

@@ -11,8 +11,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod boards;
 pub mod family;
+pub mod files;
+pub mod lint;
 mod metrics;
+mod reference;
+pub mod rules;
+pub mod runbooks;
 
 pub use family::{Counters, Gauges, Timings};
 pub use metrics::{scheduler::SchedulerMetrics, worker::WorkerMetrics};

@@ -13,9 +13,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What this release writes. To be raised whenever a record, a snapshot or a sealed batch gains a meaning
-/// that the release before would misread.
-pub const FORMAT: u32 = 1;
+/// What this release writes: the grid's, which is raised whenever a record or a snapshot would be misread by the
+/// release before.
+pub const FORMAT: u32 = quorate_grid::record::FORMAT as u32;
+/// The oldest that this release reads. What was written before has no release that anybody runs.
+const OLDEST: u32 = FORMAT;
 
 /// The file's name in the data folder.
 const FILE: &str = "format.json";
@@ -40,11 +42,28 @@ pub fn check(data: &Path) -> Result<Option<Format>, Failure> {
         // The file is younger than the first format.
         let has_journal =
             fs::read_dir(data.join("journal")).is_ok_and(|mut dir| dir.next().is_some());
-        return Ok(has_journal.then(|| of(1, "0.1.0")));
+        return Ok(has_journal.then(|| of(OLDEST, "0.1.0")));
     };
-    if found.format <= FORMAT {
-        return Ok(Some(found));
+    match found.format {
+        OLDEST..=FORMAT => Ok(Some(found)),
+        ..OLDEST => Err(older(data, &found)),
+        _ => Err(newer(data, &found)),
     }
+}
+
+fn older(data: &Path, found: &Format) -> Failure {
+    let text = format!(
+        "{}: `format` is {}, written by release {}; expected {OLDEST} to {FORMAT}",
+        path(data).display(),
+        found.format,
+        found.release
+    );
+    Failure::new(Code::Conflict, text).hint(
+        "run the releases in between first, each once: what they read and write is in their notes",
+    )
+}
+
+fn newer(data: &Path, found: &Format) -> Failure {
     let text = format!(
         "{}: `format` is {}, written by release {}; expected at most {FORMAT}, which is what this release {} reads",
         path(data).display(),
@@ -52,11 +71,11 @@ pub fn check(data: &Path) -> Result<Option<Format>, Failure> {
         found.release,
         env!("CARGO_PKG_VERSION")
     );
-    Err(Failure::new(Code::Conflict, text).hint(format!(
+    Failure::new(Code::Conflict, text).hint(format!(
         "run release {} or later on this folder. A backup from before the upgrade serves only if nothing was \
          signed since: the anti-rollback fence refuses it otherwise (quorate-scheduler help backup)",
         found.release
-    )))
+    ))
 }
 
 /// Raises a folder to this release's format, durably, before its first record of it.

@@ -3,6 +3,7 @@
 //! In reading order: [`config`] is what an operator may set; [`system`] starts everything and is the map
 //! of threads; [`actors`] says who owns what; [`transport`] (with [`door`] before it) and [`http`] are the two ways in, [`orders`] the
 //! lock on the second; [`journal`], [`store`], [`blobs`] and [`sealed`] are the four ways to remember;
+//! [`backup`] copies all of it while it runs; [`drain`] finishes what is open before a stop, and `socket` is how the program at the door is told to;
 //! [`finals`] repeats our own batches as a stranger would; [`fence`] keeps an old disk from signing;
 //! [`format`](mod@format) a newer one from being misread; [`preflight`] looks for trouble before it comes;
 //! [`replay`] says what a journal comes to; [`gauges`] (with `sampler` and `watched`) what monitoring sees; [`dev`] is a chain for one machine.
@@ -12,6 +13,7 @@
 
 pub mod actors;
 mod asks;
+pub mod backup;
 pub mod blobs;
 #[cfg(feature = "byzantine")]
 pub mod byzantine;
@@ -19,6 +21,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod door;
+pub mod drain;
 pub mod failure;
 pub mod fence;
 pub mod finals;
@@ -36,8 +39,10 @@ mod results;
 mod sampler;
 pub mod sealed;
 pub mod shared;
+mod socket;
 pub mod store;
 pub mod system;
+mod trace;
 pub mod transport;
 mod watched;
 

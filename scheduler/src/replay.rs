@@ -98,7 +98,7 @@ fn start(
 }
 
 /// The pool is the one that this folder's offer is of; nobody is asked.
-fn genesis(config: &Config) -> Result<Genesis, Failure> {
+pub(crate) fn genesis(config: &Config) -> Result<Genesis, Failure> {
     let path = config.data.join("offer.json");
     let known = std::fs::read(&path).ok();
     let offer: Option<SignedPoolOrder> = known.and_then(|text| serde_json::from_slice(&text).ok());

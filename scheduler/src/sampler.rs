@@ -3,6 +3,7 @@
 
 use crate::{
     actors::grid::{GridActor, Query},
+    backup,
     gauges::tokens,
     shared::Shared,
 };
@@ -13,7 +14,7 @@ use quorate_grid::census::Census;
 use std::{
     path::Path,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
@@ -21,8 +22,6 @@ use tokio::sync::oneshot;
 const SAMPLE_EVERY: Duration = Duration::from_secs(30);
 /// Of a bond, what pending batches may come to: two of three parts, as the contract has it.
 const BOND_PARTS: (u128, u128) = (2, 3);
-/// Written by whoever made a backup, when it is complete; its time is what counts.
-const LAST_BACKUP: &str = "last-backup";
 /// Wei of a coin.
 const COIN: f64 = 1e18;
 
@@ -116,9 +115,7 @@ fn sample_disk(shared: &Shared) {
     if let Ok(disk) = rustix::fs::statvfs(&config.data) {
         metrics.disk_free.set(disk.f_bavail as f64 * disk.f_frsize as f64);
     }
-    let made = std::fs::metadata(config.data.join(LAST_BACKUP)).and_then(|file| file.modified());
-    let made = made.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    metrics.backup.set(made.map_or(0.0, |made| made.as_secs_f64()));
+    metrics.backup.set(backup::last(&config.data).unwrap_or(0) as f64);
 }
 
 /// Bytes of all files below a folder. What is gone by the time it is looked at counts nothing.

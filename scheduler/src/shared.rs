@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU8, AtomicU64},
+        atomic::{AtomicBool, AtomicU8, AtomicU64},
     },
 };
 use tokio::sync::{Notify, broadcast};
@@ -68,6 +68,8 @@ pub struct Shared {
     pub events: broadcast::Sender<Event>,
     /// Somebody has brought bytes: a deal may have waited for them.
     pub uploaded: Notify,
+    /// Whether no new orders are taken.
+    pub draining: AtomicBool,
     /// Acknowledgements given: never behind what a worker can have heard.
     pub acknowledged: AtomicU64,
     clock: SystemClock,
@@ -114,6 +116,7 @@ impl Shared {
             unsettled: Unsettled::default(),
             events: broadcast::channel(EVENTS_MAX).0,
             uploaded: Notify::new(),
+            draining: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),
             floor: Floor::default(),

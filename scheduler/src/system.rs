@@ -20,6 +20,7 @@ use crate::{
     blobs::Blobs,
     config::{Config, reachable},
     door::Door,
+    drain::{self, Remaining},
     failure, fence,
     finals::Finals,
     format,
@@ -124,6 +125,11 @@ impl Drop for Threads {
 }
 
 impl Running {
+    /// What a drain still waits for.
+    pub async fn remaining(&self) -> Option<Remaining> {
+        drain::remaining(&self.grid).await
+    }
+
     /// Closes the doors and lets what was heard become durable.
     pub async fn stop(self) {
         self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");

@@ -285,6 +285,7 @@ mod tests {
             dataset: None,
             app: Digest::ZERO,
             with: Vec::new(),
+            command: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: (0..5).map(task).collect(),

@@ -128,12 +128,12 @@ pub enum PrepareError {
     /// Compiling it could take this machine down.
     #[error(
         "it is too much work to compile: {what} weighs {weight}, expected at most {max} (bytes \
-         times locals; split the function or optimise for size)"
+         times values alive, and nesting; split the function or optimise for size)"
     )]
     TooHeavy {
         /// A function, counted from 0 without the imports, or the whole module.
         what: String,
-        /// Bytes times locals, about.
+        /// Bytes times values alive there, and nesting.
         weight: u64,
         /// How much is accepted.
         max: u64,

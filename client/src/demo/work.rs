@@ -93,6 +93,7 @@ impl Work {
             dataset: None,
             app: self.app(),
             with: Vec::new(),
+            command: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: self.exponents.iter().map(task).collect(),

@@ -41,7 +41,9 @@ const REASONS: &[&str] = &[
     "engine",
     "network",
     "owner",
+    "aside",
     "containers",
+    "restrained",
     "exiting",
     "bytes",
     "nobody",
@@ -79,8 +81,8 @@ metrics! {
 
     // Workers.
     workers: Gauges(Count, "quorate_workers",
-        "Workers the contract knows: offline, idle, busy, paused (by their owner, or for failing), leaving the pool.",
-        "state" => &["offline", "idle", "busy", "paused", "leaving"]);
+        "Workers the contract knows: offline, idle, busy, paused (by their owner, or for failing), restrained (drained or banned by the operator), leaving the pool.",
+        "state" => &["offline", "idle", "busy", "paused", "restrained", "leaving"]);
     worker_slots: Gauges(Count, "quorate_worker_slots",
         "Slots of connected workers: offered, and at work.", "state" => &["offered", "busy"]);
     standings: Gauges(Count, "quorate_workers_by_standing",

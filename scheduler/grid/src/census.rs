@@ -23,7 +23,7 @@ pub type Counts = BTreeMap<&'static str, u64>;
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Workers by `offline`, `idle`, `busy`, `paused`, `leaving`.
+    /// Workers by `offline`, `idle`, `busy`, `paused`, `restrained`, `leaving`.
     pub workers: Counts,
     /// Slots by `offered`, `busy`.
     pub slots: Counts,
@@ -79,6 +79,7 @@ impl Grid {
         let state = match &member.link {
             None => "offline",
             Some(_) if member.exiting => "leaving",
+            Some(_) if member.is_restrained() => "restrained",
             Some(link) if link.slots == 0 || member.quota.paused() => "paused",
             Some(link) if link.busy > 0 => "busy",
             Some(_) => "idle",

@@ -2,6 +2,7 @@
 //! decide. Looks at a bounded number of tasks and deals, since anybody may ask.
 
 use crate::{
+    calibration::Calibration,
     fleet::Member,
     grid::Grid,
     obstacle::{Obstacle, Waiting, no_room},
@@ -54,6 +55,8 @@ pub struct OrderExplanation {
     pub ahead: Ahead,
     /// Median milliseconds a replica of the application takes, once a few are known.
     pub runtime_ms: Option<u64>,
+    /// Where its program stands, if it is a container: a new one has a few tasks at a time.
+    pub calibration: Option<Calibration>,
     /// Workers that are connected, and their slots.
     pub connected: usize,
     /// Slots of connected workers.
@@ -118,6 +121,7 @@ impl Grid {
             waiting: Vec::new(),
             ahead: self.ahead(first.slot),
             runtime_ms: self.timings.runtime_ms(first.app()),
+            calibration: self.calibration(first.slot),
             connected: self.durable.fleet.connected(),
             slots: self.durable.fleet.slots(),
         };
@@ -300,10 +304,9 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
         Obstacle::Exiting => {
             ("exiting", "it asked to leave the pool; its owner can cancel that on chain".to_owned())
         }
-        Obstacle::Restrained => (
-            "restrained",
-            "the pool's operator keeps it from new work".to_owned(),
-        ),
+        Obstacle::Restrained => {
+            ("restrained", "the pool's operator keeps it from new work".to_owned())
+        }
         Obstacle::Price => (
             "price",
             format!("it asks for more than is paid, {best} at most: set a lower `price`, or wait"),
@@ -315,6 +318,11 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
         Obstacle::Engine => (
             "engine",
             "these tasks were begun with another version of the engine: new ones are not"
+                .to_owned(),
+        ),
+        Obstacle::Aside => (
+            "aside",
+            "it differed from most other workers about these programs, and gets no more of them"
                 .to_owned(),
         ),
         Obstacle::Owner => (

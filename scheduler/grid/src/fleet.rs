@@ -114,7 +114,11 @@ pub struct Fleet {
 impl Member {
     /// Slots it offers to new work.
     fn offers(&self) -> u64 {
-        if self.exiting || self.is_restrained() { 0 } else { self.link.as_ref().map_or(0, |link| link.slots.into()) }
+        if self.exiting || self.is_restrained() {
+            0
+        } else {
+            self.link.as_ref().map_or(0, |link| link.slots.into())
+        }
     }
 
     /// What it runs such tasks with, while it is connected.

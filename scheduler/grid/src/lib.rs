@@ -5,13 +5,15 @@
 //! `next_deadline` says when to call again. No clock, no randomness, no socket, no disk, no async.
 //!
 //! In reading order: [`input`], [`effect`], [`record`] are the three closed lists. [`poco`] is the
-//! arithmetic of trust and pay, [`credibility`] of how far a worker is believed, [`task`] a task's life,
+//! arithmetic of trust and pay, [`credibility`] of how far a worker is believed and [`calibration`] of how
+//! far a program in a container, [`task`] a task's life,
 //! [`deal`] and [`fleet`] who wants and who can, [`fair`], [`quota`] and [`timings`] whose turn it is, who
 //! gets how much and how long it takes, [`ledger`] the books, [`evidence`] and [`audit`] what a stranger
 //! needs to check them.
 
 mod apply;
 pub mod audit;
+pub mod calibration;
 mod canary;
 pub mod census;
 mod check;
@@ -39,6 +41,7 @@ pub mod record;
 pub mod restraint;
 mod running;
 mod sessions;
+mod spared;
 mod stragglers;
 pub mod task;
 pub mod timings;

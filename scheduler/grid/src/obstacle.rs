@@ -31,6 +31,8 @@ pub enum Obstacle {
     Containers,
     /// It runs tasks with another engine than the task's replicas.
     Engine,
+    /// It differed from a majority about the task's program.
+    Aside,
     /// Its owner has a replica of the task.
     Owner,
     /// Somebody of its network has one.
@@ -55,6 +57,7 @@ pub(crate) struct Case {
     stake: u128,
     price: u128,
     containers: bool,
+    program: Option<Digest>,
     engine: Option<Digest>,
     others: Vec<Other>,
 }
@@ -81,6 +84,7 @@ impl Grid {
             stake: deal.stake,
             price: deal.terms.unit_price,
             containers: AppKind::is_containers(deal.terms.tag),
+            program: deal.work.program,
             engine: open.and_then(Open::engine),
             others: open.into_iter().flat_map(|o| &o.replicas).filter_map(other).collect(),
         }
@@ -105,6 +109,8 @@ impl Grid {
             Some(Obstacle::Containers)
         } else if case.engine.is_some() && case.engine != engine {
             Some(Obstacle::Engine)
+        } else if self.is_aside(case.program, worker) {
+            Some(Obstacle::Aside)
         } else if case.others.iter().any(same_owner) {
             Some(Obstacle::Owner)
         } else if case.others.iter().any(same_net) {
@@ -186,6 +192,8 @@ pub struct Waiting {
     pub containers: usize,
     /// With another engine than the task's replicas.
     pub engine: usize,
+    /// Not asked any more about a program of which they said otherwise than most.
+    pub aside: usize,
     /// Of an owner that has a replica already.
     pub related: usize,
     /// Of a network that has a replica already.
@@ -220,6 +228,7 @@ impl Waiting {
             Some(Obstacle::Price) => &mut self.price,
             Some(Obstacle::Containers) => &mut self.containers,
             Some(Obstacle::Engine) => &mut self.engine,
+            Some(Obstacle::Aside) => &mut self.aside,
             Some(Obstacle::Owner) => &mut self.related,
             Some(Obstacle::Network) => &mut self.network,
             Some(Obstacle::Stake) => &mut self.stake,
@@ -271,6 +280,11 @@ impl Waiting {
                 self.related,
                 "owner",
                 "every worker's owner votes already: it needs more owners, or less trust",
+            ),
+            (
+                self.aside,
+                "aside",
+                "every other worker differed from most about this program: it needs others",
             ),
             (
                 self.containers,

@@ -1,6 +1,7 @@
 //! Everything worth remembering. `Grid::apply` folds it, in life and in replay.
 
 use crate::{
+    calibration::{Difference, Work},
     deal::{Opened, Order},
     poco::Outcome,
     restraint::Restraint,
@@ -77,8 +78,8 @@ pub enum Record {
     Deal {
         /// What was agreed.
         opened: Opened,
-        /// Whether module and bag are here and fit.
-        ready: bool,
+        /// What its bag says, once module and bag are here and fit.
+        work: Option<Work>,
         /// Unix milliseconds.
         at_unix_ms: u64,
     },
@@ -175,6 +176,8 @@ pub enum Record {
         /// The result.
         digest: Digest,
     },
+    /// A task's voters did not agree, in a program that need not agree with itself.
+    Torn(Difference),
     /// A task is over.
     Settled {
         /// Which task.

@@ -329,6 +329,10 @@ impl World {
             }
             Record::Missed { task, worker } => self.check_blame(*task, *worker),
             Record::Lost { task, worker } => self.check_heard(*task, *worker),
+            Record::Torn(_) => {
+                self.tally.count("outcome: votes of a program that differ");
+                Ok(())
+            }
             Record::Settled { outcome, .. } => {
                 self.tally.count(match outcome {
                     Outcome::Consensus => "outcome: consensus",

@@ -11,7 +11,7 @@ use crate::{
     replay::Standing,
     results,
     shared::{Event, Shared},
-    watched,
+    trace, watched,
 };
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle};
 use quorate_common::{digest::Digest, ids::TaskKey};
@@ -154,6 +154,7 @@ impl GridActor {
         }
         if !records.is_empty() {
             watched::count(&self.shared, &self.grid, &records);
+            trace::records(&records);
             // `do_send` skips the mailbox bound; see `Arrived` for why the queue is bounded.
             let snapshot = self.snapshot();
             self.journal.do_send(Append { first_seq, records, snapshot });

@@ -50,7 +50,13 @@ impl SessionActor {
         Self { shared, writer, connection, pass, worker: None }
     }
 
-    fn welcome(&mut self, worker: Option<WorkerIdx>, stake: u128, score: u32, notice: String) -> ToWorker {
+    fn welcome(
+        &mut self,
+        worker: Option<WorkerIdx>,
+        stake: u128,
+        score: u32,
+        notice: String,
+    ) -> ToWorker {
         self.worker = worker;
         if worker.is_some() {
             self.pass.is_worker(&self.connection, stake);

@@ -401,8 +401,8 @@ fn deal_opened(parts: &Parts, opened: DealOpened) {
     if let Err(failure) = &fits {
         tracing::warn!(%slot, %failure, "a deal that cannot be worked on");
     }
-    let (ready, opened) = (fits.is_ok(), Box::new(Opened { slot, terms }));
-    parts.tell(Input::Chain(ChainInput::Deal { opened, ready }));
+    let (work, opened) = (fits.ok(), Box::new(Opened { slot, terms }));
+    parts.tell(Input::Chain(ChainInput::Deal { opened, work }));
 }
 
 /// Pause after a look at deals that wait for bytes: somebody who brings many has each of them looked at
@@ -429,9 +429,9 @@ async fn look_at(parts: &Parts, opened: Opened) {
     let (blobs, terms) = (Arc::clone(&parts.shared.blobs), opened.terms.clone());
     // A bag may be large, and orders must not wait for it.
     let fits = tokio::task::spawn_blocking(move || orders::deal_fits(&blobs, &terms)).await;
-    if matches!(fits, Ok(Ok(()))) {
+    if let Ok(Ok(work)) = fits {
         tracing::info!(slot = %opened.slot, "everything a deal needs has come");
-        parts.tell(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        parts.tell(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work: Some(work) }));
     }
 }
 

@@ -20,7 +20,13 @@ use quorate_common::{
     messages::Domain,
     report::Chain as Report,
 };
-use std::{io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use rustix::process::geteuid;
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
 use zeroize::Zeroizing;
 
 /// Where the gas account's key is kept, in the data folder.
@@ -58,7 +64,7 @@ fn not_exposed(path: &Path) -> Result<(), Failure> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
-fn gas_key(path: &Path) -> Result<Signer, Failure> {
+pub(super) fn gas_key(path: &Path) -> Result<Signer, Failure> {
     let text = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
         let code = match error.kind() {
             io::ErrorKind::NotFound => Code::NotFound,
@@ -104,7 +110,17 @@ fn placed(config: &Config, error: SettleError) -> Failure {
         SettleError::NoContract { .. } => "chain.contract",
         _ => "chain.url",
     };
+    let is_wrong = matches!(
+        error,
+        SettleError::NoContract { .. }
+            | SettleError::InvalidChainId { .. }
+            | SettleError::BadUrl { .. }
+    );
     let mut failure = failure::chain(error);
+    if is_wrong {
+        // No node will ever answer otherwise.
+        failure = Failure { hint: failure.hint, ..Failure::new(Code::Usage, failure.message) };
+    }
     failure.message = format!("{}; {}", config.layers.place(key), failure.message);
     failure
 }
@@ -132,9 +148,29 @@ pub(crate) fn outbox_config(config: &Config) -> OutboxConfig {
 
 /// Makes the data folder.
 pub(super) fn make_dir(config: &Config) -> Result<(), Failure> {
-    std::fs::create_dir_all(&config.data).map_err(|error| {
-        Failure::new(Code::Internal, format!("data {}: {error}", config.data.display()))
-    })
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+    made.map_err(|error| {
+        let text = format!("{}: cannot be made: {error}", config.layers.place("data"));
+        Failure::new(Code::Internal, text).hint("run this as the user that serves the pool")
+    })?;
+    not_anothers(config)
+}
+
+/// Files that root makes in a service's folder are files that the service cannot read.
+fn not_anothers(config: &Config) -> Result<(), Failure> {
+    let Ok(found) = std::fs::metadata(&config.data) else { return Ok(()) };
+    let (owner, us) = (found.uid(), geteuid().as_raw());
+    if owner == us {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: that folder is user {owner}'s, this is user {us}",
+        config.layers.place("data")
+    );
+    Err(Failure::new(Code::Denied, text).hint(
+        "run this as its user, as in: runuser -u quorate-scheduler -- quorate-scheduler …; or name a folder of your \
+         own with --data",
+    ))
 }
 
 fn key_failure(error: KeyError) -> Failure {

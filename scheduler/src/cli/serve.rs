@@ -8,10 +8,12 @@ use crate::{
     config::{ChainAt, Config},
     dev::{self, DevChain},
     failure,
+    socket::Control,
     system::{self, Boot, Running},
 };
 use quorate_chain::SettleError;
 use quorate_common::exit::{Code, Failure};
+use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,10 +26,22 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     announce(&running, output)?;
-    signals.next().await;
-    tracing::info!("stopping");
+    tell_manager(&[NotifyState::Ready]);
+    let control = Control::open(&running.shared.config.data)?;
+    tokio::select! {
+        () = signals.next() => tracing::info!("stopping"),
+        () = control.serve(&running) => tracing::info!("drained: stopping"),
+    }
+    tell_manager(&[NotifyState::Stopping]);
     running.stop().await;
     Ok(())
+}
+
+/// Tells systemd, if it started this.
+fn tell_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager was not told");
+    }
 }
 
 async fn open(config: Config) -> Result<Running, Failure> {

@@ -1,19 +1,22 @@
 //! Orders and their tasks: place, list, show, explain, receipt.
 
 use super::{State, error::ApiError};
-use crate::{actors::grid::Place, orders};
+use crate::{actors::grid::Place, blobs::Blobs, drain, orders};
 use actix_web::{HttpResponse, get, post, web};
 use quorate_common::{
     Address, B256,
     accounts::DealAccount,
     api::{Amount, DealPart, OrderPhase, OrderView, PlaceOrder, TaskPage, TaskPhase, TaskView},
     digest::Digest,
+    disagreement::{Disagreement, Part},
     exit::{Code, Failure},
     ids::TaskKey,
+    manifest::{MANIFEST_BYTES_MAX, Manifest},
     messages::Message as _,
 };
 use quorate_grid::{
     Explanation, Grid, audit,
+    calibration::Difference,
     deal::{Deal, Order, OrderState},
     poco::Outcome,
     task::Task,
@@ -45,6 +48,7 @@ pub(crate) async fn place_order(
     let (taken, open) =
         state.read(move |grid| (is_taken(grid, hash), open_orders(grid, requester))).await?;
     if !taken {
+        drain::not_draining(&state.shared)?;
         not_too_many(open, state.open_orders_max)?;
     }
     let checked = {
@@ -287,8 +291,50 @@ fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
 }
 
 async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
-    let found = state.read(move |grid| view(grid, hash)).await?;
+    let found = whole_view(state, hash).await?;
     found.ok_or_else(|| no_order(&hash.to_string()))
+}
+
+/// An order as the API shows it, with where the results of its program differ if they do.
+pub async fn whole_view(state: &State, hash: B256) -> Result<Option<OrderView>, ApiError> {
+    let found = state.read(move |grid| Some((view(grid, hash)?, torn(grid, hash)))).await?;
+    let Some((mut order, torn)) = found else { return Ok(None) };
+    if let (Some(disagreement), Some(results)) = (&mut order.disagreement, torn) {
+        let shared = std::sync::Arc::clone(&state.shared);
+        let first = web::block(move || first_part(&shared.blobs, results)).await;
+        disagreement.first = first.map_err(|_| ApiError(super::stopping()))?;
+    }
+    Ok(Some(order))
+}
+
+/// The results that made a deal of an order end early.
+fn torn(grid: &Grid, hash: B256) -> Option<[Digest; 2]> {
+    let deals = deals_of(grid, grid.orders().get(&hash)?);
+    let difference = deals.into_iter().find_map(|deal| deal.erratic)?;
+    Some(difference.votes.map(|(_, digest)| digest))
+}
+
+/// Where two results differ first, if both are here.
+fn first_part(blobs: &Blobs, results: [Digest; 2]) -> Option<Part> {
+    let [one, other] = results.map(|digest| {
+        let bytes = blobs.read(&digest, MANIFEST_BYTES_MAX as u64).ok()?;
+        Manifest::parse(&bytes).ok()
+    });
+    Part::first(&one?, &other?)
+}
+
+/// Why a deal's tasks end without results. Where its results differ is for who can read them.
+fn disagreement(grid: &Grid, order: B256, deal: &Deal) -> Option<Disagreement> {
+    let Difference { task, votes } = deal.erratic?;
+    let of = grid.deals().get(&task.deal)?;
+    let other_order = of.terms.req_hash != order;
+    Some(Disagreement {
+        task: of.terms.filled_before + task.idx,
+        other_order,
+        workers: votes.map(|(worker, _)| worker),
+        results: (!other_order).then(|| votes.map(|(_, digest)| digest)),
+        first: None,
+    })
 }
 
 /// An order as the API shows it.
@@ -314,6 +360,7 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
         order: hash,
         phase: phase_of(order, &deals),
         reason,
+        disagreement: deals.iter().find_map(|deal| disagreement(grid, hash, deal)),
         deal: first.map(|deal| deal.slot),
         requester: order.req.requester,
         payer: Some(payer),
@@ -340,6 +387,11 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
 fn part(deal: &Deal) -> DealPart {
     let (first, tasks) = (deal.terms.filled_before, deal.terms.tasks);
     DealPart { deal: deal.slot, first, tasks, settled: deal.settled }
+}
+
+/// How far an order is.
+pub(crate) fn phase_of_order(grid: &Grid, order: &Order) -> OrderPhase {
+    phase_of(order, &deals_of(grid, order))
 }
 
 /// An order is done when all of its tasks are, not only those of the deals so far.

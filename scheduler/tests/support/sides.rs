@@ -56,6 +56,7 @@ impl Orders {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
             limits: Limits::default(),
             files: vec![InputFile { path: "dataset".into(), digest: dataset }],
             tasks: vec![Task::default(); TASKS as usize],

@@ -74,7 +74,15 @@ impl Agent {
 
     /// Slots as the scheduler should see them.
     pub(crate) fn offered(&self) -> u16 {
-        if self.leaving { 0 } else { self.slots }
+        let takes = self.take && self.rest.is_none() && !self.leaving;
+        if takes { self.slots } else { 0 }
+    }
+
+    /// Tells the scheduler what is offered now.
+    pub(crate) fn say_slots(&mut self) {
+        if self.is_up() {
+            self.effect(Effect::Slots(self.offered()));
+        }
     }
 
     pub(crate) fn is_up(&self) -> bool {

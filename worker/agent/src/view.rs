@@ -22,6 +22,9 @@ pub struct View {
     pub notice: String,
     /// Nothing new is taken: the program was told to leave.
     pub leaving: bool,
+    /// Runs are held in memory: the owner wants the machine.
+    #[serde(default)]
+    pub resting: bool,
     /// Runs that hold a slot.
     pub running: usize,
     /// Every job, by task.
@@ -90,6 +93,7 @@ impl Agent {
             slots: self.offered(),
             notice: self.notice.clone(),
             leaving: self.leaving,
+            resting: self.rest.is_some(),
             running: self.running.len(),
             jobs: self.job_views(),
             unacked: self.kept.values().filter(|job| job.vote_until().is_some()).count(),

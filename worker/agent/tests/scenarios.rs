@@ -3,6 +3,8 @@
 
 #[path = "scenarios/escape.rs"]
 mod escape;
+#[path = "scenarios/rest.rs"]
+mod rest;
 #[path = "support/world.rs"]
 mod world;
 

@@ -65,6 +65,13 @@ pub struct Preferences {
 
 impl Default for Preferences {
     fn default() -> Self {
+        Self::desktop()
+    }
+}
+
+impl Preferences {
+    /// The defaults, for a desktop or laptop that somebody uses.
+    pub const fn desktop() -> Self {
         Self {
             slots: 1,
             in_use_percent: 50,
@@ -87,7 +94,7 @@ impl Default for Preferences {
             schedule: Schedule::always(),
             containers: false,
             price: 0,
-            energy: Energy::default(),
+            energy: Energy { units_per_kwh: 0, watts: 0 },
         }
     }
 }

@@ -151,7 +151,9 @@ impl Reason {
     /// What would change it.
     pub fn hint(&self) -> String {
         match self {
-            Self::NotRunning => "start it with `quorate-worker start`".into(),
+            Self::NotRunning => {
+                "start it with `quorate-worker start`, or `quorate-worker run` to watch it".into()
+            }
             Self::Broken { .. } => {
                 "mend it, then `quorate-worker start`; `doctor` says more".into()
             }

@@ -2,7 +2,10 @@
 //!
 //! Whoever tells can make the worker rest, and nothing else: of several sessions the busiest counts.
 
-use crate::report::{LINE_BYTES_MAX, Report};
+use crate::{
+    report::{LINE_BYTES_MAX, Report},
+    socket::by_short_name,
+};
 use quorate_policy::Presence;
 use std::{
     collections::BTreeMap,
@@ -69,7 +72,7 @@ impl Ears {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let listener = UnixListener::bind(path)?;
+        let listener = by_short_name(path, |short| UnixListener::bind(short))?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         let (sender, changed) = watch::channel(0);
         let sessions = Arc::new(Sessions { said: Mutex::default(), changed: sender });

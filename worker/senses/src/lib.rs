@@ -21,6 +21,7 @@ pub mod ears;
 pub mod machine;
 pub mod report;
 pub mod session;
+pub mod socket;
 pub mod system;
 
 pub use calendar::week_minute;

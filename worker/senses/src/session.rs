@@ -3,7 +3,10 @@
 mod mutter;
 mod x11;
 
-use crate::report::{Report, VERSION};
+use crate::{
+    report::{Report, VERSION},
+    socket::by_short_name,
+};
 use mutter::Mutter;
 use std::{io, path::Path, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::UnixStream};
@@ -116,7 +119,7 @@ pub async fn tell(here: &Surroundings, socket: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::NotFound, text));
     }
     loop {
-        match UnixStream::connect(socket).await {
+        match connect(socket) {
             Ok(stream) => {
                 if let Err(error) = tell_one(&mut session, stream).await {
                     tracing::info!(%error, "the service does not listen any more");
@@ -129,6 +132,13 @@ pub async fn tell(here: &Surroundings, socket: &Path) -> io::Result<()> {
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// A socket of this machine connects at once or not at all.
+fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let stream = by_short_name(socket, |short| std::os::unix::net::UnixStream::connect(short))?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
 }
 
 /// Says what changed at once, and that all is as it was every ten seconds.

@@ -39,7 +39,6 @@ pub(crate) struct Renewal {
     updater: Option<Updater>,
     folder: PathBuf,
     every: Duration,
-    slots: u16,
     line: Option<Line>,
     knock: Option<UnixDatagram>,
     said: Option<String>,
@@ -73,7 +72,6 @@ impl Renewal {
             knock: listens.then(|| listen(&folder)).flatten(),
             folder,
             every: wish.every,
-            slots: options.slots,
             line: line(),
             said: None,
             output,
@@ -185,12 +183,12 @@ impl Renewal {
     /// Takes nothing new and waits for what runs; what is sealed is on disk, and what has not begun goes back.
     async fn finish(&self, worker: &WorkerHandle) -> bool {
         self.output.note("making room for another version: finishing what runs");
-        worker.offer(0);
+        worker.reins().finish(true);
         let mut status = worker.watch();
         let is_idle = |status: &Status| status.view.running == 0;
         let finished = tokio::time::timeout(FINISH_MAX, status.wait_for(is_idle)).await.is_ok();
         if !finished {
-            worker.offer(self.slots);
+            worker.reins().finish(false);
             self.output.note("what runs takes too long; the other version waits");
         }
         finished

@@ -25,6 +25,7 @@ nan canonical
 wasm 2.0 extended-const tail-call
 host wasi_snapshot_preview1/1
 pack wasi-python/1 exceptions
+weight 2
 ";
 
 /// The deterministic profile.

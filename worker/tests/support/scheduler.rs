@@ -143,6 +143,7 @@ impl Scheduler {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
             limits,
             files: Vec::new(),
             tasks,

@@ -2,6 +2,8 @@
 //! the test moves. Everything around the grid that needs one of those is tested with the scheduler.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod calibration;
+mod census;
 mod decoders;
 mod explain;
 mod fake;

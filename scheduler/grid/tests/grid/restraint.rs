@@ -31,7 +31,7 @@ fn a_drained_worker_finishes_what_it_has_and_gets_no_more() {
     world.take_trace();
     restrain(&mut world, 1, Some(Keep::Drained));
     world.finish(1, task(0, 0), "right");
-        check(
+    check(
         &mut world,
         "worker-1 < welcome worker-1, stake 1000000, score 0: the pool's operator gives this worker no new work: \
          too slow; what it has may be finished

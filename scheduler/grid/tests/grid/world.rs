@@ -189,7 +189,10 @@ impl World {
     pub(crate) fn deal(&mut self, asks: Asks) -> DealSlot {
         let opened = self.terms(asks);
         let slot = opened.slot;
-        self.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        self.input(Input::Chain(ChainInput::Deal {
+            opened: Box::new(opened),
+            work: Some(Default::default()),
+        }));
         slot
     }
 
@@ -607,6 +610,7 @@ impl World {
     /// The whole state, after each input.
     fn check(&self) {
         self.grid.check();
+        crate::census::check(&self.grid, self.now);
         self.check_money();
         if self.replays {
             let live = wire::to_bytes(self.grid.durable());
