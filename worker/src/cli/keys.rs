@@ -207,6 +207,37 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
     },
     Key {
+        name: "update.mode",
+        default: "\"tell\"",
+        help: "New versions: \"off\"; \"tell\" says that there is one; \"stage\" fetches and verifies it too; \"apply\" \
+               installs it too, when the work in hand is done.",
+    },
+    Key {
+        name: "update.url",
+        default: "",
+        help: "Where releases are shown: https://…, or the whole path of a folder; unset: nobody is asked.",
+    },
+    Key {
+        name: "update.root",
+        default: "",
+        help: "File with the publisher's root: whose signatures count. Without it no release is believed.",
+    },
+    Key {
+        name: "update.channel",
+        default: "\"stable\"",
+        help: "Which of the publisher's channels is followed.",
+    },
+    Key {
+        name: "update.every_hours",
+        default: "12",
+        help: "Hours between two looks, 1 to 168: twice a day hears of a release and costs two requests.",
+    },
+    Key {
+        name: "update.patience_s",
+        default: "180",
+        help: "Seconds, 1 to 3600, in which a new version must have reached the scheduler, or the old one runs again.",
+    },
+    Key {
         name: "api",
         default: "",
         help: "The scheduler's HTTP API, for claims; unset: the invitation's.",
