@@ -96,6 +96,7 @@ impl fmt::Display for Disagreement {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::manifest::Ended;

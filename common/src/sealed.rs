@@ -199,6 +199,7 @@ fn context_of(bag: &Bag) -> Digest {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::bag::{AppKind, InputFile, Limits, SCHEMA, Task};

@@ -14,17 +14,20 @@ mod explain;
 mod failure;
 mod join;
 mod keys;
+mod launch;
 mod leave;
 mod measure;
 mod output;
 mod owner;
 mod prefs;
 mod questions;
+mod renewal;
 mod run;
 mod session;
 mod set;
 mod show;
 mod until;
+mod update;
 
 pub(crate) use args::{JoinArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -175,6 +178,9 @@ enum Command {
     /// Show this worker's votes of tasks that a dead pool left, and have the tasks judged by all votes shown
     #[command(after_help = SETTLE_HELP)]
     Settle(RemainsArgs),
+    /// See whether there is a newer version, install it, or go back; nothing is installed that was not asked for
+    #[command(subcommand, after_help = update::HELP)]
+    Update(update::UpdateCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -231,7 +237,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
     match command {
         Command::Help { topic } => help(&topic, output),
         Command::Join(args) => on_system(join::run(global, args, output)),
-        Command::Run(args) => on_system(run::run(global, args, output)),
+        Command::Run(args) => run(global, args, output),
         Command::Engines => engines::show(&global, output),
         Command::Start => on_system(control::start(global, output)),
         Command::Pause(args) => on_system(control::pause(global, args, output)),
@@ -253,7 +259,17 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Neglect(args) => on_system(abandoned::neglect(global, args, output)),
         Command::ClaimAbandoned(args) => on_system(abandoned::claim(global, args, output)),
         Command::Settle(args) => on_system(abandoned::settle(global, args, output)),
+        Command::Update(command) => on_system(update::run(global, command, output)),
         Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
+    }
+}
+
+/// Which version runs is settled first, and again when this one has made room for another.
+fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
+    launch::begin(&global)?;
+    match on_system(run::run(global, args, output))? {
+        renewal::Left::Over => Ok(()),
+        renewal::Left::ForAnother => Err(launch::again()),
     }
 }
 

@@ -89,8 +89,8 @@ fn joined(scheduler: &Scheduler, socket: Option<&str>) -> TempDir {
     if let Some(socket) = socket {
         let file = dir.path().join("quorate.toml");
         let text = fs::read_to_string(&file).unwrap();
-        let docker = format!("\n[docker]\nuse = \"require\"\nsocket = \"{socket}\"\n");
-        fs::write(file, text + &docker).unwrap();
+        let docker = format!("[docker]\nuse = \"require\"\nsocket = \"{socket}\"\n");
+        fs::write(file, text.replacen("[docker]\n", &docker, 1)).unwrap();
     }
     dir
 }

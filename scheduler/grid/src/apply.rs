@@ -51,7 +51,7 @@ impl Grid {
                 order.state = OrderState::Refused(reason.clone());
             }
             Record::Deal { opened, work, at_unix_ms } => {
-                self.apply_deal(Deal::new(opened.clone(), work.clone(), *at_unix_ms));
+                self.apply_deal(Deal::new(opened.clone(), work.as_deref().cloned(), *at_unix_ms));
             }
             Record::Assigned { .. } => self.apply_assigned(record),
             Record::Lost { task, worker } => {

@@ -344,7 +344,8 @@ impl Grid {
         if known == Some(true) || (known == Some(false) && work.is_none()) {
             return;
         }
-        self.record(Record::Deal { opened: opened.clone(), work, at_unix_ms: now.unix_ms });
+        let (work, at_unix_ms) = (work.map(Box::new), now.unix_ms);
+        self.record(Record::Deal { opened: opened.clone(), work, at_unix_ms });
         self.effect(Effect::DealKnown(opened));
         self.watch_deal(now, slot);
     }

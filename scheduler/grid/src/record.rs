@@ -79,7 +79,7 @@ pub enum Record {
         /// What was agreed.
         opened: Opened,
         /// What its bag says, once module and bag are here and fit.
-        work: Option<Work>,
+        work: Option<Box<Work>>,
         /// Unix milliseconds.
         at_unix_ms: u64,
     },

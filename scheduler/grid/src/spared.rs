@@ -6,7 +6,7 @@
 //! settlement, and a torn task with a decided answer waits for its deal's end.
 
 use crate::{
-    calibration::{CALIBRATORS_LEAST, Calibration, Difference, Split},
+    calibration::{CALIBRATORS_LEAST, Calibration, Difference, Program, Split},
     deadline::Deadline,
     grid::Grid,
     progress::{Next, take},
@@ -85,10 +85,13 @@ impl Grid {
     pub(crate) fn may_open(&self, slot: DealSlot) -> bool {
         let deal = &self.durable.deals[&slot];
         let program = deal.work.program.and_then(|program| self.durable.programs.get(&program));
-        deal.erratic.is_none()
-            && program.is_none_or(|program| {
-                program.is_proven() || deal.terms.trust <= 1 || program.wants(deal.calibrators())
-            })
+        let free = |program: &Program| {
+            program.is_proven() || deal.terms.trust <= 1 || program.wants(deal.calibrators())
+        };
+        // One of its own each deal may have: else whoever places an order that nobody can finish holds up
+        // all others of the program.
+        let idle = deal.next <= deal.settled;
+        deal.erratic.is_none() && (idle || program.is_none_or(free))
     }
 
     /// Whether a worker differed from a majority about a deal's program.

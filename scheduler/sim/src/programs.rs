@@ -85,8 +85,8 @@ impl Proofs {
     /// Takes the next record.
     pub(crate) fn fold(&mut self, record: &Record) {
         match record {
-            Record::Deal { opened, work: Some(Work { program: Some(program), .. }), .. } => {
-                self.deals.insert(opened.slot, *program);
+            Record::Deal { opened, work: Some(work), .. } => {
+                self.deals.extend(work.program.map(|program| (opened.slot, program)));
             }
             Record::Assigned { task, .. } if self.opened.insert(*task) => {
                 let proof = self.deals.get(&task.deal).map(|id| self.programs.get(id));

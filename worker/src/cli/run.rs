@@ -1,7 +1,13 @@
 //! `run`: the worker until somebody interrupts it, or it cannot go on.
 
 use super::{
-    Global, RunArgs, config::Config, engines, failure, output::Output, owner, show::STATUS_FILE,
+    Global, RunArgs,
+    config::Config,
+    engines, failure,
+    output::Output,
+    owner,
+    renewal::{Left, Renewal},
+    show::STATUS_FILE,
 };
 use crate::{
     StartError, Status, WorkerHandle, WorkerOptions,
@@ -31,7 +37,7 @@ const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
 /// `run`.
-pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<Left, Failure> {
     let slots = args.slots.map(|slots| slots.to_string());
     let args_flags = [("--slots", "slots", slots), ("--docker", "docker.use", args.docker)];
     let config = Config::load(&global, &args_flags)?;
@@ -40,6 +46,7 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         return Err(failure::start(&StartError::Running(config.data_dir)));
     }
     let (group, options) = (JobGroup::open(), options(&config, output)?);
+    let mut renewal = Renewal::begin(&config, &options, output)?;
     let mut governor = governor(&config, (global, args_flags)).await?;
     let first = governor.first().await;
     let worker = crate::start_under(options, first, group, config.docker_price()?);
@@ -56,7 +63,10 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     let (stop, mut stopped) = mpsc::channel(1);
     let (shown, governing) = govern(governor, &worker, &config, stop)?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
-    let outcome = until_over(&worker, &mut signals, &mut stopped).await;
+    let outcome = tokio::select! {
+        outcome = until_over(&worker, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
+        left = renewal.watch(&worker) => Ok(left),
+    };
     if outcome.is_ok() {
         output.note("leaving: giving back what is unfinished, showing what is sealed");
     }
@@ -66,7 +76,10 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     // With the worker its last status is out, so governor and reporter end by themselves.
     drop((governing.await, reporter.await));
-    outcome
+    match outcome {
+        Ok(left) => Ok(renewal.end(left).await),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn options(config: &Config, output: Output) -> Result<WorkerOptions, Failure> {

@@ -2,8 +2,8 @@
 //!
 //! Each is a valid module unless its name says otherwise. What a compiler makes of it is another matter.
 
-/// Bytes of a section that is large: with the rest a module stays below 64 MiB.
-const LARGE: usize = 60 << 20;
+/// Bytes of a section that is large, and still quick to bring to a worker.
+const LARGE: usize = 30 << 20;
 
 const TYPES: u8 = 1;
 const IMPORTS: u8 = 2;
@@ -227,7 +227,9 @@ pub(crate) fn data(segments: u32, bytes: usize) -> Vec<u8> {
     };
     let mut pieces = vec![piece(0); segments as usize];
     pieces.push(piece(bytes));
-    program(&[], &[body(&[], &[])], &[(MEMORIES, vec![1, 0, 0x80, 0x20]), (DATA, vector(&pieces))])
+    let mut memory = vec![1, 0];
+    leb(&mut memory, bytes as u32 / 65_536 + 1);
+    program(&[], &[body(&[], &[])], &[(MEMORIES, memory), (DATA, vector(&pieces))])
 }
 
 /// Bytes that mean nothing.
