@@ -28,7 +28,7 @@ const POOL: &str = "pool";
 
 /// A plan whose input files are sealed, and the folder they are in until they are uploaded.
 #[derive(Debug)]
-pub struct Sealed {
+pub(crate) struct Sealed {
     /// The plan.
     pub plan: Plan,
     /// Holds the sealed files.
@@ -40,7 +40,7 @@ pub struct Sealed {
 ///
 /// # Errors
 /// [`Code::Usage`] for nobody, [`Code::Conflict`] where the chain knows a worker by another key.
-pub async fn seal(
+pub(crate) async fn seal(
     context: &Context,
     to: &str,
     plan: Plan,

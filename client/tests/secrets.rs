@@ -180,7 +180,7 @@ fn secrets_are_spelt_as_they_would_be() {
 
 /// The same word in the scheduler's lines and in those of the workers that had it.
 fn a_task_is_followed(logs: &[(PathBuf, String)]) {
-    let of = |name: &str| {
+    let of = |name: &'static str| {
         logs.iter()
             .filter(move |(path, _)| path.file_name().unwrap().to_string_lossy().starts_with(name))
     };

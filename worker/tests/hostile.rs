@@ -62,11 +62,11 @@ fn stay_in_their_box(programs: Vec<Hostile>, socket: Option<&str>) {
         let mut pool = Pool::new(scheduler, session).await;
         // What is there anyway: caches, lines, threads that stay.
         pool.play(Vec::new(), socket.is_some()).await;
-        let before = Left::of(worker.id(), dir.path(), socket);
+        let before = Left::of(worker.pid(), dir.path(), socket);
         let told = pool.play(programs, socket.is_some()).await;
         told.lines.iter().for_each(|line| println!("{line}"));
         println!("{} honest tasks beside, the slowest took {:?}", told.honest, told.slowest);
-        let after = Left::of(worker.id(), dir.path(), socket);
+        let after = Left::of(worker.pid(), dir.path(), socket);
         println!("before {before:?}\nafter  {after:?}");
         assert!(told.wrong.is_empty(), "{}", told.wrong.join("\n"));
         assert!(told.honest > 0 && told.slowest < HONEST_MAX, "{:?}", told.slowest);

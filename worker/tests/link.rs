@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "support/scheduler.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
 mod scheduler;
 
 use quorate_agent::{LinkView, StageName};

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "support/program.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
 mod program;
 #[path = "support/scheduler.rs"]
 #[expect(dead_code, reason = "each test file uses its part of it")]
@@ -71,10 +72,9 @@ fn had_ms(pid: u32) -> u64 {
 }
 
 async fn slots(session: &mut Session) -> u16 {
-    match session.hear().await {
-        ToScheduler::Slots(slots) => slots,
-        other => panic!("expected slots, heard {other:?}"),
-    }
+    let heard = session.hear().await;
+    let ToScheduler::Slots(slots) = heard else { panic!("expected slots, heard {heard:?}") };
+    slots
 }
 
 #[test]

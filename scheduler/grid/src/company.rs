@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn cast(worker: u32, answer: u8, lost: bool) -> Cast {
-        (WorkerIdx(worker), (answer > 0).then(|| Digest([answer; 32])), lost)
+        (WorkerIdx(worker), (answer > 0).then_some(Digest([answer; 32])), lost)
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             company.note(&[cast(1, 7, false), cast(2, 7, false), cast(3, 8, true)]);
         }
         company.note(&[cast(4, 9, true), cast(3, 9, true), cast(1, 7, false), cast(5, 0, true)]);
-        let pairs: Vec<_> = company.closest(9).into_iter().map(|(who, pair)| (who, pair)).collect();
+        let pairs: Vec<_> = company.closest(9).into_iter().collect();
         let pair = |a, b| (WorkerIdx(a), WorkerIdx(b));
         assert_eq!(pairs[0], (pair(3, 4), Pair { together: 1, lost: 1 }));
         assert_eq!(pairs[1], (pair(1, 2), Pair { together: 3, lost: 0 }));

@@ -14,8 +14,11 @@ const TRIES: usize = 5;
 /// Bytes of an answer, at most: an invitation has some three hundred.
 const ANSWER_BYTES_MAX: u64 = 4_096;
 
+/// Keys and their values.
+type Keys = &'static [(&'static str, &'static str)];
+
 /// How much of the computer, in words and in keys.
-const SHARES: [(&str, &str, &[(&str, &str)]); 3] = [
+const SHARES: [(&str, &str, Keys); 3] = [
     ("quiet", "only while nobody is there", &[("idle.only", "true"), ("cpu.percent", "60")]),
     ("balanced", "half of the cores while you work, all of them otherwise", &[]),
     ("all", "this machine is for nothing else", &[("dedicated", "true")]),

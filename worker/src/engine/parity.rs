@@ -24,9 +24,9 @@ fn run(engine: &Engine, wasm: &[u8]) -> Run {
 fn results_and_fuel_do_not_depend_on_how_much_is_optimised() {
     let usual = engine(|_| {});
     let others = [
-        engine(|config| drop(config.cranelift_opt_level(OptLevel::None))),
-        engine(|config| drop(config.cranelift_opt_level(OptLevel::SpeedAndSize))),
-        engine(|config| drop(config.compiler_inlining(Inlining::Yes))),
+        engine(|config| _ = config.cranelift_opt_level(OptLevel::None)),
+        engine(|config| _ = config.cranelift_opt_level(OptLevel::SpeedAndSize)),
+        engine(|config| _ = config.compiler_inlining(Inlining::Yes)),
     ];
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut programs = 0;

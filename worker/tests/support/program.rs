@@ -42,11 +42,6 @@ pub(crate) fn start(data_dir: &Path, arguments: &[&str]) -> Running {
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Its process's number.
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// `kill -9`: nothing is flushed, nobody is told.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
@@ -60,7 +55,7 @@ impl Running {
 
     /// A signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 

@@ -137,10 +137,12 @@ async fn a_full_disk_takes_nothing_and_is_said() {
         let site = Site::new();
         site.publish("0.2.0", 1, &vec![7; PROGRAM_BYTES]);
         let dir = tempfile::tempdir().unwrap();
-        let hook = Arc::new(move |step: Step| match step {
-            Step::Received => Err(io::Error::from(kind)),
-            _ => Ok(()),
-        });
+        let hook =
+            Arc::new(
+                move |step: Step| {
+                    if step == Step::Received { Err(io::Error::from(kind)) } else { Ok(()) }
+                },
+            );
         let folder = Folder::open_with(dir.path(), Some(hook)).unwrap();
         let error = whole(folder, &site.path(), &site).await.unwrap_err();
         assert!(matches!(&error, UpdateError::Disk { source, .. } if source.kind() == kind));

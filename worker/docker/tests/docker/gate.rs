@@ -52,7 +52,8 @@ fn an_engine_that_has_runsc_is_asked_for_it() {
     let before = created();
     let args = ["/bin/busybox", "sh", "-c", "echo fine"].map(str::to_owned).into();
     let (env, stdin, inputs) = (Vec::new(), Vec::new(), Vec::new());
-    let task = Task { image: image.id, args, env, stdin, inputs, folders: FOLDERS, limits: LIMITS };
+    let (limits, hold) = (LIMITS, Default::default());
+    let task = Task { image: image.id, args, env, stdin, inputs, folders: FOLDERS, limits, hold };
     let outcome = engine.run(task, Stop::default()).expect("an outcome");
     assert_eq!(outcome.stdout, b"fine\n");
     assert!(created() > before, "no container was made by runsc");
