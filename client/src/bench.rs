@@ -69,7 +69,7 @@ async fn load_run(
 ) -> Result<Run, Failure> {
     market.register(args.workers).await?;
     let idle_rss = market.program.rss_bytes()?;
-    let crowd = market.connect(args.slots, simulated::Mode::Votes).await?;
+    let crowd = market.connect_with(args.slots, simulated::Mode::Votes, args.liars).await?;
     let run = load::Load { args, market: &market, replication, output }.run(idle_rss).await;
     crowd.leave().await;
     market.program.stop().await?;
@@ -81,10 +81,10 @@ async fn idle_run(args: &BenchArgs, mut market: Market<'_>) -> Result<Idle, Fail
     let before = market.program.settled_rss_bytes().await?;
     let crowd = market.connect(1, simulated::Mode::Votes).await?;
     let after = market.program.settled_rss_bytes().await?;
-    let held = market.connected().await?;
+    let (held, series) = (market.connected().await?, market.series().await?);
     crowd.leave().await;
     market.program.stop().await?;
-    Ok(Idle { workers: held, rss_before: before, rss_after: after })
+    Ok(Idle { workers: held, series, rss_before: before, rss_after: after })
 }
 
 async fn restart_run(args: &BenchArgs, mut market: Market<'_>) -> Result<Restart, Failure> {

@@ -195,6 +195,9 @@ pub struct RunArgs {
     /// APP is an image made for iExec: IEXEC_IN, IEXEC_OUT, computed.json
     #[arg(long, conflicts_with_all = ["with", "pack"])]
     pub iexec: bool,
+    /// Seal input files to these workers: `pool` (all connected now), numbers (1,4,7) or a file of node keys
+    #[arg(long, value_name = "WORKERS")]
+    pub encrypt_to: Option<String>,
     /// One task per line of FILE (`-`: standard input); blank lines are passed over
     #[arg(long, value_name = "FILE", group = "source")]
     pub each_line: Option<PathBuf>,
@@ -503,6 +506,11 @@ pub struct OfferTerms {
     pub output: Option<PathBuf>,
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 fn digest_or_group(text: &str) -> Result<B256, String> {
     let digest = text.parse::<Digest>().map(|digest| digest.word()).ok();
     digest.or_else(|| group(text)).ok_or_else(|| {
@@ -806,6 +814,12 @@ pub struct BenchArgs {
     /// Tasks that are open when the scheduler is killed
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub open: u32,
+    /// Simulated workers among them that answer wrongly
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub liars: u32,
+    /// Port of the schedulers' API; 0: any free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub port: u16,
     /// Measure only these
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,..")]
     pub only: Vec<BenchPart>,

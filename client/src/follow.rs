@@ -103,7 +103,7 @@ async fn stream(
         match event {
             ServerEvent::Order(view) => {
                 progress.order(&view)?;
-                if is_over(view.phase) {
+                if ends(&view) {
                     return Ok(Some(*view));
                 }
             }
@@ -126,5 +126,11 @@ async fn read(
 ) -> Result<Option<OrderView>, Failure> {
     let view = api.order(order).await?;
     progress.order(&view)?;
-    Ok(is_over(view.phase).then_some(view))
+    Ok(ends(&view).then_some(view))
+}
+
+/// Whether nothing is to be waited for: it is over, or its program disagrees with itself. Then a task that
+/// PoCo has decided ends, without a loser, only with its deal.
+fn ends(order: &OrderView) -> bool {
+    is_over(order.phase) || order.disagreement.is_some()
 }

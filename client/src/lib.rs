@@ -36,6 +36,7 @@ pub mod progress;
 pub mod results;
 pub mod rows;
 pub mod run;
+mod sealing;
 pub mod secret;
 pub mod signed;
 pub mod template;

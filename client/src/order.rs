@@ -84,6 +84,12 @@ pub fn not_refused(order: &OrderView) -> Result<(), Failure> {
 /// # Errors
 /// [`Code::Failed`] with how many.
 pub fn not_failed(order: &OrderView) -> Result<(), Failure> {
+    if let Some(disagreement) = &order.disagreement {
+        return Err(Failure::new(Code::Failed, disagreement).hint(
+            "make its output depend on its input alone (no clock, chance, addresses or thread order), \
+             then order again; what was not spent comes back by quorate order refund",
+        ));
+    }
     let failed = order.settled.saturating_sub(order.accepted);
     if failed == 0 {
         return Ok(());
@@ -229,6 +235,7 @@ async fn show(context: &Context, text: &str, tasks: bool) -> Result<(), Failure>
     context.output.either(&document, || {
         let mut rows = vec![("order", order.order.to_string())];
         rows.extend(order.reason.as_ref().map(|reason| ("refused", reason.clone())));
+        rows.extend(order.disagreement.as_ref().map(|why| ("ended", why.to_string())));
         rows.extend(figures(&order));
         rows.push(("trust", order.trust.to_string()));
         rows.push(("price", format!("{} per task", amount::show(order.unit_price.0))));

@@ -100,6 +100,8 @@ impl Plan {
             app: app.digest,
             with,
             kind,
+            readers: Vec::new(),
+            command: if kind.is_wasm() { Vec::new() } else { templates.clone() },
             dataset: named.filter(|_| kind == AppKind::Iexec),
             limits: limits(args),
             files: shared,
@@ -109,7 +111,15 @@ impl Plan {
         Self::of(app, bag, files.blobs)
     }
 
-    fn of(app: FileBlob, bag: Bag, inputs: BTreeMap<Digest, FileBlob>) -> Result<Self, Failure> {
+    /// A plan of what is finished.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for what cannot be a bag.
+    pub fn of(
+        app: FileBlob,
+        bag: Bag,
+        inputs: BTreeMap<Digest, FileBlob>,
+    ) -> Result<Self, Failure> {
         let bag_bytes = bag.to_bytes();
         // The same check everybody else makes: size and shape of the blob.
         Bag::parse(&bag_bytes).map_err(|error| Failure::new(Code::Usage, error))?;
@@ -245,7 +255,7 @@ fn dataset(args: &RunArgs, shared: &[InputFile]) -> Result<Option<InputFile>, Fa
     if shared.iter().any(|file| file.digest == digest) {
         return Ok(None);
     }
-    let file = InputFile { path: args.dataset_path.clone(), digest };
+    let file = InputFile { path: args.dataset_path.clone(), digest, sealed: false };
     distinct(std::slice::from_ref(&file), shared)?;
     Ok(Some(file))
 }
@@ -427,7 +437,7 @@ impl Files {
                 digest
             }
         };
-        files.push(InputFile { path, digest });
+        files.push(InputFile { path, digest, sealed: false });
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     plan::Plan,
     progress::Progress,
     results::{self, Fetched, Want},
+    sealing,
     signed::OrdersFile,
     units, upload, verify, wallet,
 };
@@ -63,6 +64,11 @@ pub async fn run(context: &Context, args: &RunArgs) -> Result<u8, Failure> {
         return dry_run(context, args, &plan, &api).await.map(|()| 0);
     }
     let pool = api.pool().await?;
+    let sealed = match &args.encrypt_to {
+        Some(to) => Some(sealing::seal(context, to, plan.clone(), &api, &pool).await?),
+        None => None,
+    };
+    let plan = sealed.as_ref().map_or(plan, |sealed| sealed.plan.clone());
     if let Some(path) = &args.save_order {
         return save_order(context, args, &plan, &api, &pool, path).await.map(|()| 0);
     }

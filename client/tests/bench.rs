@@ -19,6 +19,15 @@ fn number(of: &Value, key: &str) -> f64 {
     of[key].as_f64().unwrap_or_else(|| panic!("`{key}` is no number in {of}"))
 }
 
+/// What a pool exports does not grow with it: no label is a worker.
+#[test]
+fn five_thousand_workers_cost_no_series() {
+    let report = bench(&["--only", "idle", "--idle", "5000"]);
+    assert_eq!(report["idle"]["workers"], 5_000, "{report}");
+    let series = number(&report["idle"], "series");
+    assert!((300.0..=2_000.0).contains(&series), "{series} series with 5,000 workers");
+}
+
 #[test]
 fn every_figure_is_measured() {
     let small = ["--workers", "15", "--slots", "8", "--requesters", "2", "--tasks", "150"];

@@ -1,7 +1,8 @@
 //! Containers in the market: the separate programs on a real node (`QUORATE_ANVIL` names the binary) and a real
 //! engine (`QUORATE_TEST_DOCKER` names its socket; `deploy/test` starts both). Three volunteers offer
 //! containers and one does not; an application made for iExec and an image of its own are ordered, voted
-//! on, settled and verified, and a dataset reaches the containers it is paid for.
+//! on, settled and verified, and a dataset reaches the containers it is paid for. A program that prints the
+//! clock is found out, told of, and costs nobody his stake; one that is sound is calibrated once.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[expect(dead_code, reason = "the other test uses the rest")]
@@ -31,10 +32,15 @@ use anvil::Anvil;
 use image::{IEXEC_APP, archive};
 use operator::Operator;
 use patience::until;
+use quorate_common::digest::Digest;
 use requester::Requester;
 use serde_json::Value;
 use site::Site;
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use volunteer::Volunteer;
 
 const SETTINGS: [&str; 3] = ["batch.age_s=1", "batch.tasks=64", "pool.scheduler_ratio=10"];
@@ -78,7 +84,11 @@ impl Market {
 
     /// Orders, waits until all is over, and fetches the results into a folder.
     async fn finish(&self, args: &[&str], folder: &str) -> Value {
-        let limits = ["--trust", "3", "--time-limit", "2m", "--detach"];
+        self.finish_at("3", args, folder).await
+    }
+
+    async fn finish_at(&self, trust: &str, args: &[&str], folder: &str) -> Value {
+        let limits = ["--trust", trust, "--time-limit", "2m", "--detach"];
         let placed = self.requester.run(&[&["run"], &limits[..], args].concat()).await.expect(0);
         let order = placed.out.trim();
         let shown = until(&format!("{folder} to be done"), PATIENCE, async || {
@@ -91,6 +101,16 @@ impl Market {
         self.requester.run(&["order", "results", order, "-o", folder]).await.expect(0);
         self.requester.run(&["verify", folder]).await.expect(0);
         shown
+    }
+
+    /// What each worker has earned, by its number and node key.
+    async fn earned(&self) -> Vec<(u64, String, String)> {
+        let workers = self.operator.get("/v1/workers").await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let row = |row: &Value| {
+            (row["worker"].as_u64().unwrap(), text(&row["node_key"]), text(&row["earned"]))
+        };
+        workers["workers"].as_array().unwrap().iter().map(row).collect()
     }
 
     /// A result's file.
@@ -114,6 +134,8 @@ async fn containers_run_on_strangers_machines() {
     iexec_applications_run_unchanged(&market).await;
     a_dataset_reaches_the_containers_it_is_paid_for(&market).await;
     images_run(&market).await;
+    sealed_inputs_are_for_their_readers(&market).await;
+    what_disagrees_with_itself_is_told_of_and_costs_nobody(&market).await;
     for volunteer in &mut market.volunteers {
         assert_eq!(volunteer.end("TERM").await, 0);
     }
@@ -157,7 +179,83 @@ async fn images_run(market: &Market) {
     let command = ["/bin/busybox", "sh", "-c", "cat /in/in.txt > /out/copy; echo said $1", "app"];
     fs::write(market.requester.home.path().join("copy.tar"), archive(&command)).unwrap();
     let run = ["copy.tar", "--docker", "-i", "in.txt", "--array", "1-6", "--", "{task.index}"];
-    market.finish(&run, "copies").await;
+    let first = market.finish(&run, "copies").await;
     assert_eq!(market.result("copies", 3, "files/copy"), "one two three\n");
     assert!(market.result("copies", 3, "stdout").starts_with("said "));
+    // Four tasks of three workers prove a program; the next order of it needs no more than PoCo does.
+    let again = market.finish(&run, "again").await;
+    let replicas = [first, again].map(|shown| shown["replicas"].as_u64().unwrap());
+    assert!(replicas[0] >= 14 && replicas[1] <= 12, "{replicas:?}");
+}
+
+/// Two of the three that run containers are named: by number, whose keys the contract confirms, and in a file.
+async fn sealed_inputs_are_for_their_readers(market: &Market) {
+    const SECRET: &str = "what only two of the volunteers may read";
+    let script = "/bin/busybox sha256sum < /in/secret.txt > /out/sum";
+    let command = ["/bin/busybox", "sh", "-c", script];
+    fs::write(market.requester.home.path().join("sum.tar"), archive(&command)).unwrap();
+    market.requester.home.file("secret.txt", SECRET);
+    let before = market.earned().await;
+    let readers = [&before[0], &before[1]];
+    let numbers = format!("{},{}", readers[0].0, readers[1].0);
+    market.requester.home.file("keys.txt", &format!("{}\n{} # two\n", readers[0].1, readers[1].1));
+    for (to, folder) in [(numbers.as_str(), "sealed"), ("keys.txt", "sealed-too")] {
+        let run = ["sum.tar", "--docker", "-i", "secret.txt", "--encrypt-to", to];
+        let run = [&run[..], &["--array", "1-6", "--", "{task.index}"]].concat();
+        market.finish_at("1", &run, folder).await;
+        let sum = market.result(folder, 5, "files/sum");
+        assert_eq!(sum.trim_end(), format!("{}  -", Digest::of(SECRET.as_bytes())));
+    }
+    let after = market.earned().await;
+    let same = |at: usize| before[at].2 == after[at].2;
+    assert!(!same(0) || !same(1), "its readers worked: {after:?}");
+    assert!(same(2) && same(3), "nobody else was asked: {before:?}, {after:?}");
+    let found = holders(market.operator.home.path(), SECRET.as_bytes());
+    assert!(found.is_empty(), "the scheduler has it in the clear: {found:?}");
+    let found = holders(market.requester.home.path(), SECRET.as_bytes());
+    assert_eq!(found.len(), 1, "the search finds what is there: {found:?}");
+    let wrong = ["run", "sum.tar", "--docker", "-i", "secret.txt", "--encrypt-to", "77", "--", "x"];
+    market.requester.run(&wrong).await.refused(3, &["no worker 77 here"]);
+}
+
+/// Files below a folder that hold these bytes.
+fn holders(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(holders(&path, bytes));
+        } else if fs::read(&path).is_ok_and(|read| read.windows(bytes.len()).any(|at| at == bytes))
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
+async fn what_disagrees_with_itself_is_told_of_and_costs_nobody(market: &Market) {
+    let script = "echo same > /out/a; head -c 9 /dev/urandom > /out/noise; echo same > /out/z";
+    let command = ["/bin/busybox", "sh", "-c", script];
+    fs::write(market.requester.home.path().join("clock.tar"), archive(&command)).unwrap();
+    let run = ["run", "clock.tar", "--docker", "--array", "1-50", "-o", "clock"];
+    let run = [&run[..], &["--trust", "3", "--time-limit", "2m", "--", "{task.index}"]].concat();
+    let told = ["disagrees with itself: task ", "differ first in file noise: 9 bytes, sha256 "];
+    market.requester.run(&run).await.refused(10, &told);
+    let order = market.requester.newest().await;
+    let shown = until("the order to be done", PATIENCE, async || {
+        let shown = market.requester.run(&["order", "show", &order, "--json"]).await;
+        let shown = shown.expect(0).json();
+        (shown["phase"] == "done").then_some(shown)
+    })
+    .await;
+    assert_eq!((&shown["settled"], &shown["accepted"]), (&50.into(), &0.into()), "{shown}");
+    assert!(shown["replicas"].as_u64().unwrap() <= 6, "two tasks of three workers: {shown}");
+    assert_eq!(shown["disagreement"]["first"]["name"], "file noise", "{shown}");
+    assert_eq!((&shown["spent"], &shown["dissents"]), (&"0".into(), &0.into()), "{shown}");
+    let explained = market.requester.run(&["order", "explain", &order]).await.expect(0);
+    assert!(explained.out.contains("differ first in file noise"), "{}", explained.out);
+    let workers = market.operator.get("/v1/workers").await;
+    let workers = workers["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), WITH + 1);
+    assert!(workers.iter().all(|worker| worker["slashed"] == "0"), "{workers:?}");
 }

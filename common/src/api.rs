@@ -5,6 +5,7 @@ use crate::{
     accounts::{DealAccount, WorkerAccount},
     anchor::Opening,
     digest::Digest,
+    disagreement::Disagreement,
     ids::{DealSlot, PoolId, WorkerIdx},
     messages::{AppOrder, DatasetOrder, Domain, Header, ReqOrder, SponsorOrder},
     orders::SignedOrder,
@@ -118,6 +119,10 @@ pub struct OrderView {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why its remaining tasks end without results, if they do: what was ordered need not agree with
+    /// itself, and does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disagreement: Option<Disagreement>,
     /// Its deal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deal: Option<DealSlot>,
@@ -352,6 +357,9 @@ pub struct WorkerRow {
     pub worker: WorkerIdx,
     /// Who owns it.
     pub owner: Address,
+    /// Its node key: inputs can be sealed to it.
+    #[serde(default)]
+    pub node_key: B256,
     /// Whether it has a session.
     pub connected: bool,
     /// Replicas it takes at once.

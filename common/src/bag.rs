@@ -2,8 +2,13 @@
 //! `params`, so that requester, scheduler, worker and a later checker read the same bytes.
 //! Templates (`{line}`) are the client's: a bag holds finished arguments.
 
-use crate::{digest::Digest, ids::TASKS_MAX, manifest, pack};
-use alloy_primitives::B256;
+use crate::{
+    digest::Digest,
+    ids::TASKS_MAX,
+    manifest, pack,
+    sealed::{READERS_MAX, Reader},
+};
+use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 /// Largest bag, in bytes: 65,536 tasks with 250 bytes of arguments each.
@@ -16,6 +21,8 @@ pub const STDIN_BYTES_MAX: usize = 64 << 10;
 pub const FILES_MAX: usize = 256;
 /// Names in `with`: each costs a worker seconds before the first task.
 pub const WITH_MAX: usize = 16;
+/// What a program's digest begins with, so that it is no other document's.
+const PROGRAM: &str = "quorate.program/v1";
 /// The only schema there is.
 pub const SCHEMA: &str = "quorate.bag/v1";
 
@@ -34,6 +41,13 @@ pub struct Bag {
     /// worker and every task starts behind it. Nothing for a module or an image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<String>,
+    /// What the tasks' arguments were made from, before their own values were filled in: with the image it
+    /// is what a pool calibrates. Nothing for a module.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Who can read the files that are sealed, and gets its tasks; nobody: anybody does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<Reader>,
     /// Which of `files` is the dataset, by its path, for applications that ask for it by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
@@ -112,8 +126,11 @@ pub struct Task {
 pub struct InputFile {
     /// Path below `/in`.
     pub path: String,
-    /// sha256 of its bytes.
+    /// sha256 of its bytes, as they travel.
     pub digest: Digest,
+    /// Whether they are sealed to the bag's readers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
 }
 
 /// What one task may use. Deterministic: every worker enforces the same numbers.
@@ -185,6 +202,30 @@ impl Bag {
         serde_json::to_vec(self).expect("a bag holds nothing JSON cannot say")
     }
 
+    fn check_readers(&self) -> Result<(), BagError> {
+        let readers = self.readers.len();
+        if readers > READERS_MAX {
+            return Err(field("readers", readers, format!("at most {READERS_MAX}")));
+        }
+        let mut files = self.files.iter().chain(self.tasks.iter().flat_map(|task| &task.files));
+        match files.find(|file| file.sealed && readers == 0) {
+            Some(file) => Err(field("readers", 0, format!("who can read {:?}", file.path))),
+            None => Ok(()),
+        }
+    }
+
+    /// What a container's determinism hangs on, as far as its requester tells: the image, how it is run,
+    /// the command, and who answers for it, its seller or the requester. All orders of one program share
+    /// one calibration. Nothing for a module: its engine sees to it.
+    pub fn program(&self, seller: Address) -> Option<Digest> {
+        if self.kind.is_wasm() {
+            return None;
+        }
+        let said = (PROGRAM, seller, self.app, self.kind, &self.command);
+        let bytes = serde_json::to_vec(&said).expect("strings and digests are JSON");
+        Some(Digest::of(&bytes))
+    }
+
     /// Checks every bound.
     ///
     /// # Errors
@@ -204,6 +245,11 @@ impl Bag {
         if tasks == 0 || tasks > TASKS_MAX as usize {
             return Err(field("tasks", tasks, format!("1 to {TASKS_MAX} tasks")));
         }
+        let bytes: usize = self.command.iter().map(|arg| arg.len() + 1).sum();
+        if bytes > ARGS_BYTES_MAX {
+            return Err(field("command", bytes, format!("at most {ARGS_BYTES_MAX} bytes")));
+        }
+        self.check_readers()?;
         check_files("files", &self.files)?;
         for (idx, task) in self.tasks.iter().enumerate() {
             task.check(idx)?;

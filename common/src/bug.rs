@@ -87,6 +87,8 @@ bugs! {
     ClockAlone,
     /// A result is accepted whose bytes are not here.
     AcceptUnstored,
+    /// A task of a program that is not proven is judged by its votes.
+    CalibrationSlashes,
     // What a restart brings back.
     /// A replica given back is forgotten without a record.
     Unrecorded,

@@ -1,6 +1,9 @@
 //! Configuration in layers: defaults < system file < user file < `--config` < environment < flags.
-//! Values keep their origin, unknown keys are refused with a suggestion, errors name file, key and
-//! expectation. What the keys mean is each program's `config.rs`.
+//! Values keep their origin, unknown keys are refused with a suggestion, errors name file, line, key, value
+//! and expectation. What the keys mean is each program's `config.rs`.
+
+mod lines;
+mod shown;
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +17,8 @@ use toml::Value;
 pub enum Origin {
     /// The program.
     Default,
-    /// A file.
-    File(PathBuf),
+    /// A file, and the line in it; 0 where that is not known.
+    File(PathBuf, usize),
     /// An environment variable.
     Env(String),
     /// The command line.
@@ -26,7 +29,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path, 0) => write!(f, "{}", path.display()),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Env(name) => write!(f, "environment {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
         }
@@ -138,7 +142,9 @@ impl Layers {
             path: path.into(),
             error: error.to_string(),
         })?;
-        self.table("", table, &Origin::File(path.into()))
+        let lines = lines::of_keys(&text);
+        let origin = |key: &str| Origin::File(path.into(), lines.get(key).copied().unwrap_or(0));
+        self.table("", table, &origin)
     }
 
     /// Lays the environment over the values so far: `QUORATE_QUIC__LISTEN` is `quic.listen`.
@@ -251,6 +257,19 @@ impl Layers {
         }
     }
 
+    /// `file:line: `key` is value`, for what turns out to be wrong only when it is used.
+    pub fn place(&self, key: &'static str) -> String {
+        match self.values.get(key) {
+            Some((value, Origin::Default)) => {
+                format!("`{key}` is {}, by default", shown::shown(&value.to_string()))
+            }
+            Some((value, origin)) => {
+                format!("{origin}: `{key}` is {}", shown::shown(&value.to_string()))
+            }
+            None => format!("`{key}` is not set"),
+        }
+    }
+
     /// Every key with value, origin and help, in the program's order: `config show --origin`.
     pub fn rows(&self) -> Vec<(Key, Option<(String, Origin)>)> {
         let row = |key: &Key| {
@@ -288,7 +307,7 @@ impl Layers {
         &mut self,
         prefix: &str,
         table: toml::Table,
-        origin: &Origin,
+        origin: &dyn Fn(&str) -> Origin,
     ) -> Result<(), ConfigError> {
         for (name, value) in table {
             let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
@@ -296,7 +315,7 @@ impl Layers {
                 Value::Table(inner) if self.known(&key).is_none() => {
                     self.table(&key, inner, origin)?
                 }
-                value => self.set(&key, value, origin.clone())?,
+                value => self.set(&key, value, origin(&key))?,
             }
         }
         Ok(())
@@ -336,7 +355,7 @@ impl Layers {
         ConfigError::Bad {
             origin: origin.to_string(),
             key: key.into(),
-            value: value.to_string(),
+            value: shown::shown(&value.to_string()),
             expected: expected.into(),
         }
     }
@@ -392,6 +411,24 @@ mod tests {
             .filter_map(|(_, v)| v.as_ref().map(|(_, o)| o.to_string()))
             .collect();
         assert_eq!(origins[1..], ["flag --listen", "environment QUORATE_BATCH__TASKS"]);
+    }
+
+    #[test]
+    fn a_refusal_names_the_line() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("quorate.toml");
+        let refusal = |text: &str| {
+            std::fs::write(&path, text).expect("written");
+            let mut layers = Layers::new(KEYS);
+            let read = layers.file(&path, true).and_then(|()| layers.number("batch.tasks", 1, 9));
+            read.expect_err("wrong").to_string().replace(&path.display().to_string(), "FILE")
+        };
+        let range = "FILE:3: `batch.tasks` is 77; expected a whole number from 1 to 9";
+        assert_eq!(refusal("# why\n[batch]\ntasks = 77\n"), range);
+        let slip = "FILE:2: unknown key `batch.task`; did you mean `batch.tasks`?";
+        assert_eq!(refusal("[batch]\ntask = 7\n"), slip);
+        assert!(refusal("[batch\n").contains("line 1"), "{}", refusal("[batch\n"));
+        assert!(refusal("data = \"x\"\n").starts_with("default: `batch.tasks` is 512"));
     }
 
     #[test]

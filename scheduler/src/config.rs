@@ -50,6 +50,18 @@ pub const KEYS: &[Key] = &[
         help: "URL of the API put into invitations; empty: the listen address.",
     },
     Key {
+        name: "ui.listen",
+        default: "\"\"",
+        help: "TCP address of the operator's pages, or `off`; empty: this machine only, two ports above the \
+               API's, or any port where that has any.",
+    },
+    Key {
+        name: "ui.public",
+        default: "\"\"",
+        help: "URL that the pages are known by behind a TLS proxy, as https://pool.example; empty: the listen \
+               address. No other host or origin is answered.",
+    },
+    Key {
         name: "chain.preset",
         default: "\"dev\"",
         help: "dev (in this process), anvil, arbitrum-sepolia, arbitrum: id, finality, polling.",
@@ -70,6 +82,12 @@ pub const KEYS: &[Key] = &[
         name: "chain.finality",
         default: "\"\"",
         help: "finalized, latest, or a number of blocks; empty: the preset's.",
+    },
+    Key {
+        name: "chain.public_url",
+        default: "\"\"",
+        help: "JSON-RPC node put into invitations; empty: chain.url's first, if it has no path, query or user, \
+               which is where providers put their customers' keys.",
     },
     Key { name: "chain.contract", default: "\"\"", help: "Address of the settlement contract." },
     Key {
@@ -194,6 +212,31 @@ pub enum ChainAt {
     Url(String),
 }
 
+/// Where the operator's pages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UiListen {
+    /// Nowhere.
+    Off,
+    /// On this machine only, two ports above the API's.
+    BesideApi,
+    /// Here.
+    At(SocketAddr),
+}
+
+impl UiListen {
+    /// The address, if there are pages; `api` is where the API was asked to listen.
+    pub fn address(self, api: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => Some(address),
+            Self::BesideApi => {
+                let port = if api.port() == 0 { 0 } else { api.port().checked_add(2).unwrap_or(0) };
+                Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
+            }
+        }
+    }
+}
+
 /// Where somebody on this machine finds a door that listens on every address.
 pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = listen.ip();
@@ -205,6 +248,8 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
 /// The settings, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What was set and where, for refusals.
+    pub layers: Layers,
     /// Folder of everything.
     pub data: PathBuf,
     /// Workers connect here.
@@ -217,10 +262,16 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// What invitations say.
     pub http_public: Option<String>,
+    /// The operator's pages.
+    pub ui_listen: UiListen,
+    /// The URL they are known by.
+    pub ui_public: Option<String>,
     /// The chain.
     pub chain: ChainAt,
     /// Further nodes of it.
     pub more_nodes: Vec<String>,
+    /// What invitations name.
+    pub public_url: Option<String>,
     /// What a transaction pays at most; the preset's if unset.
     pub max_fee_wei_per_gas: Option<u64>,
     /// Its id.
@@ -273,6 +324,7 @@ impl Config {
         let cap = layers.number("chain.max_fee_wei_per_gas", 0, u64::MAX >> 1)?;
         let percent = |key| layers.number(key, 0, 100).map(|n| u8::try_from(n).unwrap_or(100));
         Ok(Self {
+            layers: layers.clone(),
             data: layers.text("data")?.into(),
             quic_listen: layers.parse("quic.listen", "an IP address and port, as 0.0.0.0:7421")?,
             quic_public: layers.optional("quic.public"),
@@ -280,8 +332,11 @@ impl Config {
             http_listen: layers
                 .parse("http.listen", "an IP address and port, as 127.0.0.1:7420")?,
             http_public: layers.optional("http.public"),
+            ui_listen: ui_listen(layers)?,
+            ui_public: layers.optional("ui.public"),
             chain: if url == EMBEDDED { ChainAt::Embedded } else { ChainAt::Url(url) },
             more_nodes: nodes,
+            public_url: layers.optional("chain.public_url"),
             max_fee_wei_per_gas: Some(cap).filter(|cap| *cap > 0),
             chain_id: chain.chain_id,
             finality: finality(layers)?.unwrap_or(chain.finality),
@@ -305,6 +360,30 @@ impl Config {
             segment_bytes: layers.number("journal.segment_bytes", 1 << 20, 1 << 32)?,
             writer: WriterOptions::default(),
         })
+    }
+}
+
+fn ui_listen(layers: &Layers) -> Result<UiListen, ConfigError> {
+    match layers.optional("ui.listen").as_deref() {
+        None => Ok(UiListen::BesideApi),
+        Some("off") => Ok(UiListen::Off),
+        Some(_) => {
+            let expected = "an IP address and port, as 127.0.0.1:7422, or off";
+            layers.parse("ui.listen", expected).map(UiListen::At)
+        }
+    }
+}
+
+impl Config {
+    /// The node that invitations may name: none of one's own with a key in its address.
+    pub fn public_node(&self) -> Option<String> {
+        let ChainAt::Url(first) = &self.chain else { return None };
+        let bare = || {
+            let rest = first.split_once("://").map_or("", |(_, rest)| rest).trim_end_matches('/');
+            let is_preset = quorate_chain::presets::PRESETS.iter().any(|known| known.url == first);
+            (is_preset || !rest.contains(['/', '?', '@', '#'])).then(|| first.clone())
+        };
+        self.public_url.clone().or_else(bare)
     }
 }
 
@@ -413,6 +492,25 @@ mod tests {
         layers.flag("--set", "grid.faulty_ppm", "500000").expect("known key");
         let error = Config::from_layers(&layers).expect_err("half of the workers").to_string();
         assert!(error.contains("from 1 to 499999"), "{error}");
+    }
+
+    #[test]
+    fn an_invitation_names_no_address_with_a_key_in_it() {
+        let public = |url: &str, public: &str| {
+            let mut layers = Layers::new(KEYS);
+            layers.flag("--set", "chain.url", url).expect("known key");
+            layers.flag("--set", "chain.public_url", public).expect("known key");
+            Config::from_layers(&layers).expect("good").public_node()
+        };
+        assert_eq!(public("http://127.0.0.1:8545/", "").as_deref(), Some("http://127.0.0.1:8545/"));
+        let preset = "https://arb1.arbitrum.io/rpc";
+        assert_eq!(public(preset, "").as_deref(), Some(preset));
+        for secret in
+            ["https://arb.example/v2/abcdef", "https://u:p@example", "https://example?key=a"]
+        {
+            assert_eq!(public(secret, ""), None, "{secret}");
+            assert_eq!(public(secret, preset).as_deref(), Some(preset));
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use quorate_common::{
     report::Chain as Report,
     terms::DealTerms,
 };
-use quorate_grid::deal::Order;
+use quorate_grid::{calibration, deal::Order};
 
 /// What came with an order that may be placed.
 #[derive(Clone, Debug)]
@@ -113,15 +113,18 @@ pub fn not_ours_to_pay(shared: &Shared, order: &Order, ours: Address) -> Result<
     }
 }
 
-/// Whether a deal that was opened can be worked on here.
+/// What the grid must know of a deal's bag, if it can be worked on here.
 ///
 /// # Errors
 /// What is missing or does not fit.
-pub fn deal_fits(blobs: &Blobs, terms: &DealTerms) -> Result<(), Failure> {
+pub fn deal_fits(blobs: &Blobs, terms: &DealTerms) -> Result<calibration::Work, Failure> {
     own_results(terms.beneficiary, terms.requester)?;
     let tasks = Tasks::Part { first: terms.filled_before, tasks: terms.tasks };
     let (app, params, dataset, tag) = (&terms.app, &terms.params, &terms.dataset, terms.tag);
-    Work { app, params, dataset, tag, tasks }.fits(blobs)
+    let bag = Work { app, params, dataset, tag, tasks }.fits(blobs)?;
+    let seller = if terms.app_owner.is_zero() { terms.requester } else { terms.app_owner };
+    let readers = bag.readers.iter().map(|reader| reader.node).collect();
+    Ok(calibration::Work { program: bag.program(seller), readers })
 }
 
 fn decode_sides(place: &PlaceOrder) -> Result<Sides, Failure> {
@@ -265,7 +268,7 @@ enum Tasks {
 
 impl Work<'_> {
     /// Whether module, bag and dataset are here and fit each other and the tasks.
-    fn fits(&self, blobs: &Blobs) -> Result<(), Failure> {
+    fn fits(&self, blobs: &Blobs) -> Result<Bag, Failure> {
         let app = Digest::from(*self.app);
         if !blobs.has(&app) {
             return Err(missing("app", &app));
@@ -284,7 +287,7 @@ impl Work<'_> {
         let files = bag.files.iter().chain(bag.tasks.iter().flat_map(|task| &task.files));
         match files.map(|file| &file.digest).find(|digest| !blobs.has(digest)) {
             Some(digest) => Err(missing("input file", digest)),
-            None => Ok(()),
+            None => Ok(bag),
         }
     }
 

@@ -57,7 +57,7 @@ pub(crate) async fn show(outbox: Outbox, shared: Arc<Shared>) {
         let now = standing.borrow_and_update().clone();
         let gauges = &shared.metrics.outbox;
         for label in Standing::LABELS {
-            gauges.with_label_values(&[label]).set(i64::from(label == now.label()));
+            gauges.with_label_values(&[label]).set(f64::from(u8::from(label == now.label())));
         }
         match (troubled, now.is_trouble()) {
             (_, true) => tracing::warn!(state = now.label(), "outbox: {now}"),

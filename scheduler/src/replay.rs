@@ -4,7 +4,7 @@
 
 use crate::{
     config::{ChainAt, Config},
-    dev,
+    dev, format,
     journal::{Journal, JournalError, Options, snapshot::Snapshots},
 };
 use quorate_common::{
@@ -61,6 +61,7 @@ impl Standing {
 /// # Errors
 /// The folder is in use, or holds no history, or a damaged one.
 pub fn standing(config: &Config) -> Result<Standing, Failure> {
+    format::check(&config.data)?;
     let dir = config.data.join("journal");
     let options = Options { segment_bytes: config.segment_bytes };
     let (journal, _) = Journal::open(&dir, options).map_err(unreadable)?;
@@ -97,7 +98,7 @@ fn start(
 }
 
 /// The pool is the one that this folder's offer is of; nobody is asked.
-fn genesis(config: &Config) -> Result<Genesis, Failure> {
+pub(crate) fn genesis(config: &Config) -> Result<Genesis, Failure> {
     let path = config.data.join("offer.json");
     let known = std::fs::read(&path).ok();
     let offer: Option<SignedPoolOrder> = known.and_then(|text| serde_json::from_slice(&text).ok());

@@ -1,7 +1,7 @@
 //! What every part of the shell reads: keys, clocks, the deals that frames may name, metrics, events.
 //! Nothing here decides; everything is set once or only grows.
 
-use crate::{blobs::Blobs, config::Config};
+use crate::{blobs::Blobs, config::Config, gauges::Unsettled, refusals::Visitors};
 use quorate_common::{
     clock::{Floor, Now, SystemClock},
     ids::{DealId, DealSlot, PoolId, TaskKey},
@@ -9,14 +9,16 @@ use quorate_common::{
     messages::{Domain, Separator},
 };
 use quorate_grid::{
-    Record,
     deal::{Opened, SignedPoolOrder},
     effect::TaskSettled,
 };
 use quorate_monitoring::SchedulerMetrics;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64},
+    },
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -58,10 +60,18 @@ pub struct Shared {
     pub blobs: Arc<Blobs>,
     /// Counters for Prometheus.
     pub metrics: SchedulerMetrics,
+    /// Digits of the token after the point; its contract is asked at the start.
+    pub token_decimals: AtomicU8,
+    /// How long settled tasks wait for the chain.
+    pub unsettled: Unsettled,
     /// For those who watch.
     pub events: broadcast::Sender<Event>,
+    /// Who was turned away, and what workers call themselves.
+    pub visitors: Visitors,
     /// Somebody has brought bytes: a deal may have waited for them.
     pub uploaded: Notify,
+    /// Whether no new orders are taken.
+    pub draining: AtomicBool,
     /// Acknowledgements given: never behind what a worker can have heard.
     pub acknowledged: AtomicU64,
     clock: SystemClock,
@@ -104,8 +114,12 @@ impl Shared {
             offer,
             blobs,
             metrics: SchedulerMetrics::new(),
+            token_decimals: AtomicU8::new(18),
+            unsettled: Unsettled::default(),
             events: broadcast::channel(EVENTS_MAX).0,
+            visitors: Visitors::default(),
             uploaded: Notify::new(),
+            draining: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
             clock: SystemClock::start(),
             floor: Floor::default(),
@@ -116,6 +130,11 @@ impl Shared {
     /// Both clocks, the wall as the chain counts.
     pub fn now(&self) -> Now {
         self.floor.lift(self.clock.now())
+    }
+
+    /// Unix seconds by this machine alone, which may be wrong: only to be compared with the chain's.
+    pub fn own_clock_s(&self) -> f64 {
+        self.clock.now().unix_ms as f64 / 1e3
     }
 
     /// Notes the chain's time, if it is ahead: deadlines are judged by it.
@@ -134,12 +153,5 @@ impl Shared {
     pub fn deal_id(&self, task: TaskKey) -> Option<DealId> {
         let deals = self.deals.read().unwrap_or_else(PoisonError::into_inner);
         deals.get(&task.deal).copied()
-    }
-
-    /// Counts what the journal will hold.
-    pub fn count_records(&self, records: &[Record]) {
-        let assigned = records.iter().filter(|r| matches!(r, Record::Assigned { .. })).count();
-        self.metrics.task_attempts.inc_by(assigned as u64);
-        self.metrics.records.inc_by(records.len() as u64);
     }
 }

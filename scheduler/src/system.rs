@@ -20,18 +20,23 @@ use crate::{
     blobs::Blobs,
     config::{Config, reachable},
     door::Door,
+    drain::{self, Remaining},
     failure, fence,
     finals::Finals,
+    format,
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
-    outbox,
+    logbook::Logbook,
+    money::{Money, Since},
+    outbox, preflight,
     replay::Standing,
-    reset,
+    reset, sampler,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
     transport::Transport,
+    ui,
 };
 use actix::{Actor as _, Addr, Arbiter};
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
@@ -63,7 +68,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long workers may take to hear that the doors close: two round trips around the world.
@@ -95,6 +100,8 @@ pub struct Boot {
 pub struct Running {
     /// The API's address.
     pub http: SocketAddr,
+    /// The pages' address, if there are pages.
+    pub ui: Option<SocketAddr>,
     /// Where workers connect.
     pub quic: SocketAddr,
     /// For workers.
@@ -103,7 +110,10 @@ pub struct Running {
     pub grid: Addr<GridActor>,
     /// Keys, clocks, blobs.
     pub shared: Arc<Shared>,
+    /// What handlers work with.
+    pub(crate) state: State,
     server: ServerHandle,
+    pages: Option<ServerHandle>,
     endpoint: Endpoint,
     /// Keeps the connections' threads alive.
     threads: Threads,
@@ -123,6 +133,11 @@ impl Drop for Threads {
 }
 
 impl Running {
+    /// What a drain still waits for.
+    pub async fn remaining(&self) -> Option<Remaining> {
+        drain::remaining(&self.grid).await
+    }
+
     /// Closes the doors and lets what was heard become durable.
     pub async fn stop(self) {
         self.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
@@ -130,6 +145,9 @@ impl Running {
         drop(tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await);
         // Nobody watching is no error.
         drop(self.shared.events.send(Event::Stopping));
+        if let Some(pages) = self.pages {
+            pages.stop(false).await;
+        }
         self.server.stop(true).await;
         drop(self.threads);
         if let Some(standing) = stands(&self.grid).await {
@@ -178,15 +196,22 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     fence::check_chain(&grid, &settlement, &batches, view.head).await?;
     shared.acknowledged.store(grid.acknowledged(), Ordering::Release);
     let finals = Finals::open(&shared, &batches, view.finalized);
+    let count = grid.headcount();
+    let (fees, settled, blob_bytes) = (count.fees, count.settled, shared.blobs.total());
+    let since = Since { at: Instant::now(), fees, settled, blob_bytes };
     let grid = memory.start(grid, seq, &shared)?;
     let outbox = outbox::open(&shared.config, chain, gas)?;
     actix::spawn(outbox::tend(outbox.clone()));
     actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
+    let money = Arc::new(Money::new(pool, settlement.clone(), outbox.clone(), since));
+    let logbook = Arc::new(Logbook::open(&shared.config.data)?);
+    let sampled = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
+    actix::spawn(sampler::sample(Arc::clone(&shared), sampled, grid.clone()));
     let settler = SettlerParts {
         shared: Arc::clone(&shared),
         grid: grid.clone(),
         settlement: settlement.clone(),
-        outbox,
+        outbox: outbox.clone(),
         batches: batches.clone(),
         finals: finals.clone(),
         news: Arc::default(),
@@ -206,10 +231,28 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         node,
         quic: public.clone(),
         open_orders_max,
+        outbox,
+        money,
+        logbook,
     };
+    let kept = state.clone();
+    let pages = ui::serve(state.clone(), shared.config.http_listen)?;
     let (http, server) = http_server(state)?;
     let invite = invite(&shared, public, http);
-    Ok(Running { http, quic, invite, grid, shared, server, endpoint, threads })
+    let (ui, pages) = pages.unzip();
+    Ok(Running {
+        http,
+        ui,
+        quic,
+        invite,
+        grid,
+        shared,
+        state: kept,
+        server,
+        pages,
+        endpoint,
+        threads,
+    })
 }
 
 fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
@@ -217,7 +260,7 @@ fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
     let api = config.http_public.clone().unwrap_or_else(|| format!("http://{}", reachable(http)));
     let rpc = match &config.chain {
         crate::config::ChainAt::Embedded => Some(format!("{api}/rpc")),
-        crate::config::ChainAt::Url(url) => Some(url.clone()),
+        crate::config::ChainAt::Url(_) => config.public_node(),
     };
     let node_key = shared.node_key.public();
     Invite { address, node_key, pool: shared.pool, domain: shared.domain, rpc, api: Some(api) }
@@ -283,6 +326,7 @@ struct Memory {
 impl Memory {
     fn open(config: &Config) -> Result<Self, Failure> {
         let dir = config.data.clone();
+        format::check(&dir)?;
         let journal_dir = dir.join("journal");
         let options = Options { segment_bytes: config.segment_bytes };
         let (journal, opened) = Journal::open(&journal_dir, options).map_err(|error| {
@@ -291,6 +335,9 @@ impl Memory {
             }
             broken("journal", &error)
         })?;
+        // The folder is ours from here on, and the first record of this release is yet to come.
+        format::raise(&dir)?;
+        preflight::serving(&dir);
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,
@@ -454,10 +501,8 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     let internal = |error: &dyn std::fmt::Display| Failure::new(Code::Internal, error.to_string());
     let config = server_config(&shared.node_key).map_err(|error| internal(&error))?;
     let listen = shared.config.quic_listen;
-    let socket = UdpSocket::bind(listen).map_err(|error| {
-        Failure::new(Code::Conflict, format!("quic.listen {listen}: {error}"))
-            .hint("is another scheduler running? choose another port")
-    })?;
+    let socket =
+        UdpSocket::bind(listen).map_err(|error| taken(&shared.config, "quic.listen", &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("quic")
         .worker_threads(thread_count())
@@ -483,37 +528,49 @@ fn quic(shared: &Arc<Shared>, grid: &Addr<GridActor>) -> Result<(Endpoint, Threa
     Ok((endpoint, threads))
 }
 
+/// A door that cannot be had.
+fn taken(config: &Config, key: &'static str, error: &std::io::Error) -> Failure {
+    let place = config.layers.place(key);
+    Failure::new(Code::Conflict, format!("{place}; expected an address to listen at: {error}"))
+        .hint("is another scheduler running? `quorate-scheduler check` looks; choose another port")
+}
+
 /// Threads for connections: QUIC's cryptography is the largest part of a busy scheduler's work.
 fn thread_count() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(1, 8)
 }
 
 fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
-    let listen = state.shared.config.http_listen;
+    let config = state.shared.config.clone();
+    let listen = config.http_listen;
     let state = web::Data::new(state);
-    let server =
-        HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes))
-            .workers(2)
-            // An event of an order is a small packet, and must not wait for the one before it.
-            .tcp_nodelay(true)
-            .max_connections(http::CONNECTIONS_MAX)
-            .client_request_timeout(Duration::from_secs(10))
-            .shutdown_timeout(5)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|error| {
-                Failure::new(Code::Conflict, format!("http.listen {listen}: {error}"))
-                    .hint("is another scheduler running? choose another port")
-            })?;
+    let server = HttpServer::new(move || {
+        let counted = actix_web::middleware::from_fn(http::counted::count);
+        App::new().app_data(state.clone()).configure(http::routes).wrap(counted)
+    })
+    .workers(2)
+    // An event of an order is a small packet, and must not wait for the one before it.
+    .tcp_nodelay(true)
+    .max_connections(http::CONNECTIONS_MAX)
+    .client_request_timeout(Duration::from_secs(10))
+    .shutdown_timeout(5)
+    .disable_signals()
+    .bind(listen)
+    .map_err(|error| taken(&config, "http.listen", &error))?;
     let addr = server.addrs().first().copied().unwrap_or(listen);
     let server = server.run();
     let handle = server.handle();
     actix::spawn(async move {
         if let Err(error) = server.await {
-            die("the HTTP server", &error);
+            die_of_http(&error);
         }
     });
     Ok((addr, handle))
+}
+
+/// A server that ends by itself is nobody's wish.
+pub(crate) fn die_of_http(error: &std::io::Error) {
+    die("the HTTP server", error)
 }
 
 /// The files of a data folder that hold keys.

@@ -118,6 +118,7 @@ impl Transport {
 
     async fn peer(self, incoming: Incoming, pass: Arc<Pass>) {
         let Ok(Ok(connection)) = timeout(PATIENCE, async { incoming.await }).await else { return };
+        self.shared.metrics.sessions_started.inc();
         self.shared.metrics.connections.inc();
         let end = self.session(&connection, &pass).await;
         self.shared.metrics.connections.dec();
@@ -135,6 +136,11 @@ impl Transport {
             self.shared.metrics.frames_refused.inc();
         }
         self.shared.metrics.sessions_ended.with_label_values(&[reason]).inc();
+        if !matches!(end, End::Lost(_)) {
+            let from = connection.remote_address().ip();
+            let (at, who) = (self.shared.now().unix_ms, identity(connection));
+            self.shared.visitors.refused(at, from, who, &end.to_string());
+        }
         tracing::debug!(peer = %connection.remote_address(), %end, "session ended");
         connection.close(VarInt::from_u32(2), end.to_string().as_bytes());
     }
@@ -204,6 +210,7 @@ impl Transport {
         if !node_signed(node_key, BINDING_CONTEXT, &binding, &hello.binding_bytes()) {
             return Err(End::Refused("the node key did not sign the vote key"));
         }
+        self.shared.visitors.named(node_key, &hello.name);
         if let Some(word) = &hello.newest {
             fence::check_word(&self.shared, word);
         }
@@ -221,7 +228,7 @@ impl Transport {
             tokio::select! {
                 frame = inbox.frame() => {
                     let told = match frame {
-                        Ok(body) => self.hear(session, hello, body).await,
+                        Ok(body) => self.hear(connection, session, hello, body).await,
                         Err(error) => Err(error.into()),
                     };
                     if let Err(end) = told {
@@ -239,7 +246,13 @@ impl Transport {
         }
     }
 
-    async fn hear(&self, session: SessionId, hello: &Hello, body: &[u8]) -> Result<(), End> {
+    async fn hear(
+        &self,
+        connection: &Connection,
+        session: SessionId,
+        hello: &Hello,
+        body: &[u8],
+    ) -> Result<(), End> {
         match wire::decode::<ToScheduler>(body)? {
             ToScheduler::Votes(votes) => {
                 let votes = self.check(hello, votes)?;
@@ -253,7 +266,10 @@ impl Transport {
             }
             ToScheduler::Slots(slots) => self.tell(Input::Slots(session, slots)).await,
             ToScheduler::Containers(engine) => self.tell(Input::Containers(session, engine)).await,
-            ToScheduler::Heartbeat => Ok(()),
+            ToScheduler::Heartbeat => {
+                self.shared.metrics.rtt.observe(connection.rtt().as_secs_f64());
+                Ok(())
+            }
         }
     }
 
@@ -398,7 +414,7 @@ async fn write(mut send: SendStream, mut frames: mpsc::Receiver<Vec<u8>>) {
 }
 
 /// The node key a connection was opened with.
-fn identity(connection: &Connection) -> Option<B256> {
+pub(crate) fn identity(connection: &Connection) -> Option<B256> {
     let identity = connection.peer_identity()?;
     let keys = identity.downcast::<Vec<quorate_common::tls::CertificateDer<'static>>>().ok()?;
     peer_key(keys.first()?)

@@ -4,15 +4,21 @@ mod abandoned;
 mod amount;
 mod chain;
 mod config;
+mod control;
 mod earnings;
 mod engines;
 mod explain;
 mod failure;
 mod join;
+mod keys;
 mod output;
 mod owner;
+mod prefs;
 mod run;
+mod session;
+mod set;
 mod show;
+mod until;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use output::Output;
@@ -22,14 +28,19 @@ use quorate_common::{
     invite::Invite,
     telemetry::{self, LogFormat},
 };
+use quorate_policy::Asked;
 use std::path::PathBuf;
+use until::Until;
 
 const ABOUT: &str = "Lend this machine to a Quorate pool, and be paid for honest work.";
 
 const EXAMPLES: &str = "\
 Examples:
   quorate-worker join 'quorate://pool.example:7421/…'   keys, account, registration, stake
-  quorate-worker run                                    work until interrupted
+  quorate-worker start                                  work in the background, as your preferences allow
+  quorate-worker pause --for 2h                         rest at once; `resume` ends it, `finish` ends tasks first
+  quorate-worker set idle.only=true price=0.002         preferences; `get` prints all of them
+  quorate-worker run                                    work in the foreground until interrupted
   quorate-worker engines                                what it can run: modules, and containers
   quorate-worker status                                 what it does and has earned
   quorate-worker explain                                why it has no more work than it has
@@ -100,6 +111,34 @@ enum Command {
     Join(JoinArgs),
     /// Work until SIGINT or SIGTERM, which end it with exit code 0; a second one ends it at once
     Run(RunArgs),
+    /// Work in the background, whenever the preferences allow; ends a pause
+    Start,
+    /// Rest at once: what runs stays in memory. Survives restarts
+    Pause(PauseArgs),
+    /// Take nothing new, end what is here, then rest
+    Finish,
+    /// Work again whenever the preferences allow
+    Resume,
+    /// End the program in good order: give back what is unfinished, show what is sealed
+    Stop,
+    /// Change the configuration, as `set price=0.002 schedule="Mon-Fri 19:00-07:00"`
+    Set {
+        /// What to change, all or nothing
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        pairs: Vec<String>,
+    },
+    /// Print a key of the configuration, or all of them
+    Get {
+        /// Which
+        #[arg(value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Tell the worker of key, mouse and full screens; to be started within a desktop session
+    Session {
+        /// The worker's socket (key `session.socket`)
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
     /// Try this machine's container engine, limit by limit, and show what the worker would offer
     Engines,
     /// Show what the worker of this data folder does
@@ -171,6 +210,14 @@ pub(crate) struct RunArgs {
     pub(crate) docker: Option<String>,
 }
 
+/// `pause`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PauseArgs {
+    /// How long, as 30m, 2h or 3d, or until when, as 19:00 or tomorrow [default: until `resume`]
+    #[arg(long = "for", visible_alias = "until", value_name = "TIME")]
+    until: Option<Until>,
+}
+
 const CLAIM_ABANDONED_HELP: &str = "\
 Pays 30 % of a task's price, of all tasks together a tenth of the pool's bond at most: at once if the pool
 has ended, else from seven days after the deal's deadline on. What `settle` pays later is that much less.";
@@ -205,6 +252,11 @@ enum ConfigCommand {
     },
 }
 
+/// The command line, for manual pages and completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line and returns the exit status; `help exit-codes` says what it means.
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
@@ -229,7 +281,15 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Join(args) => on_system(join::run(global, args, output)),
         Command::Run(args) => on_system(run::run(global, args, output)),
         Command::Engines => engines::show(&global, output),
-        Command::Status => show::status(&global, output),
+        Command::Start => on_system(control::start(global, output)),
+        Command::Pause(args) => on_system(control::pause(global, args, output)),
+        Command::Finish => on_system(control::say(global, Asked::Finish, output)),
+        Command::Resume => on_system(control::say(global, Asked::Run, output)),
+        Command::Stop => on_system(control::stop(global, output)),
+        Command::Set { pairs } => on_system(set::set(global, pairs, output)),
+        Command::Get { key } => set::get(&global, key.as_deref(), output),
+        Command::Session { socket } => on_system(session::run(global, socket, output)),
+        Command::Status => on_system(show::status(&global, output)),
         Command::Explain => on_system(explain::run(global, output)),
         Command::Earnings => on_system(earnings::show(global, output)),
         Command::Claim => on_system(earnings::claim(global, output)),

@@ -5,6 +5,7 @@
 //! kill and a deadline are no results, for the same reason.
 
 use crate::{
+    brake::Turn,
     engine::{self, PackError, Run, RunError},
     runner::{JobSpec, Program, Runner},
 };
@@ -138,7 +139,7 @@ impl Runner for Containers {
 
 fn task(spec: &JobSpec, image: &Image) -> Task {
     let engine::Job { args, stdin, inputs, limits, .. } = spec.job.clone();
-    let is_iexec = spec.kind == AppKind::Iexec;
+    let (turn, is_iexec) = (spec.cancel.turn(), spec.kind == AppKind::Iexec);
     let paths: Vec<&str> = inputs.iter().map(|(path, _)| path.as_str()).collect();
     let env = if is_iexec { iexec::environment(&spec.place, &paths) } else { Vec::new() };
     Task {
@@ -151,9 +152,10 @@ fn task(spec: &JobSpec, image: &Image) -> Task {
         limits: Limits {
             memory_bytes: limits.memory_bytes,
             output_bytes: limits.output_bytes,
-            milli_cpus: MILLI_CPUS,
+            milli_cpus: MILLI_CPUS * u64::from(turn.map_or(100, Turn::percent)) / 100,
             wall: limits.wall,
         },
+        hold: turn.map(Turn::held).unwrap_or_default(),
     }
 }
 

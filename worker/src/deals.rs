@@ -9,8 +9,10 @@ use crate::{
 use quorate_common::{
     bag::{BAG_BYTES_MAX, Bag, InputFile, Task},
     digest::Digest,
+    keys::NodeKey,
     pack::{DOCUMENT_BYTES_MAX, PIECE_BYTES, Pack},
     report::Chain,
+    sealed::{FilesKey, SealError},
     wire::{DealInfo, GiveUpReason},
 };
 use std::{
@@ -42,6 +44,8 @@ pub struct PreparedDeal {
     pub app: Digest,
     /// What is run.
     pub code: Program,
+    /// Opens the input files that are sealed.
+    pub files: Option<FilesKey>,
 }
 
 type Cell = Arc<OnceCell<Result<Arc<PreparedDeal>, GiveUpReason>>>;
@@ -52,6 +56,8 @@ pub struct Deals {
     blobs: Arc<Blobs>,
     runner: Arc<dyn Runner>,
     memory_bytes: u64,
+    /// Opens what is sealed to this worker.
+    node_key: NodeKey,
     /// Most recently used last, by bag and module.
     prepared: Mutex<VecDeque<((Digest, Digest), Cell)>>,
     permits: Semaphore,
@@ -60,10 +66,16 @@ pub struct Deals {
 
 impl Deals {
     /// Fetches over `line`, and gives back tasks that may take more than `memory_bytes` each.
-    pub fn new(line: Line, blobs: Arc<Blobs>, runner: Arc<dyn Runner>, memory_bytes: u64) -> Self {
+    pub fn new(
+        line: Line,
+        blobs: Arc<Blobs>,
+        runner: Arc<dyn Runner>,
+        memory_bytes: u64,
+        node_key: NodeKey,
+    ) -> Self {
         let permits = Semaphore::new(FETCHES_MAX);
         let (prepared, flights) = (Mutex::default(), Mutex::default());
-        Self { line, blobs, runner, memory_bytes, prepared, permits, flights }
+        Self { line, blobs, runner, memory_bytes, node_key, prepared, permits, flights }
     }
 
     /// Makes everything one task needs be here, and stay for `holder`.
@@ -142,7 +154,8 @@ impl Deals {
         }
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
-        let work = move || prepare_blocking(blobs, &*runner, &deal, memory_bytes);
+        let node_key = self.node_key.clone();
+        let work = move || prepare_blocking(blobs, &*runner, &deal, memory_bytes, &node_key);
         tokio::task::spawn_blocking(work).await.map_err(|_| GiveUpReason::Engine)?
     }
 
@@ -213,6 +226,7 @@ fn prepare_blocking(
     runner: &dyn Runner,
     deal: &DealInfo,
     memory_bytes: u64,
+    node_key: &NodeKey,
 ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
     let lost = |error: BlobError| {
         tracing::warn!(error = %Chain(&error), "a blob cannot be read");
@@ -234,8 +248,15 @@ fn prepare_blocking(
         tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
         return Ok(Err(GiveUpReason::Engine));
     }
+    let files = match open_key(&bag, node_key) {
+        Ok(files) => files,
+        Err(error) => {
+            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "its inputs cannot be read");
+            return Ok(Err(GiveUpReason::Input));
+        }
+    };
     if !bag.kind.is_wasm() {
-        return prepare_image(&blobs, runner, deal, bag);
+        return prepare_image(&blobs, runner, deal, bag, files);
     }
     let app = blobs.read(deal.app).map_err(lost)?;
     let code = code(app, &bag, blobs);
@@ -250,7 +271,13 @@ fn prepare_blocking(
             return Err(GiveUpReason::Engine);
         }
     }
-    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code })))
+    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code, files })))
+}
+
+/// Opens sealed inputs, if there are any.
+fn open_key(bag: &Bag, node_key: &NodeKey) -> Result<Option<FilesKey>, SealError> {
+    let sealed = !bag.readers.is_empty();
+    sealed.then(|| FilesKey::open_from(bag, node_key)).transpose()
 }
 
 /// What an app's blob is. Whatever is no pack that its publisher signed is taken for a module, and
@@ -267,12 +294,14 @@ fn prepare_image(
     runner: &dyn Runner,
     deal: &DealInfo,
     bag: Bag,
+    files: Option<FilesKey>,
 ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
     runner.prepare_image(deal.app, &blobs.path(deal.app)).map_err(|error| {
         tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the image cannot be made ready");
         give_up_reason(&error)
     })?;
-    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code: Program::Module(Arc::default()) })))
+    let code = Program::Module(Arc::default());
+    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code, files })))
 }
 
 impl fmt::Debug for Deals {
@@ -295,6 +324,8 @@ mod tests {
             dataset: None,
             app: Digest::ZERO,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: (0..5).map(task).collect(),

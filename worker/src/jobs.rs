@@ -4,6 +4,8 @@
 use crate::{
     actors::agent::{AgentActor, Fetched, Finished},
     blobs::{BlobError, Blobs, Holder},
+    brake::Brake,
+    cgroup::JobGroup,
     deals::{Deals, PreparedDeal, task_of},
     engine::{self, Cancel, Job, Run},
     runner::{JobSpec, Runner, give_up_reason},
@@ -15,16 +17,21 @@ use quorate_common::{
     bag::{Bag, InputFile},
     digest::Digest,
     ids::TaskKey,
+    keys::NodeKey,
     report::Chain,
+    sealed::SealError,
     wire::{DealInfo, GiveUpReason, INLINE_BYTES_MAX, Inline},
 };
 use quorate_docker::iexec::Place;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, task::AbortHandle};
 
@@ -38,6 +45,7 @@ pub(crate) struct Jobs {
     agent: Addr<AgentActor>,
     runner: Arc<dyn Runner>,
     blobs: Arc<Blobs>,
+    rule: Rule,
     deals: Arc<Deals>,
     line: Line,
     uploads: Arc<Semaphore>,
@@ -48,6 +56,19 @@ enum UnderWay {
     Fetching(AbortHandle),
     Ready(Arc<PreparedDeal>),
     Running(Cancel),
+}
+
+/// What holds and slows runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rule {
+    /// Which of them go on.
+    pub(crate) brake: Brake,
+    /// Where the kernel keeps their share, if it does.
+    pub(crate) group: Option<Arc<JobGroup>>,
+    /// The least pay of a task in a container, in token units.
+    pub(crate) docker_price: u128,
+    /// Milliseconds a run took of late, on average; 0: none has ended.
+    pub(crate) pace_ms: Arc<AtomicU64>,
 }
 
 /// One replica to run.
@@ -68,18 +89,25 @@ impl Jobs {
         blobs: Arc<Blobs>,
         line: Line,
         memory_bytes: u64,
+        rule: Rule,
+        node_key: NodeKey,
     ) -> Self {
-        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes);
+        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes, node_key);
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
         let deals = Arc::new(deals);
-        Self { agent, runner, blobs, deals, line, uploads, under_way: BTreeMap::new() }
+        Self { agent, runner, blobs, rule, deals, line, uploads, under_way: BTreeMap::new() }
     }
 
     /// Gets what a task needs; `Fetched` follows unless it is stopped.
     pub(crate) fn fetch(&mut self, ticket: Ticket, task: TaskKey, deal: DealInfo) {
         let (agent, deals) = (self.agent.clone(), self.deals.clone());
+        let docker_price = self.rule.docker_price;
         let fetching = tokio::spawn(async move {
             let outcome = deals.fetch(Holder::Work(ticket), &deal, task.idx).await;
+            let outcome = outcome.and_then(|ready| {
+                let is_paid = ready.bag.kind.is_wasm() || deal.unit_price >= docker_price;
+                if is_paid { Ok(ready) } else { Err(GiveUpReason::Price) }
+            });
             agent.do_send(Fetched { ticket, task, outcome });
         });
         self.under_way.insert(ticket, UnderWay::Fetching(fetching.abort_handle()));
@@ -104,12 +132,18 @@ impl Jobs {
         let Some(UnderWay::Ready(deal)) = self.under_way.remove(&ticket) else {
             return self.agent.do_send(Finished::failed(&start, GiveUpReason::Engine));
         };
-        let cancel = Cancel::new();
+        let cancel = Cancel::of(self.rule.brake.turn());
         self.under_way.insert(ticket, UnderWay::Running(cancel.clone()));
         let (agent, blobs, runner) = (self.agent.clone(), self.blobs.clone(), self.runner.clone());
         let failed = Finished::failed(&start, GiveUpReason::Engine);
+        let (group, pace_ms) = (self.rule.group.clone(), self.rule.pace_ms.clone());
         let work = move || {
+            step_back(group.as_deref());
+            let began = Instant::now();
             let (task, outcome) = (start.task, run(&blobs, &*runner, &start, &deal, cancel));
+            if outcome.is_ok() {
+                note_pace(&pace_ms, began.elapsed());
+            }
             agent.do_send(Finished { ticket, task, outcome });
         };
         let name = format!("job {}", failed.task);
@@ -123,7 +157,10 @@ impl Jobs {
     /// Stops a job, whatever it does. A run ends within milliseconds and reports as usual.
     pub(crate) fn stop(&mut self, ticket: Ticket) {
         match self.under_way.get(&ticket) {
-            Some(UnderWay::Running(cancel)) => cancel.cancel(),
+            Some(UnderWay::Running(cancel)) => {
+                cancel.cancel();
+                self.rule.brake.nudge();
+            }
             Some(UnderWay::Fetching(task)) => {
                 task.abort();
                 self.end(ticket);
@@ -167,6 +204,26 @@ impl fmt::Debug for Jobs {
     }
 }
 
+/// An eighth of what is new: a few odd tasks do not move it far.
+fn note_pace(pace_ms: &AtomicU64, took: Duration) {
+    let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let before = pace_ms.load(Ordering::Relaxed);
+    let pace = if before == 0 { took } else { before / 8 * 7 + before % 8 + took / 8 };
+    pace_ms.store(pace, Ordering::Relaxed);
+}
+
+/// Has this thread come after everybody else's, and counted where the kernel counts runs.
+fn step_back(group: Option<&JobGroup>) {
+    // Of Linux's priorities the lowest; a thread has its own, and hands it on to those it starts.
+    const LAST: i32 = 19;
+    if let Err(error) = rustix::process::setpriority_process(None, LAST) {
+        tracing::debug!(%error, "a run has everybody's priority");
+    }
+    if let Some(Err(error)) = group.map(JobGroup::enter) {
+        tracing::warn!(%error, "a run is outside of its control group");
+    }
+}
+
 fn run(
     blobs: &Blobs,
     runner: &dyn Runner,
@@ -202,11 +259,11 @@ fn spec(
     start: &Start,
     deal: &PreparedDeal,
     cancel: Cancel,
-) -> Result<JobSpec, BlobError> {
+) -> Result<JobSpec, InputError> {
     let task = task_of(&deal.bag, start.deal.first, start.task.idx).expect("it was fetched");
     let mut inputs = Vec::new();
-    for InputFile { path, digest } in deal.bag.files.iter().chain(&task.files) {
-        inputs.push((path.clone(), blobs.read(*digest)?));
+    for file in deal.bag.files.iter().chain(&task.files) {
+        inputs.push((file.path.clone(), input(blobs, deal, file)?));
     }
     let limits = engine::Limits {
         fuel: deal.bag.limits.fuel,
@@ -227,6 +284,26 @@ fn spec(
     let (archive, place) = (blobs.path(app), place(start, &deal.bag));
     let (task, attempt) = (start.task, start.attempt);
     Ok(JobSpec { task, attempt, app, code, job, kind, archive, place, cancel })
+}
+
+/// Why an input file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum InputError {
+    /// It is not here, or damaged.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Sealed(#[from] SealError),
+}
+
+/// A file's bytes. What is sealed lies sealed in the cache, and in the clear only where it is used.
+fn input(blobs: &Blobs, deal: &PreparedDeal, file: &InputFile) -> Result<Vec<u8>, InputError> {
+    let bytes = blobs.read(file.digest)?;
+    match &deal.files {
+        Some(key) if file.sealed => Ok(key.open(bytes)?),
+        Some(_) | None => Ok(bytes),
+    }
 }
 
 /// Counted over the whole bag, so that it is the same however an order is divided into deals.

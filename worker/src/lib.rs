@@ -19,19 +19,25 @@
 //!   never a vote.
 
 pub mod actors;
+pub mod allowance;
 mod api;
 pub mod blobs;
+pub mod brake;
 pub mod bundle;
+pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
 pub mod containers;
+pub mod control;
 pub mod deals;
 mod dial;
 pub mod engine;
 pub mod escape;
 pub mod evidence;
 mod gas;
+pub mod governor;
 mod jobs;
+mod metrics;
 pub mod options;
 pub mod remains;
 pub mod runner;
@@ -39,12 +45,16 @@ pub mod start;
 pub mod status;
 pub mod store;
 mod ticket;
+mod trace;
 pub mod transfer;
 mod void;
+pub mod why;
+mod wish;
 mod words;
 
+pub use allowance::Allowance;
 pub use containers::Containers;
 pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
 pub use runner::{EngineRunner, JobSpec, Program, Runner};
-pub use start::{WorkerHandle, start};
+pub use start::{Reins, WorkerHandle, start, start_under};
 pub use status::Status;

@@ -5,14 +5,17 @@ use crate::{
         agent::{AgentActor, Identity, Wish},
         link::{Begin, Cut, Leave, LinkActor},
     },
+    allowance::Allowance,
     blobs::{Blobs, Holder},
     bundle::Bundle,
+    cgroup::JobGroup,
     escape::Escapes,
-    jobs::Jobs,
+    jobs::{Jobs, Rule},
     options::{StartError, WorkerOptions},
     status::{self, Status},
     store::Store,
     ticket::{self, Keeper},
+    transfer::Line,
     words::Words,
 };
 use actix::{Actor as _, Addr, Arbiter};
@@ -27,7 +30,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::{oneshot, watch};
@@ -46,6 +49,15 @@ pub struct WorkerHandle {
     link: Addr<LinkActor>,
     arbiter: Arbiter,
     closed: oneshot::Receiver<()>,
+    reins: Reins,
+}
+
+/// What holds a worker back: clones hold the same one.
+#[derive(Clone, Debug)]
+pub struct Reins {
+    agent: Addr<AgentActor>,
+    rule: Rule,
+    line: Line,
 }
 
 /// Starts a worker. It connects by itself, and reconnects for as long as it lives.
@@ -55,6 +67,29 @@ pub struct WorkerHandle {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
+    begin(options, Rule::default(), None).await
+}
+
+/// Starts a worker that does as it is allowed to, from its first moment on. `group` counts its runs, where the
+/// kernel has one. A task in a container is taken for `docker_price` at least.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_under(
+    options: WorkerOptions,
+    first: Allowance,
+    group: Option<JobGroup>,
+    docker_price: u128,
+) -> Result<WorkerHandle, StartError> {
+    let rule = Rule { group: group.map(Arc::new), docker_price, ..Rule::default() };
+    begin(options, rule, Some(first)).await
+}
+
+async fn begin(
+    options: WorkerOptions,
+    rule: Rule,
+    first: Option<Allowance>,
+) -> Result<WorkerHandle, StartError> {
     check(&options)?;
     let lock = lock(&options.data_dir)?;
     let invite = &options.invite;
@@ -69,7 +104,11 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
         ask: options.ask,
         slack_s: SLACK_S,
     };
-    let agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
+    let mut agent = Agent::restore(config, clock.now(), memory.totals, &memory.records);
+    if let Some(first) = first {
+        rule.apply(first);
+        first.inputs().into_iter().for_each(|input| agent.handle(clock.now(), input));
+    }
     for (task, job) in agent.kept() {
         blobs.hold(Holder::Result(task), &job.seal.blobs);
     }
@@ -80,6 +119,7 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
     let watched = status.clone();
+    let (jobs_rule, watched_line) = (rule.clone(), line.clone());
     arbiter.spawn_fn(move || {
         let address = options.invite.address.clone();
         let link = LinkActor::new(address, client, line_sender, watched).start();
@@ -95,6 +135,8 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
                 blobs.clone(),
                 line,
                 options.memory_bytes / u64::from(options.slots.max(1)),
+                jobs_rule,
+                options.node_key.clone(),
             ),
             blobs,
             hook: options.hook.clone(),
@@ -123,7 +165,8 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
         drop(ready_sender.send((agent, link)));
     });
     let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
-    Ok(WorkerHandle { status, agent, link, arbiter, closed })
+    let reins = Reins { agent: agent.clone(), rule, line: watched_line };
+    Ok(WorkerHandle { status, agent, link, arbiter, closed, reins })
 }
 
 /// Whether a worker runs in this data folder.
@@ -145,6 +188,11 @@ impl WorkerHandle {
     /// Offers another number of slots, up to the one it was started with; 0 pauses.
     pub fn offer(&self, slots: u16) {
         self.agent.do_send(Wish::Offer(slots));
+    }
+
+    /// What holds it back.
+    pub fn reins(&self) -> Reins {
+        self.reins.clone()
     }
 
     /// Cuts the connection as a broken cable does: the scheduler is not told. The worker notices,
@@ -177,6 +225,28 @@ impl WorkerHandle {
         arbiter.stop();
         let joined = tokio::task::spawn_blocking(move || arbiter.join());
         drop(tokio::time::timeout(CLOSE, joined).await);
+    }
+}
+
+impl Reins {
+    /// Lets it do what it is allowed to, from now on. What runs is held or let go before this returns.
+    pub fn follow(&self, allowance: Allowance) {
+        self.rule.apply(allowance);
+        self.agent.do_send(Wish::Follow(allowance));
+    }
+
+    /// Seconds a task took of late, if any was done.
+    pub fn task_s(&self) -> Option<u64> {
+        let ms = self.rule.pace_ms.load(Ordering::Relaxed);
+        (ms > 0).then(|| ms.div_ceil(1_000))
+    }
+
+    /// Which connection stands, and the bytes moved over it both ways.
+    pub fn moved(&self) -> Option<(usize, u64)> {
+        let line = self.line.borrow();
+        let connection = line.as_ref()?;
+        let stats = connection.stats();
+        Some((connection.stable_id(), stats.udp_rx.bytes + stats.udp_tx.bytes))
     }
 }
 
@@ -243,6 +313,7 @@ fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status
         vote_key: options.vote_key.address(),
         scheduler: options.invite.address.clone(),
         view: agent.view(),
+        mood: None,
         cache_bytes: blobs.bytes(),
         note: None,
         ended: None,

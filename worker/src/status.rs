@@ -2,6 +2,7 @@
 
 use quorate_agent::View;
 use quorate_common::{Address, B256};
+use quorate_policy::Reason;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
 
@@ -20,6 +21,9 @@ pub struct Status {
     pub scheduler: String,
     /// Sessions, jobs, money.
     pub view: View,
+    /// What it may do, and why no more; absent while it is not governed.
+    #[serde(default)]
+    pub mood: Option<Mood>,
     /// Bytes in the blob folder.
     pub cache_bytes: u64,
     /// What went wrong last, until it goes well again.
@@ -28,6 +32,29 @@ pub struct Status {
     pub ended: Option<String>,
     /// What broke on this machine; the worker has stopped.
     pub broken: Option<String>,
+}
+
+/// What a worker may do right now, and the one reason why it does no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mood {
+    /// Tasks that may run at once.
+    pub slots: u16,
+    /// Tasks the owner offers at best.
+    pub of_slots: u16,
+    /// The share of a core each may take, in percent.
+    pub cpu_percent: u8,
+    /// Whether new work is taken.
+    pub take: bool,
+    /// The least pay of a task, in token units.
+    pub ask: u128,
+    /// Why nothing runs, or nothing new is taken.
+    pub reason: Option<Reason>,
+    /// Why less runs than at best.
+    pub limited: Option<Reason>,
+    /// Unix milliseconds at which the reason ends, where that is certain.
+    pub until_unix_ms: Option<u64>,
+    /// What is sensed of the machine, to the minute: it changes all the time, and this is written down.
+    pub senses: Vec<String>,
 }
 
 /// The only schema there is.

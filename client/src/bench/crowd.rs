@@ -40,14 +40,14 @@ impl Crowd {
         pool: &PoolInfo,
         members: &[Member],
         slots: u16,
-        mode: Mode,
+        modes: Vec<Mode>,
     ) -> Result<Self, Failure> {
         let internal = |error: &dyn std::error::Error| Failure::new(Code::Internal, Chain(error));
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(2).thread_name("workers").enable_all().build();
         let runtime = runtime.map_err(|error| internal(&error))?;
         let (pool, members) = (pool.clone(), members.to_vec());
-        let connecting = runtime.spawn(connect_all(pool, members, slots, mode));
+        let connecting = runtime.spawn(connect_all(pool, members, slots, modes));
         let endpoints = connecting.await.map_err(|error| internal(&error))??;
         Ok(Self { runtime: Some(runtime), endpoints })
     }
@@ -80,14 +80,14 @@ async fn connect_all(
     pool: PoolInfo,
     members: Vec<Member>,
     slots: u16,
-    mode: Mode,
+    modes: Vec<Mode>,
 ) -> Result<Vec<Endpoint>, Failure> {
     let to: SocketAddr = pool.quic.parse().map_err(|_| {
         Failure::new(Code::Conflict, format!("`quic` is `{}`; expected IP:PORT", pool.quic))
     })?;
     let mut endpoints = Vec::new();
     let mut greetings = JoinSet::new();
-    for (at, member) in members.into_iter().enumerate() {
+    for (at, (member, mode)) in members.into_iter().zip(modes).enumerate() {
         if at % PER_SOCKET == 0 {
             let endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into());
             endpoints.push(endpoint.map_err(|error| Failure::new(Code::Internal, error))?);

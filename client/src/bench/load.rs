@@ -78,6 +78,8 @@ impl Load<'_> {
             dataset: None,
             app: Digest::of(APP),
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

@@ -117,7 +117,7 @@ impl<'a> Market<'a> {
         let operator = chain.account(dev::BOND / 10).await?;
         let key = data.join("operator.key");
         std::fs::write(&key, hex::encode(**operator.secret())).map_err(failed)?;
-        let port = free_port().map_err(failed)?;
+        let port = if args.port == 0 { free_port().map_err(failed)? } else { args.port };
         let (bond, key) = ((dev::BOND / 10).to_string(), key.display().to_string());
         let flags = ["--gas-key", key.as_str(), "--bond", bond.as_str()];
         let config = program::init(&binary, &data, &settings(chain, port, args), &flags)?;
@@ -172,7 +172,19 @@ impl<'a> Market<'a> {
 
     /// Connects every registered worker.
     pub(super) async fn connect(&self, slots: u16, mode: Mode) -> Result<Crowd, Failure> {
-        let crowd = Crowd::connect(&self.pool, &self.members, slots, mode).await?;
+        self.connect_with(slots, mode, 0).await
+    }
+
+    /// The same, the first of them lying.
+    pub(super) async fn connect_with(
+        &self,
+        slots: u16,
+        mode: Mode,
+        liars: u32,
+    ) -> Result<Crowd, Failure> {
+        let mode = |at: usize| if at < liars as usize { Mode::Lies } else { mode };
+        let modes = (0..self.members.len()).map(mode).collect();
+        let crowd = Crowd::connect(&self.pool, &self.members, slots, modes).await?;
         self.until("every worker is connected", async |market| {
             Ok(market.connected().await? >= u64::try_from(market.members.len()).unwrap_or(0))
         })
@@ -207,6 +219,11 @@ impl<'a> Market<'a> {
     /// Group commits so far.
     pub(super) async fn fsyncs(&self) -> Result<u64, Failure> {
         self.metric("quorate_journal_fsyncs_total").await
+    }
+
+    /// Series of `/metrics`.
+    pub(super) async fn series(&self) -> Result<usize, Failure> {
+        Ok(self.api.metrics().await?.lines().filter(|line| !line.starts_with('#')).count())
     }
 
     async fn metric(&self, name: &str) -> Result<u64, Failure> {

@@ -57,6 +57,8 @@ pub(super) struct Run {
 pub(super) struct Idle {
     /// Held at once.
     pub workers: u64,
+    /// Series that `/metrics` shows with them: no more than without.
+    pub series: usize,
     /// Scheduler's memory without them.
     pub rss_before: u64,
     /// And with them.

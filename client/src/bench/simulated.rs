@@ -9,7 +9,7 @@ use quorate_common::{
     api::PoolInfo,
     digest::Digest,
     exit::{Code, Failure},
-    ids::{DealId, DealSlot, PoolId, TaskKey},
+    ids::{DealId, DealSlot, PoolId, TaskKey, WorkerIdx},
     keccak256,
     manifest::{Ended, Entry, Manifest},
     messages::{Message as _, Separator},
@@ -35,6 +35,8 @@ const READ_BYTES: usize = 64 << 10;
 pub(super) enum Mode {
     /// Commits and reveals at once.
     Votes,
+    /// The same, with an answer that nobody else gives.
+    Lies,
     /// Keeps it for ever, so that tasks stay open.
     Mute,
 }
@@ -168,7 +170,7 @@ impl Simulated {
                     }
                 }
                 ToWorker::Deal(deal) => drop(self.deals.insert(deal.slot, deal.id)),
-                ToWorker::Duties(duties) if self.mode == Mode::Votes => {
+                ToWorker::Duties(duties) if self.mode != Mode::Mute => {
                     duties.assigns.iter().for_each(|assign| self.commit(assign));
                     duties.sets.iter().for_each(|set| self.reveal(set));
                 }
@@ -187,7 +189,7 @@ impl Simulated {
         let (task, attempt) = (assign.task, assign.attempt);
         let Some(deal) = self.deals.get(&task.deal) else { return };
         let task_id = deal.task_id(task.idx);
-        let (digest, salt) = (answer(task).0.word(), self.salt(task_id, attempt));
+        let (digest, salt) = (self.answer(task).0.word(), self.salt(task_id, attempt));
         let worker = self.member.worker;
         let commitment = self.separator.commitment(task_id, attempt, worker, digest, salt);
         let item = CommitItem { task, attempt, commitment };
@@ -198,12 +200,16 @@ impl Simulated {
         let (task, attempt) = (set.task, set.attempt);
         let Some(deal) = self.deals.get(&task.deal) else { return };
         let task_id = deal.task_id(task.idx);
-        let (digest, inline) = answer(task);
+        let (digest, inline) = self.answer(task);
         let salt = self.salt(task_id, attempt);
         let set_root = set.root;
         let item = RevealItem { task, attempt, set_root, digest, salt, inline: Some(inline) };
         let hash = item.message(self.pool, task_id).struct_hash();
         self.bundle.reveal(item, hash);
+    }
+
+    fn answer(&self, task: TaskKey) -> (Digest, Inline) {
+        answer(task, (self.mode == Mode::Lies).then_some(self.member.worker))
     }
 
     /// The same whenever asked, and nobody else's: the address is a stand-in for a secret.
@@ -214,9 +220,11 @@ impl Simulated {
     }
 }
 
-/// The result of a task that nobody ran: a line with its number, as a real result is made.
-fn answer(task: TaskKey) -> (Digest, Inline) {
-    let line = format!("{}\n", task.idx).into_bytes();
+/// The result of a task that nobody ran: a line with its number, as a real result is made. A liar's own
+/// is another.
+fn answer(task: TaskKey, liar: Option<WorkerIdx>) -> (Digest, Inline) {
+    let lie = liar.map(|liar| format!(" says {liar}")).unwrap_or_default();
+    let line = format!("{}{lie}\n", task.idx).into_bytes();
     let manifest = Manifest {
         ended: Ended::Exit(0),
         fuel: 1,

@@ -93,6 +93,8 @@ impl Work {
             dataset: None,
             app: self.app(),
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: self.exponents.iter().map(task).collect(),

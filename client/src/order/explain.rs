@@ -50,6 +50,8 @@ struct OrderExplanation {
     waiting: Vec<WaitingTasks>,
     ahead: Ahead,
     runtime_ms: Option<u64>,
+    #[serde(default)]
+    calibration: Option<String>,
     connected: usize,
     slots: u64,
 }
@@ -86,7 +88,7 @@ struct Waiting {
 }
 
 /// Obstacles in the words of people.
-const OBSTACLES: [(&str, &str); 12] = [
+const OBSTACLES: [(&str, &str); 15] = [
     ("busy", "busy"),
     ("quota", "trusted with no more for now"),
     ("paused", "paused for their failures"),
@@ -94,9 +96,12 @@ const OBSTACLES: [(&str, &str); 12] = [
     ("stake", "short of stake"),
     ("price", "asking for more"),
     ("engine", "with another engine"),
+    ("sealed", "unable to read its inputs"),
+    ("aside", "not asked any more about this program"),
     ("related", "of an owner who votes already"),
     ("network", "of a network that votes already"),
     ("untrusted", "caught before, and heard only beside others"),
+    ("restrained", "kept from work by the operator"),
     ("exiting", "leaving"),
     ("offline", "offline"),
 ];
@@ -113,6 +118,12 @@ pub(super) async fn run(
         let document =
             json!({ "schema": "quorate.explanation/v1", "state": "refused", "reason": reason });
         return context.output.either(&document, || format!("the order was refused: {reason}"));
+    }
+    if let (Some(disagreement), None) = (&view.disagreement, task) {
+        let document = json!({
+            "schema": "quorate.explanation/v1", "state": "ended", "disagreement": disagreement,
+        });
+        return context.output.either(&document, || disagreement.to_string());
     }
     if task.is_none() && view.phase == OrderPhase::Running {
         return whole(context, api, order).await;
@@ -148,12 +159,14 @@ fn understood<'a, T: Deserialize<'a>>(document: &'a Value) -> Result<T, Failure>
 }
 
 fn under_way_in_all(explanation: &OrderExplanation) -> String {
-    let OrderExplanation { tasks, waiting, ahead, runtime_ms, connected, slots } = explanation;
+    let OrderExplanation { tasks, waiting, ahead, runtime_ms, calibration, connected, slots } =
+        explanation;
     let tasks: Vec<String> = tasks.iter().map(|(stage, n)| format!("{n} {stage}")).collect();
     let mut rows = vec![
         ("tasks", tasks.join(", ")),
         ("pool", format!("{connected} workers connected, {slots} slots")),
     ];
+    rows.extend(calibration.as_deref().and_then(calibration_row));
     rows.extend(run_row(*runtime_ms));
     rows.extend(ahead_row(ahead));
     for WaitingTasks { tasks, example, workers } in waiting {
@@ -161,6 +174,13 @@ fn under_way_in_all(explanation: &OrderExplanation) -> String {
         rows.push(("workers", kept_out(workers)));
     }
     facts(&rows)
+}
+
+/// Only a program that is new, or was torn, keeps tasks waiting.
+fn calibration_row(state: &str) -> Option<(&'static str, String)> {
+    let text =
+        "the program is new here: a few tasks at a time go to several workers, until enough agree";
+    (state == "calibrating").then(|| ("calibration", text.to_owned()))
 }
 
 fn run_row(runtime_ms: Option<u64>) -> Option<(&'static str, String)> {

@@ -180,6 +180,7 @@ impl Scheduler {
         let done = if phase == OrderPhase::Done { req.tasks } else { 0 };
         let failed = u32::try_from(self.fails.len()).unwrap();
         OrderView {
+            disagreement: None,
             schema: "quorate.order/v1".into(),
             order: world.order(),
             phase,

@@ -103,6 +103,8 @@ impl World {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: vec![],
             tasks: (0..wrote.len()).map(task).collect(),

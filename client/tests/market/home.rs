@@ -10,12 +10,16 @@ use std::{
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use tokio::process::{Child, Command};
 
 /// Longest run of a program that is to end by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What everybody has in their environment, if a test says so.
+pub(crate) static ENVIRONMENT: OnceLock<Vec<(String, String)>> = OnceLock::new();
 
 /// A home folder.
 #[derive(Clone, Debug)]
@@ -29,7 +33,8 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new(site: &Site, name: &str) -> Self {
         let log = site.path().join(format!("{name}.log"));
-        Self { name: name.into(), path: site.folder(name), log, env: Vec::new() }
+        let env = ENVIRONMENT.get().cloned().unwrap_or_default();
+        Self { name: name.into(), path: site.folder(name), log, env }
     }
 
     /// The same with one more variable.
@@ -89,6 +94,10 @@ impl Home {
             .env("HOME", &self.path)
             .env("NO_COLOR", "1")
             .envs(self.env.iter().cloned());
+        if program == "quorate-worker" {
+            // Tests run beside other programs, which must not make a worker rest.
+            command.env("QUORATE_DEDICATED", "true");
+        }
         command.args(args).current_dir(&self.path).stdin(Stdio::null()).kill_on_drop(true);
         command
     }

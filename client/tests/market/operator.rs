@@ -110,6 +110,11 @@ impl Operator {
         Self { home, url, contract, account, bank, chain, http, serving: None }
     }
 
+    /// The account that owns the pool, and pays for the scheduler's gas.
+    pub(crate) fn gas_account(&self) -> &str {
+        &self.account
+    }
+
     /// Runs a command of the scheduler's program.
     pub(crate) async fn run(&self, args: &[&str]) -> Ran {
         self.home.run(SCHEDULER, &[&["--data", "pool"], args].concat()).await

@@ -6,6 +6,7 @@
 //! refuses in its own words, and those are passed on.
 
 mod calls;
+mod code;
 mod convert;
 mod deploy;
 mod inbox;
@@ -24,6 +25,7 @@ use quorate_common::ids::{DealId, PoolId, WorkerIdx};
 use quorate_common::messages::{Domain, Header, Separator};
 
 pub use calls::{OPEN_DEAL_GAS_MAX, Orders, Permit, Signed};
+pub use code::CodeView;
 pub use deploy::{deploy_settlement, deploy_token};
 pub use views::{DealView, PoolState, PoolView, SeatView, UseView, WorkerView};
 

@@ -21,6 +21,7 @@ use alloy::rpc::types::{Filter, Log, TransactionReceipt, TransactionRequest};
 use alloy::transports::TransportResult;
 use embedded::EmbeddedTransport;
 use http::HttpTransport;
+pub use node::{Asked, Observer};
 use node::{Node, Question};
 use std::fmt;
 use std::sync::Arc;
@@ -180,6 +181,14 @@ impl Chain {
     /// Scheme and host of every node, for messages.
     pub fn node(&self) -> &str {
         &self.label
+    }
+
+    /// Tells somebody of every question to every node from now on: for metrics. Clones share it, and the
+    /// first observer stays.
+    pub fn observe(&self, observer: Observer) {
+        for node in self.nodes.iter() {
+            node.observe(Arc::clone(&observer));
+        }
     }
 
     /// How many nodes are asked. One means that its word is all there is.

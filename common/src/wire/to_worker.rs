@@ -53,6 +53,8 @@ pub struct Welcome {
     pub score: u32,
     /// The scheduler's unix milliseconds: a worker's clock may be wrong.
     pub unix_ms: u64,
+    /// What the operator has to say to this worker, as why it gets no work; empty: nothing.
+    pub notice: String,
 }
 
 /// What a worker must know of a deal to run its tasks.

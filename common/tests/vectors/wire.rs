@@ -139,6 +139,7 @@ fn to_worker() -> Vec<ToWorker> {
         stake: 1_000_000_000_000_000_000_000,
         score: 66,
         unix_ms: 1_700_000_000_123,
+        notice: "no new work: too slow".into(),
     };
     let deal = DealInfo {
         slot: DealSlot(300),

@@ -103,7 +103,10 @@ impl Run {
             PoolOrder { pool: PoolId(1), unit_price, scheduler_ratio: 1, ..PoolOrder::default() };
         let opened = Opened { slot: DealSlot(slot), terms: DealTerms::of(&req, &offer, 0, tasks) };
         self.deals.insert(opened.slot, opened.id());
-        self.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        self.input(Input::Chain(ChainInput::Deal {
+            opened: Box::new(opened),
+            work: Some(Default::default()),
+        }));
     }
 
     fn worker(&mut self, idx: u32) {

@@ -50,8 +50,8 @@ impl Grid {
                     self.durable.orders.get_mut(hash).expect("an order is refused once taken");
                 order.state = OrderState::Refused(reason.clone());
             }
-            Record::Deal { opened, ready, at_unix_ms } => {
-                self.apply_deal(Deal::new(opened.clone(), *ready, *at_unix_ms));
+            Record::Deal { opened, work, at_unix_ms } => {
+                self.apply_deal(Deal::new(opened.clone(), work.as_deref().cloned(), *at_unix_ms));
             }
             Record::Assigned { .. } => self.apply_assigned(record),
             Record::Lost { task, worker } => {
@@ -89,8 +89,9 @@ impl Grid {
                 }
             }),
             Record::Stored { task, digest } => {
-                self.open_mut(*task).stored.insert(*digest);
+                self.apply_stored(*task, *digest);
             }
+            Record::Torn(difference) => self.apply_torn(*difference),
             Record::Settled { task, outcome, winner, at_unix_ms } => {
                 self.apply_settled(*task, *outcome, *winner, *at_unix_ms);
             }
@@ -103,6 +104,9 @@ impl Grid {
                 self.durable.ledger.advance_batch(*index, BatchState::Final);
             }
             Record::Cursor { block, hash } => self.durable.cursor = Some((*block, *hash)),
+            Record::Restrained { worker, restraint } => {
+                self.durable.fleet.restrain(*worker, restraint.clone());
+            }
         }
     }
 
@@ -117,9 +121,12 @@ impl Grid {
         if let Some(order) = self.durable.orders.get_mut(&order) {
             order.state = OrderState::Deal(slot);
         }
-        let ready = deal.ready;
+        let (ready, work) = (deal.ready, deal.work.clone());
         let known = self.durable.deals.entry(slot).or_insert(deal);
-        known.ready = ready;
+        (known.ready, known.work) = (ready, work);
+        if let Some(program) = known.work.program {
+            self.durable.programs.entry(program).or_default().meet();
+        }
         if ready && !known.finished() {
             self.fresh.set(slot, known.terms.tasks - known.next);
             self.wanting.wake(slot);
@@ -150,7 +157,13 @@ impl Grid {
         }
         let task = &mut deal.tasks[key.idx as usize];
         if matches!(task, Task::Queued) {
-            *task = Task::Open(Box::default());
+            let program = deal.work.program.and_then(|id| self.durable.programs.get_mut(&id));
+            let program = program.filter(|program| !program.is_proven());
+            let calibrates = program.is_some();
+            if let Some(program) = program {
+                program.open += 1;
+            }
+            *task = Task::Open(Box::new(Open { calibrates, ..Open::default() }));
         }
         let open = task.open_mut().expect("a settled task gets no replicas");
         let (attempt, state) = (open.attempt(), ReplicaState::Assigned);
@@ -201,7 +214,7 @@ impl Grid {
             | ReplicaState::Missed(_)) => panic!("a replica in state {other:?} cannot reveal"),
         });
         if inline.is_some() {
-            self.open_mut(*task).stored.insert(*digest);
+            self.apply_stored(*task, *digest);
         }
         self.durable.seq = *seq;
     }
@@ -216,8 +229,14 @@ impl Grid {
     ) -> (Judgement, Vec<WorkerIdx>) {
         let settling = self.settling(key, outcome, winner);
         let voters: Vec<WorkerIdx> = settling.votes.iter().map(|(worker, ..)| *worker).collect();
+        let cast: Vec<(WorkerIdx, Option<Digest>)> =
+            settling.votes.iter().map(|(w, .., b)| (*w, b.digest.map(Digest::from))).collect();
+        self.apply_calibrated(key, winner.is_some());
         let batch = self.durable.ledger.open_index();
         let (judgement, place) = self.durable.ledger.settle(at_unix_ms, settling);
+        let lost = judgement.verdicts.iter().map(|verdict| verdict.lost);
+        let cast: Vec<_> = cast.into_iter().zip(lost).map(|((w, d), lost)| (w, d, lost)).collect();
+        self.durable.company.note(&cast);
         self.forget(key);
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal outlives its tasks");
         let task = &mut deal.tasks[key.idx as usize];
@@ -314,7 +333,7 @@ impl Grid {
         &open.replica(worker).expect("a replica comes before its votes").state
     }
 
-    fn open_mut(&mut self, key: TaskKey) -> &mut Open {
+    pub(crate) fn open_mut(&mut self, key: TaskKey) -> &mut Open {
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal comes before its tasks");
         deal.tasks[key.idx as usize].open_mut().expect("the task is open")
     }

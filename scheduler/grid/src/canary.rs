@@ -40,6 +40,10 @@ pub struct Watch {
     pub held: bool,
     /// It has a place for a worker that was caught.
     pub mercy: bool,
+    /// It calibrates its program, and nobody else came for long.
+    pub alone: bool,
+    /// Unix second until which results that differ are fetched.
+    pub compare_until: Option<u64>,
 }
 
 /// Whom a draw is for.
@@ -156,6 +160,10 @@ impl Grid {
     /// has passed what it needs by the end of its lot.
     pub(crate) fn widen(&mut self, now: Now, key: TaskKey, first: WorkerIdx) {
         let Some(promise) = self.policy.promise else { return };
+        if self.task(key).and_then(Task::open).is_some_and(|open| open.calibrates) {
+            // It goes to several workers already.
+            return;
+        }
         let [draw, ..] = self.draws.draw();
         let until = (now.unix_s() + promise.hold_s).min(self.latest(key));
         let wide = until > now.unix_s() && draw % MILLION < self.share(&promise, first);

@@ -7,6 +7,7 @@ use crate::{
     task::{Open, ReplicaState, SetRec, Task},
 };
 use quorate_common::{
+    digest::Digest,
     ids::{TaskKey, WorkerIdx},
     merkle::{SET_DEPTH, Tree},
 };
@@ -22,8 +23,10 @@ impl Grid {
         self.durable.fleet.check();
         self.check_members();
         self.check_holdings();
+        self.check_programs();
         for (slot, deal) in &self.durable.deals {
-            let waits = deal.ready && deal.next < deal.terms.tasks && !deal.finished();
+            let works = deal.ready && deal.erratic.is_none() && !deal.finished();
+            let waits = works && deal.next < deal.terms.tasks;
             assert_eq!(self.fresh.contains(*slot), waits, "{slot} among the deals with new tasks");
             deal.check();
         }
@@ -37,6 +40,21 @@ impl Grid {
         }
         for key in self.wanting.iter() {
             assert!(self.task(*key).and_then(Task::open).is_some(), "{key} wants and is not open");
+        }
+    }
+
+    /// A program has as many tasks under way as it counts, and those that run it know when it is erratic.
+    fn check_programs(&self) {
+        let mut under_way: BTreeMap<Digest, u32> = BTreeMap::new();
+        for key in self.open_tasks() {
+            let open = self.task(key).and_then(Task::open).expect("it is open");
+            if let Some(program) = self.durable.deals[&key.deal].work.program {
+                *under_way.entry(program).or_default() += u32::from(open.calibrates && !open.torn);
+            }
+        }
+        for (id, program) in &self.durable.programs {
+            let found = under_way.get(id).copied().unwrap_or_default();
+            assert_eq!(program.open, found, "tasks that calibrate {id}");
         }
     }
 
@@ -74,7 +92,11 @@ impl Grid {
         let moving = (open.running() > 0 || open.revealing()) && timed;
         let wanting = self.wanting.contains(&key);
         let to_hear = self.to_hear.iter().any(|(_, waiting)| *waiting == key);
-        assert!(moving || wanting || timed || to_hear, "nothing will move {key}: {open:?}");
+        // A torn task ends with its deal.
+        assert!(
+            moving || wanting || timed || to_hear || open.torn,
+            "nothing will move {key}: {open:?}"
+        );
     }
 }
 

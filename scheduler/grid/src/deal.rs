@@ -1,6 +1,10 @@
 //! A deal: what its orders agreed on, what follows from that, and its tasks.
 
-use crate::{poco::Terms, task::Task};
+use crate::{
+    calibration::{Difference, Work},
+    poco::Terms,
+    task::Task,
+};
 use quorate_common::{
     digest::Digest,
     ids::{DealId, DealSlot, REPLICAS_MAX},
@@ -81,6 +85,10 @@ pub struct Deal {
     pub stake: u128,
     /// Whether module and bag are here and fit the order; without them nothing is assigned.
     pub ready: bool,
+    /// What its bag says; nothing until it is ready.
+    pub work: Work,
+    /// Why its remaining tasks end without a result: its program disagrees with itself.
+    pub erratic: Option<Difference>,
     /// Unix milliseconds when it was opened.
     pub opened_unix_ms: u64,
     /// Dense, by index.
@@ -99,7 +107,7 @@ pub struct Deal {
 
 impl Deal {
     /// A deal with all tasks queued.
-    pub fn new(opened: Opened, ready: bool, opened_unix_ms: u64) -> Self {
+    pub fn new(opened: Opened, work: Option<Work>, opened_unix_ms: u64) -> Self {
         let Opened { slot, terms } = opened;
         let (id, stake) = (terms.id(), money(&terms).stake());
         let tasks = vec![Task::Queued; terms.tasks as usize];
@@ -108,7 +116,9 @@ impl Deal {
             terms,
             id,
             stake,
-            ready,
+            ready: work.is_some(),
+            work: work.unwrap_or_default(),
+            erratic: None,
             opened_unix_ms,
             tasks,
             next: 0,

@@ -86,6 +86,8 @@ pub enum ToSession {
         stake: u128,
         /// Its score.
         score: u32,
+        /// What the operator has to say to it; empty: nothing.
+        notice: String,
     },
     /// A deal, before its first assignment in this session.
     Deal(DealInfo),
@@ -117,4 +119,8 @@ pub enum Reply {
         /// The deal, if it is open already.
         deal: Option<DealSlot>,
     },
+    /// What an operator said of a worker is on disk.
+    Restrained,
+    /// The contract knows no such worker.
+    UnknownWorker,
 }

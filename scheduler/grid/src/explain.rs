@@ -2,6 +2,7 @@
 //! decide. Looks at a bounded number of tasks and deals, since anybody may ask.
 
 use crate::{
+    calibration::Calibration,
     fleet::Member,
     grid::Grid,
     obstacle::{Obstacle, Waiting, no_room},
@@ -54,6 +55,8 @@ pub struct OrderExplanation {
     pub ahead: Ahead,
     /// Median milliseconds a replica of the application takes, once a few are known.
     pub runtime_ms: Option<u64>,
+    /// Where its program stands, if it is a container: a new one has a few tasks at a time.
+    pub calibration: Option<Calibration>,
     /// Workers that are connected, and their slots.
     pub connected: usize,
     /// Slots of connected workers.
@@ -118,6 +121,7 @@ impl Grid {
             waiting: Vec::new(),
             ahead: self.ahead(first.slot),
             runtime_ms: self.timings.runtime_ms(first.app()),
+            calibration: self.calibration(first.slot),
             connected: self.durable.fleet.connected(),
             slots: self.durable.fleet.slots(),
         };
@@ -222,6 +226,10 @@ impl Grid {
             Some(_) if member.exiting => Some(Obstacle::Exiting),
             Some(_) => no_room(member),
         };
+        if let Some(restraint) = &member.restraint {
+            let hint = format!("{}; ask the operator, {}", restraint.notice(), restraint.by);
+            return vec![Reason { reason: "restrained", deals: 0, hint }];
+        }
         if let Some(obstacle) = alone {
             return vec![reason(obstacle, 0, None)];
         }
@@ -296,6 +304,9 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
         Obstacle::Exiting => {
             ("exiting", "it asked to leave the pool; its owner can cancel that on chain".to_owned())
         }
+        Obstacle::Restrained => {
+            ("restrained", "the pool's operator keeps it from new work".to_owned())
+        }
         Obstacle::Price => (
             "price",
             format!("it asks for more than is paid, {best} at most: set a lower `price`, or wait"),
@@ -304,9 +315,19 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
             "containers",
             "they are containers, and it runs none: see `quorate-worker engines`".to_owned(),
         ),
+        Obstacle::Sealed => (
+            "sealed",
+            "their inputs are sealed to other workers: their requesters name who can read them"
+                .to_owned(),
+        ),
         Obstacle::Engine => (
             "engine",
             "these tasks were begun with another version of the engine: new ones are not"
+                .to_owned(),
+        ),
+        Obstacle::Aside => (
+            "aside",
+            "it differed from most other workers about these programs, and gets no more of them"
                 .to_owned(),
         ),
         Obstacle::Owner => (

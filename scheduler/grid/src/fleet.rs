@@ -1,7 +1,7 @@
 //! The workers: what the contract knows of them, who is connected, and who could take a replica now.
 //! Scores are the ledger's; which task gets whom is `matching`'s.
 
-use crate::{input::SessionId, quota::Quota};
+use crate::{input::SessionId, quota::Quota, restraint::Restraint};
 use alloy_primitives::{Address, B256, keccak256};
 use quorate_common::{
     bug::{self, Bug},
@@ -28,6 +28,8 @@ pub struct Member {
     pub stake: u128,
     /// Whether it asked to leave: no new work.
     pub exiting: bool,
+    /// Whether and why an operator keeps it from work.
+    pub restraint: Option<Restraint>,
     /// Token units held by live replicas. Derived.
     #[serde(skip)]
     pub held: u128,
@@ -112,7 +114,11 @@ pub struct Fleet {
 impl Member {
     /// Slots it offers to new work.
     fn offers(&self) -> u64 {
-        if self.exiting { 0 } else { self.link.as_ref().map_or(0, |link| link.slots.into()) }
+        if self.exiting || self.is_restrained() {
+            0
+        } else {
+            self.link.as_ref().map_or(0, |link| link.slots.into())
+        }
     }
 
     /// What it runs such tasks with, while it is connected.
@@ -162,6 +168,7 @@ impl Fleet {
             node_key,
             stake: 0,
             exiting: false,
+            restraint: None,
             held: 0,
             tasks: BTreeSet::new(),
             away_until_ms: 0,
@@ -251,6 +258,11 @@ impl Fleet {
         self.change(worker, |member| (member.stake, member.exiting) = (stake, exiting));
     }
 
+    /// An operator's word about a worker.
+    pub fn restrain(&mut self, worker: WorkerIdx, restraint: Option<Restraint>) {
+        self.change(worker, |member| member.restraint = restraint);
+    }
+
     fn change(&mut self, worker: WorkerIdx, change: impl FnOnce(&mut Member)) {
         let Some(member) = self.members.get_mut(&worker) else { return };
         self.slots -= member.offers();
@@ -282,7 +294,8 @@ impl Fleet {
     /// What a worker has room for.
     pub fn room(&self, member: &Member) -> Option<Room> {
         let leaving = member.exiting && !bug::is(Bug::LeaverAsked);
-        let link = member.link.as_ref().filter(|_| !leaving && !member.quota.paused())?;
+        let asked = !leaving && !member.is_restrained() && !member.quota.paused();
+        let link = member.link.as_ref().filter(|_| asked)?;
         let most = member.quota.cap();
         let buffer = link.slots.saturating_mul(self.per_slot);
         if link.busy < link.slots.min(most) {

@@ -1,6 +1,8 @@
 //! The grid itself: its state, the one dispatcher, and the drain.
 
 use crate::{
+    calibration::{Program, Work},
+    company::Company,
     credibility::Standing,
     deadline::{Deadline, Deadlines},
     deal::{Deal, Opened, Order, OrderState},
@@ -20,6 +22,7 @@ use alloy_primitives::B256;
 use quorate_common::{
     bug::{self, Bug},
     clock::Now,
+    digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
     messages::{Message as _, Separator},
     wire::WORK_PER_SLOT,
@@ -41,6 +44,10 @@ pub struct Durable {
     pub(crate) ledger: Ledger,
     /// How far each worker is believed that ever answered.
     pub(crate) standings: BTreeMap<WorkerIdx, Standing>,
+    /// Who voted how, beside whom.
+    pub(crate) company: Company,
+    /// How far programs in containers are known to agree with themselves.
+    pub(crate) programs: BTreeMap<Digest, Program>,
     /// The pool's count of acknowledgements.
     pub(crate) seq: u64,
     /// Block up to which the chain was read.
@@ -96,6 +103,8 @@ impl Grid {
             deals: BTreeMap::new(),
             ledger: Ledger::new(genesis.pool),
             standings: BTreeMap::new(),
+            company: Company::default(),
+            programs: BTreeMap::new(),
             seq: 0,
             cursor: None,
         };
@@ -221,6 +230,9 @@ impl Grid {
             Input::Committed { index } => self.on_batch(index, BatchState::Committed),
             Input::Finalized { index } => self.on_batch(index, BatchState::Final),
             Input::CloseBatch => self.close_batch(),
+            Input::Restrain { ticket, worker, restraint } => {
+                self.on_restrain(now, ticket, worker, restraint);
+            }
         }
         // Workers count by our clock. Not before: the input may be that one of them is gone.
         if clock_was_set {
@@ -311,7 +323,7 @@ impl Grid {
             ChainInput::Stake { worker, stake, exiting } => {
                 self.record(Record::Stake { worker, stake, exiting });
             }
-            ChainInput::Deal { opened, ready } => self.on_deal(now, *opened, ready),
+            ChainInput::Deal { opened, work } => self.on_deal(now, *opened, work),
             ChainInput::Forced(vote) => self.on_forced(now, *vote),
             ChainInput::Demand { task_id, attempt, worker, at_unix_s } => {
                 self.on_demand(now, task_id, attempt, worker, at_unix_s);
@@ -326,13 +338,14 @@ impl Grid {
         }
     }
 
-    fn on_deal(&mut self, now: Now, opened: crate::deal::Opened, ready: bool) {
+    fn on_deal(&mut self, now: Now, opened: crate::deal::Opened, work: Option<Work>) {
         let slot = opened.slot;
         let known = self.durable.deals.get(&slot).map(|deal| deal.ready);
-        if known == Some(true) || (known == Some(false) && !ready) {
+        if known == Some(true) || (known == Some(false) && work.is_none()) {
             return;
         }
-        self.record(Record::Deal { opened: opened.clone(), ready, at_unix_ms: now.unix_ms });
+        let (work, at_unix_ms) = (work.map(Box::new), now.unix_ms);
+        self.record(Record::Deal { opened: opened.clone(), work, at_unix_ms });
         self.effect(Effect::DealKnown(opened));
         self.watch_deal(now, slot);
     }
@@ -345,6 +358,14 @@ impl Grid {
         }
     }
 
+    /// After a restart: a deal whose program is erratic ends at once.
+    pub(crate) fn watch_erratic(&mut self, now: Now, slot: DealSlot) {
+        let deal = self.durable.deals.get(&slot);
+        if deal.is_some_and(|deal| deal.erratic.is_some() && !deal.finished()) {
+            self.deadlines.set(now.mono_ms, Deadline::Deal(slot));
+        }
+    }
+
     fn watch_deal_at(&mut self, now: Now, slot: DealSlot, unix_s: u64) {
         let in_ms = unix_s.saturating_sub(now.unix_s()).saturating_mul(1000);
         self.deadlines.set(now.mono_ms.saturating_add(in_ms), Deadline::Deal(slot));
@@ -352,22 +373,30 @@ impl Grid {
 
     fn on_deal_over(&mut self, now: Now, slot: DealSlot) {
         let Some(deal) = self.durable.deals.get(&slot) else { return };
-        let deadline = deal.terms.deadline;
-        if now.unix_s() < deadline {
-            // The wall clock was set back: the deal ends by it, not by ours.
+        let (deadline, tasks, erratic) = (deal.terms.deadline, deal.terms.tasks, deal.erratic);
+        let early = now.unix_s() < deadline;
+        if early {
+            // The wall clock was set back, for the deal ends by it and not by ours; or its program is
+            // erratic.
             self.watch_deal(now, slot);
-            return;
+            if erratic.is_none() {
+                return;
+            }
         }
-        let over = |idx: &u32| self.is_due(now, TaskKey { deal: slot, idx: *idx });
-        let late: Vec<u32> = (0..deal.terms.tasks).filter(over).take(Policy::EXPIRE_MAX).collect();
+        let over = |idx: &u32| {
+            let key = TaskKey { deal: slot, idx: *idx };
+            if early { self.ends_early(key) } else { self.is_due(now, key) }
+        };
+        let late: Vec<u32> = (0..tasks).filter(over).take(Policy::EXPIRE_MAX).collect();
         let more = late.len() == Policy::EXPIRE_MAX;
         for idx in late {
-            self.conclude(now, TaskKey { deal: slot, idx });
+            let key = TaskKey { deal: slot, idx };
+            if early { self.end_early(now, key) } else { self.conclude(now, key) }
         }
         if more {
             // A millisecond later, so that this tick ends.
             self.deadlines.set(now.mono_ms + 1, Deadline::Deal(slot));
-        } else if now.unix_s() < deadline + LAST_BYTES_S {
+        } else if !early && now.unix_s() < deadline + LAST_BYTES_S {
             self.watch_deal_at(now, slot, deadline + LAST_BYTES_S);
         }
     }

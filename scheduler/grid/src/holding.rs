@@ -75,6 +75,9 @@ impl Grid {
     /// A held answer has waited long: some of its backers' answers are checked, any of them, or this
     /// one if its deal is about to end.
     pub(crate) fn on_hold_over(&mut self, now: Now, key: TaskKey) {
+        if self.go_on_alone(now, key) {
+            return;
+        }
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         if open.watch.wide && open.sets.is_empty() {
             return self.narrow(now, key);

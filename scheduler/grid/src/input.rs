@@ -1,6 +1,6 @@
 //! Everything that can happen to the grid. A new feature begins with a line here.
 
-use crate::deal::Opened;
+use crate::{calibration::Work, deal::Opened, restraint::Restraint};
 use alloy_primitives::{Address, B256};
 use quorate_common::{
     digest::Digest,
@@ -87,6 +87,15 @@ pub enum Input {
     },
     /// Close the open batch now.
     CloseBatch,
+    /// An operator keeps a worker from work, or does so no more.
+    Restrain {
+        /// Who waits.
+        ticket: Ticket,
+        /// Which worker.
+        worker: WorkerIdx,
+        /// How and why; `None`: it is free.
+        restraint: Option<Restraint>,
+    },
 }
 
 /// What the chain says.
@@ -116,8 +125,8 @@ pub enum ChainInput {
     Deal {
         /// What was agreed.
         opened: Box<Opened>,
-        /// Whether module and bag are here and fit.
-        ready: bool,
+        /// What its bag says, once module and bag are here and fit.
+        work: Option<Work>,
     },
     /// A vote that a worker said on chain, because it was not heard otherwise.
     Forced(Box<ForcedVote>),

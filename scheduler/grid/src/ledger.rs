@@ -197,6 +197,11 @@ pub fn place(task_idx: u32) -> (u8, usize) {
 }
 
 impl OpenBatch {
+    /// What its tasks come to: payout, fees, royalties, slashed.
+    pub fn values(&self) -> [u128; 4] {
+        [self.payout, self.fees, self.royalties, self.slashed]
+    }
+
     /// Leaves of the touched accounts as they were before the batch.
     fn leaves_before(&self) -> BTreeMap<u64, B256> {
         let workers = self.workers.iter().map(|(idx, before)| {

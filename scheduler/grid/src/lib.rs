@@ -5,15 +5,19 @@
 //! `next_deadline` says when to call again. No clock, no randomness, no socket, no disk, no async.
 //!
 //! In reading order: [`input`], [`effect`], [`record`] are the three closed lists. [`poco`] is the
-//! arithmetic of trust and pay, [`credibility`] of how far a worker is believed, [`task`] a task's life,
+//! arithmetic of trust and pay, [`credibility`] of how far a worker is believed and [`calibration`] of how
+//! far a program in a container, [`task`] a task's life,
 //! [`deal`] and [`fleet`] who wants and who can, [`fair`], [`quota`] and [`timings`] whose turn it is, who
 //! gets how much and how long it takes, [`ledger`] the books, [`evidence`] and [`audit`] what a stranger
 //! needs to check them.
 
 mod apply;
 pub mod audit;
+pub mod calibration;
 mod canary;
+pub mod census;
 mod check;
+pub mod company;
 pub mod credibility;
 pub mod deadline;
 pub mod deal;
@@ -23,7 +27,9 @@ mod explain;
 pub mod fair;
 pub mod fleet;
 mod grid;
+pub mod headcount;
 mod holding;
+mod idle;
 mod inbox;
 pub mod input;
 pub mod ledger;
@@ -34,8 +40,10 @@ pub mod policy;
 mod progress;
 pub mod quota;
 pub mod record;
+pub mod restraint;
 mod running;
 mod sessions;
+mod spared;
 mod stragglers;
 pub mod task;
 pub mod timings;
@@ -43,8 +51,9 @@ mod view;
 mod votes;
 
 pub use effect::{Effect, Ready};
-pub use explain::{Ahead, OrderExplanation, WaitingTasks, WorkerExplanation};
+pub use explain::{Ahead, OrderExplanation, Reason, WaitingTasks, WorkerExplanation};
 pub use grid::{Durable, Grid};
+pub use idle::PoolExplanation;
 pub use input::Input;
 pub use obstacle::{Obstacle, Waiting};
 pub use record::Record;

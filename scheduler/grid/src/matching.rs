@@ -261,6 +261,9 @@ impl Grid {
             return None;
         }
         let deal = self.durable.deals.get(&slot)?;
+        if !self.may_open(slot) {
+            return None;
+        }
         let in_time = now.unix_s() + TAIL_S < deal.terms.deadline;
         let queued = matches!(deal.tasks.get(deal.next as usize), Some(Task::Queued));
         (in_time && queued).then_some(TaskKey { deal: slot, idx: deal.next })
@@ -290,6 +293,7 @@ impl Grid {
             let first = matches!(self.task(key), Some(Task::Queued));
             self.assign_to(now, key, worker);
             if first {
+                self.watch_company(now, key);
                 self.widen(now, key, worker);
             }
             self.note_mercy(key, worker);
@@ -381,11 +385,13 @@ impl Grid {
         let slots: Vec<DealSlot> = self.durable.deals.keys().copied().collect();
         for slot in slots {
             let deal = &self.durable.deals[&slot];
-            if deal.ready && deal.next < deal.terms.tasks && !deal.finished() {
+            let works = deal.ready && deal.erratic.is_none() && !deal.finished();
+            if works && deal.next < deal.terms.tasks {
                 self.fresh.set(slot, deal.terms.tasks - deal.next);
                 self.wanting.wake(slot);
             }
             self.watch_deal(now, slot);
+            self.watch_erratic(now, slot);
             self.watch_tail(now, slot);
         }
         let workers: Vec<WorkerIdx> = self.durable.fleet.iter().map(|(worker, _)| worker).collect();
@@ -448,5 +454,6 @@ impl Grid {
         if held {
             self.watch(key, now, self.latest(key), Deadline::Hold(key));
         }
+        self.watch_company(now, key);
     }
 }

@@ -11,7 +11,7 @@ use quorate_common::{
     bag::AppKind,
     bug::{self, Bug},
     digest::Digest,
-    ids::{TaskKey, WorkerIdx},
+    ids::{DealSlot, TaskKey, WorkerIdx},
 };
 use serde::Serialize;
 
@@ -23,12 +23,18 @@ pub enum Obstacle {
     Offline,
     /// It asked to leave the pool.
     Exiting,
+    /// An operator keeps it from work.
+    Restrained,
     /// It asks for more than the deal pays.
     Price,
     /// The task is for containers, and it runs none.
     Containers,
+    /// The task's inputs are sealed, and not to it.
+    Sealed,
     /// It runs tasks with another engine than the task's replicas.
     Engine,
+    /// It differed from a majority about the task's program.
+    Aside,
     /// Its owner has a replica of the task.
     Owner,
     /// Somebody of its network has one.
@@ -53,6 +59,7 @@ pub(crate) struct Case {
     stake: u128,
     price: u128,
     containers: bool,
+    deal: DealSlot,
     engine: Option<Digest>,
     others: Vec<Other>,
 }
@@ -79,6 +86,7 @@ impl Grid {
             stake: deal.stake,
             price: deal.terms.unit_price,
             containers: AppKind::is_containers(deal.terms.tag),
+            deal: key.deal,
             engine: open.and_then(Open::engine),
             others: open.into_iter().flat_map(|o| &o.replicas).filter_map(other).collect(),
         }
@@ -101,8 +109,12 @@ impl Grid {
             Some(Obstacle::Price)
         } else if engine.is_none() {
             Some(Obstacle::Containers)
+        } else if !self.durable.deals[&case.deal].work.is_read_by(member.node_key) {
+            Some(Obstacle::Sealed)
         } else if case.engine.is_some() && case.engine != engine {
             Some(Obstacle::Engine)
+        } else if self.is_aside(case.deal, worker) {
+            Some(Obstacle::Aside)
         } else if case.others.iter().any(same_owner) {
             Some(Obstacle::Owner)
         } else if case.others.iter().any(same_net) {
@@ -129,6 +141,9 @@ impl Grid {
     ) -> Option<Obstacle> {
         if member.link.is_some() && member.exiting {
             return Some(Obstacle::Exiting);
+        }
+        if member.link.is_some() && member.is_restrained() {
+            return Some(Obstacle::Restrained);
         }
         let fresh = case.others.is_empty();
         let untrusted = fresh && self.promises() && self.standing(worker).barred;
@@ -173,12 +188,18 @@ pub struct Waiting {
     pub offline: usize,
     /// On their way out.
     pub exiting: usize,
+    /// Kept from new work by an operator.
+    pub restrained: usize,
     /// Asking for more than the deal pays.
     pub price: usize,
     /// Without an engine for containers, which the task needs.
     pub containers: usize,
+    /// Unable to read the task's inputs.
+    pub sealed: usize,
     /// With another engine than the task's replicas.
     pub engine: usize,
+    /// Not asked any more about a program of which they said otherwise than most.
+    pub aside: usize,
     /// Of an owner that has a replica already.
     pub related: usize,
     /// Of a network that has a replica already.
@@ -209,9 +230,12 @@ impl Waiting {
         *match obstacle {
             Some(Obstacle::Offline) => &mut self.offline,
             Some(Obstacle::Exiting) => &mut self.exiting,
+            Some(Obstacle::Restrained) => &mut self.restrained,
             Some(Obstacle::Price) => &mut self.price,
             Some(Obstacle::Containers) => &mut self.containers,
+            Some(Obstacle::Sealed) => &mut self.sealed,
             Some(Obstacle::Engine) => &mut self.engine,
+            Some(Obstacle::Aside) => &mut self.aside,
             Some(Obstacle::Owner) => &mut self.related,
             Some(Obstacle::Network) => &mut self.network,
             Some(Obstacle::Stake) => &mut self.stake,
@@ -265,9 +289,24 @@ impl Waiting {
                 "every worker's owner votes already: it needs more owners, or less trust",
             ),
             (
+                self.aside,
+                "aside",
+                "every other worker differed from most about this program: it needs others",
+            ),
+            (
+                self.sealed,
+                "sealed",
+                "its inputs are sealed to other workers: it needs one that can read them",
+            ),
+            (
                 self.containers,
                 "containers",
                 "it is a container, and no worker runs containers: it needs one that does",
+            ),
+            (
+                self.restrained,
+                "restrained",
+                "the pool's operator keeps all workers from new work: it needs others",
             ),
             (self.exiting, "exiting", "all workers are leaving the pool: it needs others"),
         ];

@@ -41,6 +41,10 @@ pub(crate) enum Next {
     Fetch(Digest),
     /// PoCo has decided, and the pool's promise wants its backers to have earned more.
     Hold,
+    /// There are two answers, and nobody shall lose by it: where they differ is looked for.
+    Compare,
+    /// The same, and PoCo has decided for one: only the deal's end ends it without a loser.
+    Linger,
     /// No more replicas are allowed and the votes do not suffice.
     GiveUp,
 }
@@ -57,9 +61,10 @@ impl Grid {
             self.unhold(key);
         }
         match next {
-            Next::Wait => {
+            Next::Wait | Next::Linger => {
                 self.wanting.remove(&key);
             }
+            Next::Compare => self.compare(now, key),
             Next::Ask => {
                 self.wanting.insert(key);
             }
@@ -86,9 +91,23 @@ impl Grid {
             Next::Fetch(digest) if now.unix_s() < deadline + LAST_BYTES_S => {
                 self.fetch(now, key, digest);
             }
-            Next::Wait | Next::Ask | Next::Freeze | Next::Fetch(_) | Next::Hold | Next::GiveUp => {
-                self.settle(now, key, Outcome::Expired, None);
-            }
+            Next::Wait
+            | Next::Ask
+            | Next::Freeze
+            | Next::Fetch(_)
+            | Next::Hold
+            | Next::Compare
+            | Next::Linger
+            | Next::GiveUp => self.settle(now, key, Outcome::Expired, None),
+        }
+    }
+
+    /// A task of an erratic program ends before its deal's time is over.
+    pub(crate) fn end_early(&mut self, now: Now, key: TaskKey) {
+        match self.task(key) {
+            Some(Task::Queued) => self.settle(now, key, Outcome::NoQuorum, None),
+            Some(Task::Open(_)) => self.advance(now, key),
+            Some(Task::Done(_)) | None => {}
         }
     }
 
@@ -113,6 +132,9 @@ impl Grid {
         if open.revealing() {
             return Next::Wait;
         }
+        if let Some(next) = self.spared(key, open) {
+            return next;
+        }
         let tally = open.tally(score);
         let decided = decided(open, &tally, trust, |digest| self.keeps(open, digest));
         if let Some(digest) = decided.filter(|digest| self.keeps(open, *digest)) {
@@ -124,7 +146,8 @@ impl Grid {
         let hopes = open.hopes(score);
         let waits = !hopes.is_empty();
         let agreed = tally.would_decide(trust, hopes.into_iter());
-        let enough = agreed && self.would_keep(open, tally.leader());
+        let company = self.has_company(key, open);
+        let enough = agreed && company && self.would_keep(open, tally.leader());
         let (running, room) = (open.running(), open.live() < deal.replicas_max());
         match (enough, running, room) {
             (true, 0, _) => Next::Freeze,
@@ -142,17 +165,27 @@ impl Grid {
     fn at_the_end(&self, key: TaskKey, open: &Open) -> Next {
         match self.next(key, open) {
             next @ (Next::Accept(_) | Next::Fetch(_)) => next,
-            next @ (Next::Wait | Next::Ask | Next::Freeze | Next::Hold | Next::GiveUp) => {
-                self.unpromised(key, open).unwrap_or(next)
-            }
+            next @ (Next::Wait
+            | Next::Ask
+            | Next::Freeze
+            | Next::Hold
+            | Next::Compare
+            | Next::Linger
+            | Next::GiveUp) => self.unpromised(key, open).unwrap_or(next),
         }
     }
 
     /// The result PoCo has decided, kept to the promise or not: the contract wants it settled.
     fn unpromised(&self, key: TaskKey, open: &Open) -> Option<Next> {
+        let decided = self.decided_of(key, open).filter(|_| !self.is_void(key, open));
+        decided.map(|digest| take(open, digest))
+    }
+
+    /// The result PoCo has decided, whatever the pool promises.
+    pub(crate) fn decided_of(&self, key: TaskKey, open: &Open) -> Option<Digest> {
         let trust = self.durable.deals[&key.deal].terms.trust;
         let tally = open.tally(|worker| self.durable.ledger.score(worker));
-        decided(open, &tally, trust, |_| true).map(|digest| take(open, digest))
+        decided(open, &tally, trust, |_| true)
     }
 
     /// The end of a task that could only be checked once more, and has no time for it.
@@ -311,7 +344,7 @@ impl Grid {
     }
 
     /// Asks one backer for the winning bytes: connected ones first, each once, then all again.
-    fn fetch(&mut self, now: Now, key: TaskKey, digest: Digest) {
+    pub(crate) fn fetch(&mut self, now: Now, key: TaskKey, digest: Digest) {
         let Some(open) = self.task(key).and_then(Task::open) else { return };
         let backs = |r: &&Replica| matches!(&r.state, ReplicaState::Revealed(revealed) if revealed.digest == digest);
         let backers: Vec<WorkerIdx> =
@@ -357,7 +390,9 @@ impl Grid {
         );
         if voted && !known {
             self.record(Record::Stored { task: key, digest });
-            self.ack_stored(key, digest);
+            if self.is_receipted(key, digest) {
+                self.ack_stored(key, digest);
+            }
             self.advance(now, key);
         }
     }
@@ -370,6 +405,10 @@ impl Grid {
         outcome: Outcome,
         winner: Option<Digest>,
     ) {
+        self.note_dissent(now, key);
+        if let Some(digest) = winner.filter(|digest| self.is_withheld(key, *digest)) {
+            self.ack_stored(key, digest);
+        }
         let lessons = self.lessons(key, winner);
         let kept = self.is_kept(key, winner);
         let first = self.durable.ledger.open().tasks.is_empty();
@@ -400,6 +439,9 @@ impl Grid {
             }
         }
         self.tell_settled(now, key, winner, outcome, kept, &judgement.verdicts);
+        for worker in voters {
+            self.send_away(worker);
+        }
         if first {
             self.watch_batch(now);
         }
@@ -468,7 +510,7 @@ fn decided(
 }
 
 /// A result that stands: its bytes are here, or are to be fetched.
-fn take(open: &Open, digest: Digest) -> Next {
+pub(crate) fn take(open: &Open, digest: Digest) -> Next {
     let here = open.stored.contains(&digest) || bug::is(Bug::AcceptUnstored);
     if here { Next::Accept(digest) } else { Next::Fetch(digest) }
 }

@@ -1,8 +1,10 @@
 //! Everything worth remembering. `Grid::apply` folds it, in life and in replay.
 
 use crate::{
+    calibration::{Difference, Work},
     deal::{Opened, Order},
     poco::Outcome,
+    restraint::Restraint,
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
@@ -14,7 +16,7 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 6;
 
 /// What a settled task taught about a worker (see [`Standing`]). Written where the pool makes a
 /// promise; what follows from it then is its policy's business, which may change between two starts.
@@ -76,8 +78,8 @@ pub enum Record {
     Deal {
         /// What was agreed.
         opened: Opened,
-        /// Whether module and bag are here and fit.
-        ready: bool,
+        /// What its bag says, once module and bag are here and fit.
+        work: Option<Box<Work>>,
         /// Unix milliseconds.
         at_unix_ms: u64,
     },
@@ -174,6 +176,8 @@ pub enum Record {
         /// The result.
         digest: Digest,
     },
+    /// A task's voters did not agree, in a program that need not agree with itself.
+    Torn(Difference),
     /// A task is over.
     Settled {
         /// Which task.
@@ -210,5 +214,12 @@ pub enum Record {
         block: u64,
         /// Its hash.
         hash: B256,
+    },
+    /// An operator keeps a worker from work, or does so no more.
+    Restrained {
+        /// Which worker.
+        worker: WorkerIdx,
+        /// How and why; `None`: it is free.
+        restraint: Option<Restraint>,
     },
 }

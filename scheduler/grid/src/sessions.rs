@@ -40,6 +40,9 @@ impl Grid {
             self.goodbye(session, "this vote key is not the one registered for the node", None);
             return;
         }
+        if self.turns_away(session, worker) {
+            return;
+        }
         self.meet(worker);
         if let Some(older) = self.durable.fleet.connect(worker, link) {
             self.goodbye(older, "the same node connected again", None);
@@ -60,13 +63,15 @@ impl Grid {
         }
     }
 
-    fn welcome(&mut self, session: SessionId, worker: Option<WorkerIdx>) {
+    pub(crate) fn welcome(&mut self, session: SessionId, worker: Option<WorkerIdx>) {
         let account = worker.and_then(|worker| self.durable.ledger.worker(worker));
         let slashed = account.map_or(0, |account| account.cum_slashed);
         let score = account.map_or(0, |account| account.score);
         let member = worker.and_then(|worker| self.durable.fleet.get(worker));
         let stake = member.map_or(0, |member| member.stake.saturating_sub(slashed));
-        let welcome = ToSession::Welcome { worker, stake, score };
+        let notice = member.and_then(|member| member.restraint.as_ref());
+        let notice = notice.map(|restraint| restraint.notice()).unwrap_or_default();
+        let welcome = ToSession::Welcome { worker, stake, score, notice };
         self.effect(Effect::Send(session, welcome));
     }
 
@@ -123,6 +128,7 @@ impl Grid {
             && (replica.attempt == open.attempt() || bug::is(Bug::LateJoin))
             && open.live() < deal.replicas_max()
             && (!open.revealing() || bug::is(Bug::LateJoin))
+            && !member.is_banned()
             && self.has_stake(worker, member, deal.stake)
     }
 

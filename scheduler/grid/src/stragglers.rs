@@ -109,7 +109,8 @@ impl Grid {
     fn may_hurry(&self, key: TaskKey) -> bool {
         let Some(open) = self.task(key).and_then(Task::open) else { return false };
         let room = open.live() < self.durable.deals[&key.deal].replicas_max();
-        room && !open.hurried && open.running() > 0 && !open.revealing()
+        let may = !open.hurried && !open.calibrates;
+        room && may && open.running() > 0 && !open.revealing()
     }
 
     fn draw_fast(&mut self, key: TaskKey) -> Option<WorkerIdx> {

@@ -32,6 +32,12 @@ pub struct Open {
     pub sets: Vec<SetRec>,
     /// Digests whose bytes are here.
     pub stored: BTreeSet<Digest>,
+    /// Those of them whose backers were given no receipt, because nobody shall be judged by the votes.
+    pub withheld: BTreeSet<Digest>,
+    /// Whether it was opened to calibrate its program: nobody loses by an answer to it.
+    pub calibrates: bool,
+    /// Whether its votes were found to differ while its program was not proven.
+    pub torn: bool,
     /// The trees of the frozen sets, while they are at hand: each member is shown its path. Derived.
     #[serde(skip)]
     pub trees: Vec<Tree>,
@@ -188,6 +194,11 @@ impl Open {
     pub fn engine(&self) -> Option<Digest> {
         let live = |replica: &&Replica| !matches!(replica.state, ReplicaState::Lost);
         self.replicas.iter().find(live).map(|replica| replica.engine)
+    }
+
+    /// Whether backers of a result may have the receipt for its bytes.
+    pub fn is_receipted(&self, digest: Digest) -> bool {
+        self.stored.contains(&digest) && !self.withheld.contains(&digest)
     }
 
     /// The worker's latest replica.

@@ -25,6 +25,8 @@ pub struct WorkerView {
     pub worker: WorkerIdx,
     /// Who owns it.
     pub owner: Address,
+    /// Who it is.
+    pub node_key: B256,
     /// Whether it is connected.
     pub connected: bool,
     /// Replicas at once, and those it is at.
@@ -43,6 +45,8 @@ pub struct WorkerView {
     pub stake: u128,
     /// Token units of it held by live replicas.
     pub held: u128,
+    /// Whether and why an operator keeps it from work.
+    pub restraint: Option<crate::restraint::Restraint>,
 }
 
 /// Why a task is where it is.
@@ -116,6 +120,11 @@ impl Grid {
         self.durable.seq
     }
 
+    /// Who voted how, beside whom.
+    pub fn company(&self) -> &crate::company::Company {
+        &self.durable.company
+    }
+
     /// The worker of a connection.
     pub fn worker_of(&self, session: SessionId) -> Option<WorkerIdx> {
         self.durable.fleet.by_session(session)
@@ -147,6 +156,7 @@ impl Grid {
         Some(WorkerView {
             worker,
             owner: member.owner,
+            node_key: member.node_key,
             connected: member.link.is_some(),
             slots: member.link.as_ref().map_or(0, |link| link.slots),
             busy: member.link.as_ref().map_or(0, |link| link.busy),
@@ -156,6 +166,7 @@ impl Grid {
             slashed,
             stake: member.stake.saturating_sub(slashed),
             held: member.held,
+            restraint: member.restraint.clone(),
         })
     }
 

@@ -137,12 +137,12 @@ impl Grid {
                     inline,
                     proof,
                 });
-                let stored = self.has_bytes(task, digest);
+                let stored = self.is_receipted(task, digest);
                 self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, stored, seq });
                 self.advance(now, task);
             }
             Verdict::Again(seq) => {
-                let stored = self.has_bytes(task, vote.digest);
+                let stored = self.is_receipted(task, vote.digest);
                 self.ack_reveal(session, RevealAckItem { task, attempt, vote_hash, stored, seq });
             }
             Verdict::Cancel => {
@@ -194,6 +194,17 @@ impl Grid {
     fn has_bytes(&self, key: TaskKey, digest: Digest) -> bool {
         let open: Option<&Open> = self.task(key).and_then(Task::open);
         open.is_some_and(|open| open.stored.contains(&digest))
+    }
+
+    /// Whether who backs a result may have the receipt for its bytes.
+    pub(crate) fn is_receipted(&self, key: TaskKey, digest: Digest) -> bool {
+        let open = self.task(key).and_then(Task::open);
+        open.is_some_and(|open| open.is_receipted(digest))
+    }
+
+    /// Whether its receipt was kept back until its task is settled.
+    pub(crate) fn is_withheld(&self, key: TaskKey, digest: Digest) -> bool {
+        self.has_bytes(key, digest) && !self.is_receipted(key, digest)
     }
 
     /// Tells the backers of a result that its bytes are here: the receipt for what they sent.

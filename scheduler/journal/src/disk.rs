@@ -48,6 +48,7 @@ pub trait DiskFile: Debug + Send {
 #[derive(Debug)]
 pub struct RealDisk {
     dir: PathBuf,
+    is_read_only: bool,
     /// Held for its lock, which the system releases when the process ends, however it ends.
     _lock: Option<File>,
 }
@@ -59,7 +60,16 @@ impl RealDisk {
     /// Whatever the system says about making the folder.
     pub fn open(dir: &Path) -> io::Result<Self> {
         make_durable_dir(dir)?;
-        Ok(Self { dir: dir.to_owned(), _lock: None })
+        Ok(Self { dir: dir.to_owned(), is_read_only: false, _lock: None })
+    }
+
+    /// Opens `dir`, which must be there, to look and not to touch: it may be a mounted backup.
+    ///
+    /// # Errors
+    /// Whatever the system says about listing it.
+    pub fn read_only(dir: &Path) -> io::Result<Self> {
+        fs::read_dir(dir)?;
+        Ok(Self { dir: dir.to_owned(), is_read_only: true, _lock: None })
     }
 
     /// Opens `dir`, made if absent, and claims it for this process through the file `lock` in it.
@@ -69,7 +79,7 @@ impl RealDisk {
     pub fn claim(dir: &Path) -> io::Result<Self> {
         make_durable_dir(dir)?;
         let lock = lock_file(&dir.join("lock"))?;
-        Ok(Self { dir: dir.to_owned(), _lock: Some(lock) })
+        Ok(Self { dir: dir.to_owned(), is_read_only: false, _lock: Some(lock) })
     }
 }
 
@@ -94,7 +104,8 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
+        let file =
+            OpenOptions::new().read(true).write(!self.is_read_only).open(self.dir.join(name))?;
         Ok(Box::new(RealFile(file)))
     }
 

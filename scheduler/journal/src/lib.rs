@@ -14,6 +14,7 @@
 //! and what is refused, [`snapshot`] for what lets old segments go.
 
 mod block;
+pub mod copy;
 pub mod disk;
 mod error;
 #[cfg(feature = "faulty-disk")]

@@ -112,7 +112,7 @@ fn open_last(disk: &dyn Disk, first_seq: u64, before: Option<Head>) -> Result<Ta
 }
 
 /// Reads a header and checks that it follows the segment before it.
-fn read_header(
+pub(crate) fn read_header(
     name: &str,
     file: &dyn DiskFile,
     before: Option<Head>,

@@ -108,6 +108,15 @@ impl Snapshots {
         Ok(Self::on(Arc::new(disk)))
     }
 
+    /// The snapshots in a folder that is not written to.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`] if the folder cannot be listed.
+    pub fn read_only(dir: &Path) -> Result<Self, SnapshotError> {
+        let disk = RealDisk::read_only(dir).map_err(io_at("list", &dir.display().to_string()))?;
+        Ok(Self::on(Arc::new(disk)))
+    }
+
     /// The snapshots on any disk.
     pub fn on(disk: Arc<dyn Disk>) -> Self {
         Self { disk }

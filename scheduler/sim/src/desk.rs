@@ -222,7 +222,7 @@ impl World {
                 pack.settled.push(item);
                 None
             }
-            ToSession::Welcome { worker, stake, score } => {
+            ToSession::Welcome { worker, stake, score, notice: _ } => {
                 Some(self.welcome_frame(session, worker, stake, score))
             }
             ToSession::Deal(info) => Some(ToWorker::Deal(info)),
@@ -289,6 +289,7 @@ impl World {
             stake,
             score,
             unix_ms: self.node_now().unix_ms,
+            notice: String::new(),
         })
     }
 
@@ -328,6 +329,10 @@ impl World {
             }
             Record::Missed { task, worker } => self.check_blame(*task, *worker),
             Record::Lost { task, worker } => self.check_heard(*task, *worker),
+            Record::Torn(_) => {
+                self.tally.count("outcome: votes of a program that differ");
+                Ok(())
+            }
             Record::Settled { outcome, .. } => {
                 self.tally.count(match outcome {
                     Outcome::Consensus => "outcome: consensus",

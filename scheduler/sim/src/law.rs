@@ -1,7 +1,10 @@
 //! The laws of the records: what the scheduler may write down, judged record by record as it becomes
 //! durable, by a model that shares no code with the grid.
 
-use crate::paper::{self, Ballot, Price};
+use crate::{
+    paper::{self, Ballot, Price},
+    programs::Proofs,
+};
 use alloy_primitives::{Address, B256, keccak256};
 use quorate_common::{
     digest::Digest,
@@ -103,6 +106,7 @@ pub struct Law {
     tasks: BTreeMap<TaskKey, Task>,
     workers: BTreeMap<WorkerIdx, Account>,
     deals: BTreeMap<DealSlot, Deal>,
+    proofs: Proofs,
     seq: u64,
 }
 
@@ -116,6 +120,7 @@ impl Law {
             tasks: BTreeMap::new(),
             workers: BTreeMap::new(),
             deals: BTreeMap::new(),
+            proofs: Proofs::default(),
             seq: 0,
         }
     }
@@ -126,6 +131,7 @@ impl Law {
     /// The law it breaks.
     pub fn fold(&mut self, record: &Record, at: Moment) -> Lawful {
         self.overtaken_first(record)?;
+        self.proofs.fold(record);
         match record {
             Record::Worker { worker, owner, .. } => {
                 self.workers.entry(*worker).or_default().owner = *owner;
@@ -159,13 +165,15 @@ impl Law {
                 self.settled(*task, *outcome, *winner, at)?;
             }
             Record::Order { .. }
+            | Record::Torn(_)
             | Record::Refused { .. }
             | Record::Demanded { .. }
             | Record::Standing { .. }
             | Record::Closed
             | Record::BatchCommitted { .. }
             | Record::BatchFinal { .. }
-            | Record::Cursor { .. } => {}
+            | Record::Cursor { .. }
+            | Record::Restrained { .. } => {}
         }
         Ok(())
     }
@@ -404,11 +412,16 @@ impl Law {
                     .stored
                     .iter()
                     .any(|digest| paper::has_consensus(trust, &ballots, B256::new(digest.0)));
-                hold(!here, "a decided task whose bytes are here does not expire", || {
+                let told = here && !self.proofs.withholds(key);
+                hold(!told, "a decided task whose bytes are here does not expire", || {
                     format!("{key}")
                 })?;
             }
         }
+        let shown = ballots.iter().filter(|ballot| ballot.shown.is_some());
+        let lost = shown.clone().filter(|ballot| word.is_some() && ballot.shown != word).count();
+        let agreed = if word.is_some() { shown.count() } else { 0 };
+        self.proofs.settled(key, agreed, lost)?;
         self.pay(key, &task, word, &ballots);
         Ok(())
     }
@@ -459,6 +472,11 @@ impl Law {
             hold(booked == expected, law, || format!("{slot}: {booked:?}, due {expected:?}"))?;
         }
         Ok(())
+    }
+
+    /// The id of a deal.
+    pub fn deal_id(&self, slot: DealSlot) -> Option<quorate_common::ids::DealId> {
+        self.deals.get(&slot).map(|deal| deal.id)
     }
 
     /// Tasks that are settled.

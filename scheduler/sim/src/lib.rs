@@ -25,6 +25,7 @@ mod mischief;
 mod node;
 pub mod paper;
 pub mod plan;
+mod programs;
 pub mod regress;
 pub mod run;
 mod settler;

@@ -8,6 +8,7 @@ use crate::{
     law::{Lawful, hold},
     mischief::Trick,
     plan::{Habit, Person, Plan},
+    programs::Program,
     world::{Event, POOL, World, key},
 };
 use alloy_primitives::{Address, B256, keccak256};
@@ -299,6 +300,11 @@ impl World {
         let machine = &self.machines[at];
         let score = machine.agent.as_ref().map_or(0, |agent| agent.view().score);
         let right = format!("{task} by engine {}", machine.person.engine);
+        let program = self.node.law.deal_id(task.deal).and_then(Program::of);
+        let right = match program {
+            Some(program) => program.run(task, machine.worker, right),
+            None => right,
+        };
         let text = match machine.person.habit {
             Habit::Lazy => "42".to_owned(),
             Habit::Lying => format!("{task} as {} likes it", machine.worker),

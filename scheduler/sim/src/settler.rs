@@ -5,6 +5,7 @@
 use crate::{
     chain::{Event as Said, Tx},
     law::{Lawful, Violation, hold},
+    programs::Program,
     world::{Event, POOL, World},
 };
 use alloy_primitives::B256;
@@ -141,13 +142,18 @@ impl World {
                 if let Some(settler) = self.settler() {
                     settler.opens.remove(&opened.terms.req_hash);
                 }
+                let id = opened.terms.id();
+                if let Some(program) = Program::of(id) {
+                    self.tally.count(program.name());
+                }
                 // The bag of one deal in eight comes later than the deal.
-                let late = opened.terms.id().0[0] < 32 && !self.calm;
+                let late = id.0[0] < 32 && !self.calm;
                 if late {
                     let opened = opened.clone();
-                    self.tell(Input::Chain(ChainInput::Deal { opened, ready: false }))?;
+                    self.tell(Input::Chain(ChainInput::Deal { opened, work: None }))?;
                 }
-                self.tell(Input::Chain(ChainInput::Deal { opened, ready: true }))
+                let work = Some(Program::work(id));
+                self.tell(Input::Chain(ChainInput::Deal { opened, work }))
             }
             Said::Refused(order) => {
                 if let Some(settler) = self.settler() {

@@ -47,6 +47,9 @@ pub const EXPECTED: &[&str] = &[
     "person: hoarding bytes",
     "person: spamming requester",
     "person: scheduler showing false sets",
+    "program: sound",
+    "program: flaky",
+    "program: erratic",
     "act: frame refused by the scheduler",
     "act: vote said on chain",
     "act: demand said on chain",
@@ -55,6 +58,7 @@ pub const EXPECTED: &[&str] = &[
     "outcome: consensus",
     "outcome: no quorum",
     "outcome: expired",
+    "outcome: votes of a program that differ",
     "outcome: batch final",
 ];
 

@@ -50,7 +50,13 @@ impl SessionActor {
         Self { shared, writer, connection, pass, worker: None }
     }
 
-    fn welcome(&mut self, worker: Option<WorkerIdx>, stake: u128, score: u32) -> ToWorker {
+    fn welcome(
+        &mut self,
+        worker: Option<WorkerIdx>,
+        stake: u128,
+        score: u32,
+        notice: String,
+    ) -> ToWorker {
         self.worker = worker;
         if worker.is_some() {
             self.pass.is_worker(&self.connection, stake);
@@ -63,7 +69,15 @@ impl SessionActor {
             stake,
             score,
             unix_ms: self.shared.now().unix_ms,
+            notice,
         })
+    }
+
+    /// The grid has seen the worker and sends it away: for people who ask why.
+    fn note_refusal(&self, reason: &str) {
+        let (from, at) = (self.connection.remote_address().ip(), self.shared.now().unix_ms);
+        let who = crate::transport::identity(&self.connection);
+        self.shared.visitors.refused(at, from, who, reason);
     }
 }
 
@@ -148,10 +162,15 @@ impl SessionActor {
                 pack.settled.push(item);
                 None
             }
-            ToSession::Welcome { worker, stake, score } => Some(self.welcome(worker, stake, score)),
+            ToSession::Welcome { worker, stake, score, notice } => {
+                Some(self.welcome(worker, stake, score, notice))
+            }
             ToSession::Deal(info) => Some(ToWorker::Deal(info)),
             ToSession::Fetch(task, digest) => Some(ToWorker::Fetch { task, digest }),
-            ToSession::Goodbye(goodbye) => Some(ToWorker::Goodbye(goodbye)),
+            ToSession::Goodbye(goodbye) => {
+                self.note_refusal(&goodbye.reason);
+                Some(ToWorker::Goodbye(goodbye))
+            }
         };
         if let Some(frame) = own {
             // A deal must be known before the duties that name it, and duties keep their order.

@@ -342,12 +342,26 @@ async fn hear(parts: &Parts, event: ChainEvent) {
             stake(parts, worker).await;
         }
         ChainEvent::DealOpened(deal) if deal.terms.pool == pool => deal_opened(parts, *deal),
-        ChainEvent::Forced(forced) if forced.pool == pool => force(parts, &forced),
+        ChainEvent::Forced(forced) if forced.pool == pool => {
+            // Here and not where it is heard first: what is final is told once.
+            let kind = if forced.demand().is_some() { "demand" } else { "vote" };
+            parts.shared.metrics.said_on_chain.with_label_values(&[kind]).inc();
+            force(parts, &forced);
+        }
         ChainEvent::BatchCommitted { header, opening } if header.pool == pool => {
             batch_committed(parts, &header, &opening);
         }
+        ChainEvent::Dropped { pool: of, .. } if of == pool => disputed(parts, "dropped"),
+        ChainEvent::Convicted { pool: of, .. } if of == pool => disputed(parts, "convicted"),
+        ChainEvent::Abandoned { pool: of } if of == pool => disputed(parts, "abandoned"),
         _ => {}
     }
+}
+
+/// Somebody has proven something against this pool: an operator must hear of it.
+fn disputed(parts: &Parts, outcome: &str) {
+    parts.shared.metrics.disputes.with_label_values(&[outcome]).inc();
+    tracing::error!(outcome, "the contract has found against this pool");
 }
 
 /// Tells the grid a worker's stake before any slash: the recorded stake and what slashes already took
@@ -387,8 +401,8 @@ fn deal_opened(parts: &Parts, opened: DealOpened) {
     if let Err(failure) = &fits {
         tracing::warn!(%slot, %failure, "a deal that cannot be worked on");
     }
-    let (ready, opened) = (fits.is_ok(), Box::new(Opened { slot, terms }));
-    parts.tell(Input::Chain(ChainInput::Deal { opened, ready }));
+    let (work, opened) = (fits.ok(), Box::new(Opened { slot, terms }));
+    parts.tell(Input::Chain(ChainInput::Deal { opened, work }));
 }
 
 /// Pause after a look at deals that wait for bytes: somebody who brings many has each of them looked at
@@ -415,9 +429,9 @@ async fn look_at(parts: &Parts, opened: Opened) {
     let (blobs, terms) = (Arc::clone(&parts.shared.blobs), opened.terms.clone());
     // A bag may be large, and orders must not wait for it.
     let fits = tokio::task::spawn_blocking(move || orders::deal_fits(&blobs, &terms)).await;
-    if matches!(fits, Ok(Ok(()))) {
+    if let Ok(Ok(work)) = fits {
         tracing::info!(slot = %opened.slot, "everything a deal needs has come");
-        parts.tell(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        parts.tell(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work: Some(work) }));
     }
 }
 
@@ -463,7 +477,7 @@ async fn commit_one(parts: &Parts, seal: SealBatch) {
 
 /// The latest time until which a vote that the batch shows as never revealed could have been said on
 /// chain, if it shows one; the contract allows no earlier commit.
-fn silent_until(file: &BatchFile) -> Option<u64> {
+pub(crate) fn silent_until(file: &BatchFile) -> Option<u64> {
     let silent = file.tasks.iter().flat_map(|task| {
         let votes = task.votes.iter().filter(|vote| vote.digest.is_zero());
         votes.filter_map(|vote| task.sets.get(usize::from(vote.attempt)))
@@ -583,11 +597,20 @@ async fn collect(parts: &Parts, pool: &PoolView) -> Result<bool, SettleError> {
     receipt.map(|_| true)
 }
 
+/// For people: pages name the block. What cannot be noted is no reason to stop.
+async fn note_final(parts: &Parts, index: u64) {
+    let Ok(head) = parts.settlement.chain().head().await else { return };
+    if let Err(error) = parts.batches.note_final(index, head.number) {
+        tracing::warn!(error = %Report(&error), "the block of a final batch is not noted");
+    }
+}
+
 async fn finalize_next(parts: &Parts) -> Result<bool, SettleError> {
     let pool = parts.settlement.pool(parts.shared.pool).await?;
     if let Some(index) = parts.finals.next(pool.finalized) {
         let advanced = parts.finals.advance(&parts.shared, &parts.batches, index);
         if advanced {
+            note_final(parts, index).await;
             parts.tell(Input::Finalized { index });
         }
         return Ok(advanced);

@@ -7,6 +7,7 @@ use crate::{
     system::key_paths,
 };
 use quorate_chain::{
+    SettleError,
     embedded::EmbeddedNode,
     keystore::{KeystoreError, Signer},
     outbox::OutboxConfig,
@@ -19,7 +20,13 @@ use quorate_common::{
     messages::Domain,
     report::Chain as Report,
 };
-use std::{io, path::Path, time::Duration};
+use rustix::process::geteuid;
+use std::{
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
 use zeroize::Zeroizing;
 
 /// Where the gas account's key is kept, in the data folder.
@@ -33,16 +40,31 @@ pub(super) fn keys(config: &Config) -> Result<(NodeKey, VoteKey), Failure> {
 }
 
 /// The account that pays for gas: in `file`, or the development chain's.
-pub(super) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failure> {
+pub(crate) fn gas(config: &Config, file: Option<&Path>) -> Result<Signer, Failure> {
     match (file, &config.chain) {
         (Some(path), _) => gas_key(path),
         (None, ChainAt::Embedded) => Ok(dev::gas()),
-        (None, ChainAt::Url(_)) => gas_key(&config.data.join(GAS_KEY)),
+        (None, ChainAt::Url(_)) => {
+            let path = config.data.join(GAS_KEY);
+            not_exposed(&path)?;
+            gas_key(&path)
+        }
     }
 }
 
+/// A kept key that others may read is theirs too.
+fn not_exposed(path: &Path) -> Result<(), Failure> {
+    let Ok(found) = std::fs::metadata(path) else { return Ok(()) };
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let text = format!("gas key {}: mode {mode:o} lets others read it", path.display());
+    Err(Failure::new(Code::Denied, text).hint(format!("chmod 600 {}", path.display())))
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
-fn gas_key(path: &Path) -> Result<Signer, Failure> {
+pub(super) fn gas_key(path: &Path) -> Result<Signer, Failure> {
     let text = std::fs::read(path).map(Zeroizing::new).map_err(|error| {
         let code = match error.kind() {
             io::ErrorKind::NotFound => Code::NotFound,
@@ -77,8 +99,30 @@ pub(super) async fn connect(
         )
     })?;
     let domain = Domain { chain_id: config.chain_id, contract };
-    let settlement = Settlement::connect(chain(config)?, domain).await.map_err(failure::chain)?;
-    Ok((settlement, None))
+    let settlement = Settlement::connect(chain(config)?, domain).await;
+    Ok((settlement.map_err(|error| placed(config, error))?, None))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a chain says is its nodes'")]
+/// The chain's refusal, with the key that it may be about: what is set and where.
+fn placed(config: &Config, error: SettleError) -> Failure {
+    let key = match error {
+        SettleError::NoContract { .. } => "chain.contract",
+        _ => "chain.url",
+    };
+    let is_wrong = matches!(
+        error,
+        SettleError::NoContract { .. }
+            | SettleError::InvalidChainId { .. }
+            | SettleError::BadUrl { .. }
+    );
+    let mut failure = failure::chain(error);
+    if is_wrong {
+        // No node will ever answer otherwise.
+        failure = Failure { hint: failure.hint, ..Failure::new(Code::Usage, failure.message) };
+    }
+    failure.message = format!("{}; {}", config.layers.place(key), failure.message);
+    failure
 }
 
 /// The chain, through its nodes.
@@ -88,7 +132,7 @@ pub(super) fn chain(config: &Config) -> Result<Chain, Failure> {
     };
     let nodes = std::iter::once(first).chain(&config.more_nodes);
     let nodes = nodes.map(|node| ChainUrl::parse(node)).collect::<Result<Vec<_>, _>>();
-    nodes.and_then(|nodes| Chain::connect_all(&nodes)).map_err(failure::chain)
+    nodes.and_then(|nodes| Chain::connect_all(&nodes)).map_err(|error| placed(config, error))
 }
 
 /// How transactions are sent.
@@ -104,9 +148,29 @@ pub(crate) fn outbox_config(config: &Config) -> OutboxConfig {
 
 /// Makes the data folder.
 pub(super) fn make_dir(config: &Config) -> Result<(), Failure> {
-    std::fs::create_dir_all(&config.data).map_err(|error| {
-        Failure::new(Code::Internal, format!("data {}: {error}", config.data.display()))
-    })
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
+    made.map_err(|error| {
+        let text = format!("{}: cannot be made: {error}", config.layers.place("data"));
+        Failure::new(Code::Internal, text).hint("run this as the user that serves the pool")
+    })?;
+    not_anothers(config)
+}
+
+/// Files that root makes in a service's folder are files that the service cannot read.
+fn not_anothers(config: &Config) -> Result<(), Failure> {
+    let Ok(found) = std::fs::metadata(&config.data) else { return Ok(()) };
+    let (owner, us) = (found.uid(), geteuid().as_raw());
+    if owner == us {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: that folder is user {owner}'s, this is user {us}",
+        config.layers.place("data")
+    );
+    Err(Failure::new(Code::Denied, text).hint(
+        "run this as its user, as in: runuser -u quorate-scheduler -- quorate-scheduler …; or name a folder of your \
+         own with --data",
+    ))
 }
 
 fn key_failure(error: KeyError) -> Failure {

@@ -1,10 +1,11 @@
 //! `init`: keys, a pool with its bond, and the file that says so.
 
 use super::{
-    FILE, Global, Init,
+    FILE, Global, Init, ask,
     chain::{GAS_KEY, chain, connect, gas, keys, make_dir, outbox_config},
+    deploy,
     output::Output,
-    usage,
+    unit, usage,
 };
 use crate::{
     config::{ChainAt, Config},
@@ -12,17 +13,15 @@ use crate::{
     failure,
 };
 use quorate_chain::{
-    SettleError,
-    events::ChainEvent,
-    keystore::Signer,
-    outbox::Outbox,
-    settlement::{Settlement, deploy_settlement, deploy_token},
+    SettleError, events::ChainEvent, keystore::Signer, outbox::Outbox, settlement::Settlement,
 };
 use quorate_common::{
     Address, B256, U256,
     config::Layers,
     exit::{Code, Failure},
     ids::PoolId,
+    keys::random32,
+    report::Chain as Report,
 };
 use serde_json::json;
 use std::{
@@ -38,45 +37,44 @@ struct Pool {
     id: PoolId,
 }
 
-/// `init`. What is there already is kept, so the command can be repeated.
+/// `init`. What is there already is kept, so the command can be repeated: after money has arrived, for one.
 pub(super) async fn run(
     global: &Global,
-    layers: &Layers,
-    args: &Init,
+    mut layers: Layers,
+    mut args: Init,
     output: Output,
 ) -> Result<(), Failure> {
-    let config = Config::from_layers(layers).map_err(usage)?;
-    check(&config, args)?;
-    let gas = gas(&config, args.gas_key.as_deref())?;
+    if ask::is_wanted(&args, &layers) {
+        ask::ask(&mut args)?;
+    }
+    ask::lay(&args, &mut layers)?;
+    let config = Config::from_layers(&layers).map_err(usage)?;
+    check(&config, &args)?;
     make_dir(&config)?;
     let (node_key, signer) = keys(&config)?;
     let (node_key, signer) = (node_key.public(), signer.address());
+    let mut file = File { global, layers, config: &config };
     let pool = match &config.chain {
         ChainAt::Embedded => embedded(&config, signer, node_key).await?,
-        ChainAt::Url(_) => {
-            save_gas_key(&config, &gas)?;
-            let chain = chain(&config)?;
-            // A pool that exists sends nothing here, and its scheduler may be serving meanwhile.
-            let outbox = if config.pool.is_some() && !args.deploy {
-                Outbox::new(chain, gas, outbox_config(&config))
-            } else {
-                crate::outbox::open(&config, chain, gas)?
-            };
-            on_chain(&config, args, &outbox, (signer, node_key), output).await?
-        }
+        ChainAt::Url(_) => on_chain(&mut file, &args, (signer, node_key), output).await?,
     };
-    let file = write_config(global, layers, &config, &pool)?;
+    file.found("chain.contract", pool.contract)?;
+    file.found("pool.id", pool.id.0)?;
+    let path = file.write()?;
+    if let Some(unit) = &args.unit {
+        unit::write(unit, &config)?;
+    }
     let document = json!({
-        "schema": "quorate.init/v1", "config": file, "data": config.data, "signer": signer,
+        "schema": "quorate.init/v1", "config": path, "data": config.data, "signer": signer,
         "node_key": node_key, "chain_id": config.chain_id, "contract": pool.contract,
-        "pool": pool.id,
+        "pool": pool.id, "unit": args.unit,
     });
     output.either(&document, || {
-        format!("{} of contract {}\nconfiguration: {file}", pool.id, pool.contract)
+        format!("{} of contract {}\nconfiguration: {path}", pool.id, pool.contract)
     })?;
     let flag = if global.config.is_some() { "--config" } else { "--data" };
     let value = global.config.clone().unwrap_or_else(|| config.data.clone());
-    output.note(format!("next: quorate-scheduler {flag} {} serve", value.display()));
+    output.note(format!("next: quorate-scheduler {flag} {} check, then serve", value.display()));
     Ok(())
 }
 
@@ -105,26 +103,56 @@ async fn embedded(config: &Config, signer: Address, node_key: B256) -> Result<Po
     Ok(Pool { contract, id: dev.pool(signer, node_key).await? })
 }
 
+/// The account that pays, and the pool it pays for. The file is written in between too: what was asked and
+/// what is deployed is not lost if the money is still on its way.
 async fn on_chain(
-    config: &Config,
+    file: &mut File<'_>,
     args: &Init,
-    outbox: &Outbox,
     keys: (Address, B256),
     output: Output,
 ) -> Result<Pool, Failure> {
-    outbox.chain().expect_chain(config.chain_id).await.map_err(failure::chain)?;
+    let config = file.config;
+    let gas = gas_account(config, args.gas_key.as_deref(), output)?;
+    file.write()?;
+    let chain = chain(config)?;
+    chain.expect_chain(config.chain_id).await.map_err(failure::chain)?;
+    // A pool that exists sends nothing here, and its scheduler may be serving meanwhile.
+    let outbox = if config.pool.is_some() && !args.deploy {
+        Outbox::new(chain, gas, outbox_config(config))
+    } else {
+        crate::outbox::open(config, chain, gas)?
+    };
     let settlement = if args.deploy {
-        output.note("deploying a test token and the contract");
-        let token = deploy_token(outbox, outbox.account()).await.map_err(failure::chain)?;
-        deploy_settlement(outbox, token, dev::WINDOW_S).await.map_err(failure::chain)?
+        let done = deploy::put(&outbox, None, dev::WINDOW_S, output).await?;
+        file.found("chain.contract", done.settlement.address())?;
+        file.found("chain.first_block", done.first_block)?;
+        file.write()?;
+        done.settlement
     } else {
         connect(config).await?.0
     };
     let id = match config.pool {
         Some(pool) => pool,
-        None => register(&settlement, outbox, keys, args.bond, output).await?,
+        None => register(&settlement, &outbox, keys, args.bond, output).await?,
     };
     Ok(Pool { contract: settlement.address(), id })
+}
+
+/// The account that pays for gas and bond: in the file that is named, in the data folder, or made there.
+fn gas_account(config: &Config, file: Option<&Path>, output: Output) -> Result<Signer, Failure> {
+    let kept = config.data.join(GAS_KEY);
+    let is_new = file.is_some_and(|file| file == Path::new("new"));
+    if is_new && !kept.exists() {
+        let secret = random32().map_err(|error| Failure::new(Code::Internal, error))?;
+        let made = Signer::from_secret(&secret);
+        let made = made.map_err(|error| Failure::new(Code::Internal, Report(&error)))?;
+        save_gas_key(config, &made)?;
+        output.note(format!("made the operator's account {}", made.address()));
+        return Ok(made);
+    }
+    let gas = gas(config, file.filter(|_| !is_new))?;
+    save_gas_key(config, &gas)?;
+    Ok(gas)
 }
 
 async fn register(
@@ -141,7 +169,11 @@ async fn register(
     if tokens < missing {
         let (have, want) = (tokens, missing);
         return Err(failure::chain(SettleError::InsufficientToken { account, have, want })
-            .hint("the pool's bond is paid in tokens; --bond sets another"));
+            .hint(format!(
+                "send {missing} units of token {} and some coins for gas to {account}, and run init again; \
+                 --bond sets another bond",
+                settlement.token()
+            )));
     }
     let mut calls = Vec::new();
     if !missing.is_zero() {
@@ -161,28 +193,30 @@ async fn register(
     Err(Failure::new(Code::Chain, "the contract did not say which pool was registered"))
 }
 
-/// Writes the file with what `init` found out. Returns its path.
-fn write_config(
-    global: &Global,
-    layers: &Layers,
-    config: &Config,
-    pool: &Pool,
-) -> Result<String, Failure> {
-    let mut layers = layers.clone();
-    // The file is found from any folder, and so must be what it names.
-    let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
-    let found = [
-        ("chain.contract", pool.contract.to_string()),
-        ("pool.id", pool.id.0.to_string()),
-        ("data", data.display().to_string()),
-    ];
-    for (key, value) in found {
-        layers.flag("init", key, &value).map_err(usage)?;
+/// The configuration file as it becomes.
+struct File<'a> {
+    global: &'a Global,
+    layers: Layers,
+    config: &'a Config,
+}
+
+impl File<'_> {
+    /// Notes what was found out.
+    fn found(&mut self, key: &str, value: impl ToString) -> Result<(), Failure> {
+        self.layers.flag("init", key, &value.to_string()).map_err(usage)
     }
-    let path = global.config.clone().unwrap_or_else(|| config.data.join(FILE));
-    replace(&path, &layers.commented_file())
-        .map_err(|error| Failure::new(Code::Internal, format!("{}: {error}", path.display())))?;
-    Ok(path.display().to_string())
+
+    /// Writes it with what is known so far. Returns its path.
+    fn write(&mut self) -> Result<String, Failure> {
+        let config = self.config;
+        // The file is found from any folder, and so must be what it names.
+        let data = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+        self.found("data", data.display())?;
+        let path = self.global.config.clone().unwrap_or_else(|| config.data.join(FILE));
+        let wrong = |error| Failure::new(Code::Internal, format!("{}: {error}", path.display()));
+        replace(&path, &self.layers.commented_file()).map_err(wrong)?;
+        Ok(path.display().to_string())
+    }
 }
 
 /// The file as a whole, or as it was.
@@ -191,7 +225,9 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
         fs::create_dir_all(dir)?;
     }
     let unborn = path.with_extension("toml.tmp");
-    let mut file = fs::File::create(&unborn)?;
+    // Addresses of nodes may carry keys.
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unborn)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(unborn, path)

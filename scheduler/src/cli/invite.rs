@@ -7,6 +7,7 @@ use crate::{
     dev,
     system::key_paths,
 };
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use quorate_common::{
     exit::{Code, Failure},
     invite::Invite,
@@ -18,7 +19,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 
 /// `invite`.
-pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, qr: bool, output: Output) -> Result<(), Failure> {
     let unset = |key: &str| {
         Failure::new(Code::Usage, format!("`{key}` is not set")).hint(
             "run quorate-scheduler init first, or name its data folder with --data; \
@@ -42,20 +43,43 @@ pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
         None => format!("http://{}", place("http", None, config.http_listen)?),
     };
     let rpc = match &config.chain {
-        ChainAt::Embedded => format!("{api}/rpc"),
-        ChainAt::Url(url) => url.clone(),
+        ChainAt::Embedded => Some(format!("{api}/rpc")),
+        ChainAt::Url(_) => config.public_node(),
     };
+    if rpc.is_none() {
+        output.note(
+            "chain.url is kept out of the invitation, since its address may hold a key of yours; \
+             set chain.public_url to name a node for volunteers",
+        );
+    }
     warn_of_loopback(config, output);
     let invite = Invite {
         address,
         node_key: node_key.public(),
         pool,
         domain: Domain { chain_id: config.chain_id, contract },
-        rpc: Some(rpc),
+        rpc,
         api: Some(api),
     };
     let invite = invite.to_string();
-    output.either(&json!({ "schema": "quorate.invite/v1", "invite": invite }), || invite.clone())
+    let code = if qr { Some(code(&invite)?) } else { None };
+    let document = json!({ "schema": "quorate.invite/v1", "invite": invite, "qr": code });
+    output.either(&document, || match code {
+        Some(code) => format!("{invite}\n\n{code}"),
+        None => invite.clone(),
+    })
+}
+
+/// As half blocks of text, which every terminal shows. The lowest correction that is: on a screen nothing is
+/// torn off, and a code of three hundred bytes is large enough.
+fn code(invite: &str) -> Result<String, Failure> {
+    let code = QrCode::with_error_correction_level(invite, EcLevel::L).map_err(|error| {
+        let text = format!("an invitation of {} bytes is no QR code: {error}", invite.len());
+        Failure::new(Code::Usage, text).hint("shorten quic.public, http.public or chain.public_url")
+    })?;
+    // Terminals are dark: what is written is what is light.
+    let colours = (Dense1x2::Light, Dense1x2::Dark);
+    Ok(code.render::<Dense1x2>().dark_color(colours.0).light_color(colours.1).build())
 }
 
 /// Where a door is: as it is known outside, or where it listens.

@@ -8,13 +8,12 @@ use crate::{
     config::{ChainAt, Config},
     dev::{self, DevChain},
     failure,
+    socket::Control,
     system::{self, Boot, Running},
 };
 use quorate_chain::SettleError;
-use quorate_common::{
-    exit::{Code, Failure},
-    ids::PoolId,
-};
+use quorate_common::exit::{Code, Failure};
+use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,10 +26,22 @@ pub(super) async fn run(config: Config, output: Output) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     announce(&running, output)?;
-    signals.next().await;
-    tracing::info!("stopping");
+    tell_manager(&[NotifyState::Ready]);
+    let control = Control::open(&running.shared.config.data)?;
+    tokio::select! {
+        () = signals.next() => tracing::info!("stopping"),
+        () = control.serve(&running) => tracing::info!("drained: stopping"),
+    }
+    tell_manager(&[NotifyState::Stopping]);
     running.stop().await;
     Ok(())
+}
+
+/// Tells systemd, if it started this.
+fn tell_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager was not told");
+    }
 }
 
 async fn open(config: Config) -> Result<Running, Failure> {
@@ -39,7 +50,7 @@ async fn open(config: Config) -> Result<Running, Failure> {
 
 async fn boot(config: Config) -> Result<Boot, Failure> {
     if matches!(config.chain, ChainAt::Url(_)) && config.pool.is_none() {
-        return Err(Failure::new(Code::Usage, "`pool.id` is not set")
+        return Err(Failure::new(Code::Usage, "`pool.id` is not set; expected a pool's number")
             .hint("run quorate-scheduler init first, or name its data folder with --data"));
     }
     make_dir(&config)?;
@@ -55,23 +66,24 @@ async fn boot(config: Config) -> Result<Boot, Failure> {
         }
         (None, None) => return Err(Failure::new(Code::Usage, "`pool.id` is not set")),
     };
-    let view = settlement.pool(pool).await.map_err(|error| unknown(pool, error))?;
-    check(pool, "signer", &view.signer, &signer.address())?;
-    check(pool, "node key", &view.node_key, &node_key.public())?;
+    let place = config.layers.place("pool.id");
+    let view = settlement.pool(pool).await.map_err(|error| unknown(&place, error))?;
+    check(&place, "signer", &view.signer, &signer.address())?;
+    check(&place, "node key", &view.node_key, &node_key.public())?;
     Ok(Boot { config, node_key, signer, gas, settlement, pool, node })
 }
 
-fn unknown(pool: PoolId, error: SettleError) -> Failure {
+fn unknown(place: &str, error: SettleError) -> Failure {
     if error.revert_name() != Some("UnknownPool") {
         return failure::chain(error);
     }
-    let text = format!("`pool.id` is {}; the contract has no such pool", pool.0);
+    let text = format!("{place}; the contract has no such pool");
     Failure::new(Code::Conflict, text).hint("check chain.contract; init registers a pool")
 }
 
 /// A scheduler with other keys than the contract knows could not pay, and no worker would trust it.
 fn check<T: PartialEq + std::fmt::Display>(
-    pool: PoolId,
+    place: &str,
     what: &str,
     known: &T,
     ours: &T,
@@ -79,20 +91,23 @@ fn check<T: PartialEq + std::fmt::Display>(
     if known == ours {
         return Ok(());
     }
-    let text = format!("{pool} is registered with {what} {known}; this data folder has {ours}");
+    let text = format!(
+        "{place}; that pool is registered with {what} {known}; this data folder has {ours}"
+    );
     Err(Failure::new(Code::Denied, text).hint("restore DATA/keys, or set pool.id"))
 }
 
 fn announce(running: &Running, output: Output) -> Result<(), Failure> {
     let (pool, invite, domain) = (running.shared.pool, &running.invite, running.shared.domain);
     let document = json!({
-        "schema": "quorate.ready/v1", "pool": pool, "http": running.http, "quic": running.quic,
+        "schema": "quorate.ready/v1", "pool": pool, "http": running.http, "ui": running.ui, "quic": running.quic,
         "contract": domain.contract, "chain_id": domain.chain_id, "invite": invite.to_string(),
     });
     output.either(&document, || {
+        let pages = running.ui.map_or("off".into(), |ui| format!("http://{ui}/ui"));
         format!(
-            "quorate-scheduler: {pool} is open\n  API      http://{}\n  workers  {}\n  invite   \
-             {invite}",
+            "quorate-scheduler: {pool} is open\n  API      http://{}\n  pages    {pages}\n  workers  {}\n  \
+             invite   {invite}",
             running.http, running.quic
         )
     })

@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, get, web};
 use futures_util::stream::unfold;
 use quorate_common::{
     B256,
-    api::{DealPart, OrderPhase, OrderView, TaskEvent},
+    api::{DealPart, OrderPhase, OrderView, TaskEvent, TaskPhase},
     digest::Digest,
     exit::{Code, Failure},
 };
@@ -32,8 +32,15 @@ pub(crate) async fn watch(
     // Listening before reading: what happens in between is told twice rather than never.
     let events = state.shared.events.subscribe();
     let order = read(&state, hash).await?;
-    let mut watch =
-        Watch { state, hash, events, phase: order.phase, deals: Vec::new(), out: VecDeque::new() };
+    let mut watch = Watch {
+        state,
+        hash,
+        events,
+        phase: order.phase,
+        disagrees: false,
+        deals: Vec::new(),
+        out: VecDeque::new(),
+    };
     watch.tell(&order);
     let body = unfold(watch, |mut watch| async move {
         let next = watch.next().await?;
@@ -46,7 +53,7 @@ pub(crate) async fn watch(
 }
 
 async fn read(state: &State, hash: B256) -> Result<OrderView, ApiError> {
-    let found = state.read(move |grid| orders::view(grid, hash)).await?;
+    let found = orders::whole_view(state, hash).await?;
     found.ok_or_else(|| Failure::new(Code::NotFound, format!("no order {hash}")).into())
 }
 
@@ -55,13 +62,14 @@ struct Watch {
     hash: B256,
     events: Receiver<Event>,
     phase: OrderPhase,
+    disagrees: bool,
     deals: Vec<DealPart>,
     out: VecDeque<String>,
 }
 
 impl Watch {
     fn tell(&mut self, order: &OrderView) {
-        self.phase = order.phase;
+        (self.phase, self.disagrees) = (order.phase, order.disagreement.is_some());
         self.deals.clone_from(&order.deals);
         self.out.push_back(event("order", order));
     }
@@ -100,7 +108,8 @@ impl Watch {
             Event::Task(settled) => {
                 let Some(task) = self.task_event(&settled) else { return Some(()) };
                 self.out.push_back(event("task", &task));
-                if self.deals.iter().all(|deal| deal.settled == deal.tasks) {
+                let failed = task.phase != TaskPhase::Consensus && !self.disagrees;
+                if failed || self.deals.iter().all(|deal| deal.settled == deal.tasks) {
                     self.look().await?;
                 }
             }
@@ -110,10 +119,10 @@ impl Watch {
         Some(())
     }
 
-    /// Reads the order again; tells it if its phase changed.
+    /// Reads the order again; tells it if its phase changed, or it ends for its program.
     async fn look(&mut self) -> Option<()> {
         let order = read(&self.state, self.hash).await.ok()?;
-        if order.phase != self.phase {
+        if order.phase != self.phase || order.disagreement.is_some() != self.disagrees {
             self.tell(&order);
         }
         self.deals = order.deals;

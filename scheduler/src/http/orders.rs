@@ -1,19 +1,22 @@
 //! Orders and their tasks: place, list, show, explain, receipt.
 
 use super::{State, error::ApiError};
-use crate::{actors::grid::Place, orders};
+use crate::{actors::grid::Place, blobs::Blobs, drain, orders};
 use actix_web::{HttpResponse, get, post, web};
 use quorate_common::{
     Address, B256,
     accounts::DealAccount,
     api::{Amount, DealPart, OrderPhase, OrderView, PlaceOrder, TaskPage, TaskPhase, TaskView},
     digest::Digest,
+    disagreement::{Disagreement, Part},
     exit::{Code, Failure},
     ids::TaskKey,
+    manifest::{MANIFEST_BYTES_MAX, Manifest},
     messages::Message as _,
 };
 use quorate_grid::{
     Explanation, Grid, audit,
+    calibration::Difference,
     deal::{Deal, Order, OrderState},
     poco::Outcome,
     task::Task,
@@ -45,6 +48,7 @@ pub(crate) async fn place_order(
     let (taken, open) =
         state.read(move |grid| (is_taken(grid, hash), open_orders(grid, requester))).await?;
     if !taken {
+        drain::not_draining(&state.shared)?;
         not_too_many(open, state.open_orders_max)?;
     }
     let checked = {
@@ -173,7 +177,7 @@ fn task_page(grid: &Grid, hash: B256, offset: u32, limit: u32) -> Option<TaskPag
     Some(TaskPage { schema: "quorate.tasks/v1".into(), tasks, next })
 }
 
-fn task_view(task: &Task, idx: u32) -> TaskView {
+pub(crate) fn task_view(task: &Task, idx: u32) -> TaskView {
     match task {
         Task::Queued => row(idx, TaskPhase::Queued, 0),
         Task::Open(open) => row(idx, TaskPhase::Open, open.replicas.len()),
@@ -246,7 +250,7 @@ pub(crate) async fn task_receipt(
     Ok(HttpResponse::Ok().content_type("application/json").body(bytes))
 }
 
-fn cut_receipt(state: &State, batch: u64, place: u32) -> Result<Vec<u8>, Failure> {
+pub(crate) fn cut_receipt(state: &State, batch: u64, place: u32) -> Result<Vec<u8>, Failure> {
     let internal = |error: &dyn std::error::Error| {
         Failure::new(Code::Internal, quorate_common::report::Chain(error))
     };
@@ -265,7 +269,7 @@ fn not_yet(message: &str) -> ApiError {
 }
 
 /// The deals of an order that are known here, by first task. Nearly always it is one, the whole order.
-fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
+pub(crate) fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
     let OrderState::Deal(slot) = order.state else { return Vec::new() };
     let Some(known) = grid.deals().get(&slot) else { return Vec::new() };
     if known.terms.tasks == order.req.tasks {
@@ -278,17 +282,65 @@ fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
     deals
 }
 
+/// The slots of an order's deals; `None` for no such order.
+pub(crate) fn slots_of(grid: &Grid, hash: B256) -> Option<Vec<quorate_common::ids::DealSlot>> {
+    let deals = deals_of(grid, grid.orders().get(&hash)?);
+    Some(deals.iter().map(|deal| deal.slot).collect())
+}
+
 /// The task at a place of the order's bag.
-fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
+pub(crate) fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
     deals_of(grid, grid.orders().get(&hash)?).into_iter().find_map(|deal| {
         let idx = idx.checked_sub(deal.terms.filled_before)?;
         (idx < deal.terms.tasks).then_some(TaskKey { deal: deal.slot, idx })
     })
 }
 
-async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
-    let found = state.read(move |grid| view(grid, hash)).await?;
+pub(crate) async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
+    let found = whole_view(state, hash).await?;
     found.ok_or_else(|| no_order(&hash.to_string()))
+}
+
+/// An order as the API shows it, with where the results of its program differ if they do.
+pub async fn whole_view(state: &State, hash: B256) -> Result<Option<OrderView>, ApiError> {
+    let found = state.read(move |grid| Some((view(grid, hash)?, torn(grid, hash)))).await?;
+    let Some((mut order, torn)) = found else { return Ok(None) };
+    if let (Some(disagreement), Some(results)) = (&mut order.disagreement, torn) {
+        let shared = std::sync::Arc::clone(&state.shared);
+        let first = web::block(move || first_part(&shared.blobs, results)).await;
+        disagreement.first = first.map_err(|_| ApiError(super::stopping()))?;
+    }
+    Ok(Some(order))
+}
+
+/// The results that made a deal of an order end early.
+fn torn(grid: &Grid, hash: B256) -> Option<[Digest; 2]> {
+    let deals = deals_of(grid, grid.orders().get(&hash)?);
+    let difference = deals.into_iter().find_map(|deal| deal.erratic)?;
+    Some(difference.votes.map(|(_, digest)| digest))
+}
+
+/// Where two results differ first, if both are here.
+fn first_part(blobs: &Blobs, results: [Digest; 2]) -> Option<Part> {
+    let [one, other] = results.map(|digest| {
+        let bytes = blobs.read(&digest, MANIFEST_BYTES_MAX as u64).ok()?;
+        Manifest::parse(&bytes).ok()
+    });
+    Part::first(&one?, &other?)
+}
+
+/// Why a deal's tasks end without results. Where its results differ is for who can read them.
+fn disagreement(grid: &Grid, order: B256, deal: &Deal) -> Option<Disagreement> {
+    let Difference { task, votes } = deal.erratic?;
+    let of = grid.deals().get(&task.deal)?;
+    let other_order = of.terms.req_hash != order;
+    Some(Disagreement {
+        task: of.terms.filled_before + task.idx,
+        other_order,
+        workers: votes.map(|(worker, _)| worker),
+        results: (!other_order).then(|| votes.map(|(_, digest)| digest)),
+        first: None,
+    })
 }
 
 /// An order as the API shows it.
@@ -314,6 +366,7 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
         order: hash,
         phase: phase_of(order, &deals),
         reason,
+        disagreement: deals.iter().find_map(|deal| disagreement(grid, hash, deal)),
         deal: first.map(|deal| deal.slot),
         requester: order.req.requester,
         payer: Some(payer),
@@ -340,6 +393,11 @@ pub fn view(grid: &Grid, hash: B256) -> Option<OrderView> {
 fn part(deal: &Deal) -> DealPart {
     let (first, tasks) = (deal.terms.filled_before, deal.terms.tasks);
     DealPart { deal: deal.slot, first, tasks, settled: deal.settled }
+}
+
+/// How far an order is.
+pub(crate) fn phase_of_order(grid: &Grid, order: &Order) -> OrderPhase {
+    phase_of(order, &deals_of(grid, order))
 }
 
 /// An order is done when all of its tasks are, not only those of the deals so far.

@@ -1,6 +1,7 @@
 //! The pool itself: what it offers, who works in it, its batches and proofs, health and metrics.
 
 use super::{Description, State, error::ApiError};
+use crate::gauges;
 use actix_web::{HttpResponse, get, web};
 use quorate_common::{
     api::{Amount, BatchList, BatchView, DealProof, PoolInfo, WorkerList, WorkerProof, WorkerRow},
@@ -8,7 +9,7 @@ use quorate_common::{
     ids::{DealSlot, WORKERS_MAX, WorkerIdx},
     messages::Message as _,
 };
-use quorate_grid::{Grid, WorkerView, ledger::BatchState, task::Task};
+use quorate_grid::{Grid, WorkerView, ledger::BatchState};
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 
@@ -48,44 +49,11 @@ pub(crate) async fn health(state: web::Data<State>) -> Result<&'static str, ApiE
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "exposition text")))]
 #[get("/metrics")]
 pub(crate) async fn exposition(state: web::Data<State>) -> Result<HttpResponse, ApiError> {
-    let shared = std::sync::Arc::clone(&state.shared);
-    state.read(move |grid| gauge(grid, &shared.metrics)).await?;
+    let now = state.shared.now();
+    let census = state.read(move |grid| grid.census(now)).await?;
+    gauges::set(&state.shared, &census);
     let text = state.shared.metrics.text();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text))
-}
-
-/// Sets the gauges from the grid, at scrape time.
-fn gauge(grid: &Grid, metrics: &quorate_monitoring::SchedulerMetrics) {
-    let set = |gauge: &prometheus::IntGaugeVec, label: &str, value: usize| {
-        gauge.with_label_values(&[label]).set(i64::try_from(value).unwrap_or(i64::MAX));
-    };
-    let (mut queued, mut open, mut done) = (0, 0, 0);
-    for deal in grid.deals().values().filter(|deal| !deal.finished()) {
-        let opened = &deal.tasks[..deal.next as usize];
-        open += opened.iter().filter(|task| matches!(task, Task::Open(_))).count();
-        queued += deal.tasks.len() - deal.next as usize;
-    }
-    done += grid.deals().values().map(|deal| deal.settled as usize).sum::<usize>();
-    set(&metrics.tasks, "queued", queued);
-    set(&metrics.tasks, "open", open);
-    set(&metrics.tasks, "done", done);
-    let workers = grid.workers();
-    let count =
-        |keep: &dyn Fn(&WorkerView) -> bool| workers.iter().filter(|worker| keep(worker)).count();
-    set(&metrics.workers, "offline", count(&|w| !w.connected));
-    set(&metrics.workers, "idle", count(&|w| w.connected && w.busy == 0));
-    set(&metrics.workers, "busy", count(&|w| w.connected && w.busy > 0));
-    let running = grid.deals().values().filter(|deal| !deal.finished()).count();
-    set(&metrics.orders, "running", running);
-    set(&metrics.orders, "done", grid.deals().len() - running);
-    for (label, state) in [
-        ("closed", BatchState::Closed),
-        ("committed", BatchState::Committed),
-        ("final", BatchState::Final),
-    ] {
-        let of = grid.ledger().closed.values().filter(|closed| closed.state == state).count();
-        set(&metrics.batches, label, of);
-    }
 }
 
 /// Every worker.
@@ -103,6 +71,7 @@ fn worker_row(view: &WorkerView) -> WorkerRow {
     WorkerRow {
         worker: view.worker,
         owner: view.owner,
+        node_key: view.node_key,
         connected: view.connected,
         slots: view.slots,
         busy: view.busy,

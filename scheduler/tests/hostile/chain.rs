@@ -9,7 +9,7 @@ use quorate_scheduler::{
     http::rpc,
 };
 use serde_json::Value;
-use std::{fs, path::Path, thread};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread};
 use tokio::sync::oneshot;
 
 /// Bytes of one request at most: the largest batch commitment is far smaller.
@@ -30,7 +30,9 @@ impl OtherChain {
             actix_web::rt::System::new().block_on(async {
                 let dev = DevChain::start(None).await.unwrap();
                 let cast = Cast::register(&dev, &dir, workers).await;
-                fs::write(dir.join("keys/gas.key"), hex::encode(**dev::gas().secret())).unwrap();
+                let path = dir.join("keys/gas.key");
+                fs::write(&path, hex::encode(**dev::gas().secret())).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
                 let (server, url) = serve(&dev.node);
                 let chain = Self { url, contract: dev.settlement.address().to_string() };
                 assert!(ready.send((chain, cast)).is_ok());

@@ -10,6 +10,7 @@ mod crash;
 mod crowd;
 mod dice;
 mod disk;
+mod operator;
 mod promises;
 mod rollback;
 mod script;

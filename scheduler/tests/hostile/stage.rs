@@ -116,6 +116,12 @@ pub(crate) fn segment(data: &Path) -> PathBuf {
     segment
 }
 
+/// What became of an order.
+pub(crate) struct Placed {
+    pub(crate) hash: B256,
+    pub(crate) text: String,
+}
+
 /// The scheduler's program, serving; killed when it is dropped.
 pub(crate) struct Program {
     child: Mutex<Child>,
@@ -214,6 +220,18 @@ impl Program {
         tasks: u32,
         salt: u8,
     ) -> Result<B256, reqwest::Error> {
+        let (status, placed) = self.place(requester, tasks, salt).await?;
+        assert_eq!(status, 202, "{}", placed.text);
+        Ok(placed.hash)
+    }
+
+    /// The same, whatever the answer.
+    pub(crate) async fn place(
+        &self,
+        requester: &Signer,
+        tasks: u32,
+        salt: u8,
+    ) -> Result<(u16, Placed), reqwest::Error> {
         let info: PoolInfo =
             self.http.get(format!("{}/v1/pool", self.url)).send().await?.json().await?;
         let app = self.put(MODULE).await?;
@@ -223,6 +241,8 @@ impl Program {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],
@@ -249,9 +269,7 @@ impl Program {
         let signature = requester.sign(info.domain.separator().digest(hash));
         let place = PlaceOrder::alone(req, format!("0x{}", hex::encode(signature.to_bytes())));
         let answer = self.http.post(format!("{}/v1/orders", self.url)).json(&place).send().await?;
-        let (status, text) = (answer.status(), answer.text().await?);
-        assert_eq!(status.as_u16(), 202, "{text}");
-        Ok(hash)
+        Ok((answer.status().as_u16(), Placed { hash, text: answer.text().await? }))
     }
 
     /// Waits until it knows everybody's stake.
@@ -301,12 +319,18 @@ impl Drop for Program {
 
 /// Runs another command of the program on a data folder; its output, if it went well.
 pub(crate) fn command(data: &Path, set: &[&str], command: &str) -> Result<Value, String> {
-    let line = [&settings(data, set)[..], &["--json", command]].concat();
-    let done = without_ours(SCHEDULER).args(line).output().unwrap();
-    if !done.status.success() {
-        return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+    match words(data, set, &command.split(' ').collect::<Vec<_>>()) {
+        (Some(0), out, _) => Ok(serde_json::from_str(&out).unwrap()),
+        (_, _, said) => Err(said),
     }
-    Ok(serde_json::from_slice(&done.stdout).unwrap())
+}
+
+/// The same: exit code, what it gave, what it said.
+pub(crate) fn words(data: &Path, set: &[&str], command: &[&str]) -> (Option<i32>, String, String) {
+    let line = [&settings(data, set)[..], &["--json"], command].concat();
+    let done = without_ours(SCHEDULER).args(line).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (done.status.code(), text(done.stdout), text(done.stderr))
 }
 
 /// A program without the tests' own variables, which are no configuration keys.

@@ -88,6 +88,8 @@ fn bag() -> Bag {
         dataset: None,
         app: Digest::of(MODULE),
         with: Vec::new(),
+        command: Vec::new(),
+        readers: Vec::new(),
         limits: Limits::default(),
         files: Vec::new(),
         tasks: vec![Task::default(); TASKS as usize],

@@ -117,6 +117,8 @@ impl Pool {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); tasks as usize],

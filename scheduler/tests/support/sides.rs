@@ -56,8 +56,10 @@ impl Orders {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
-            files: vec![InputFile { path: "dataset".into(), digest: dataset }],
+            files: vec![InputFile { path: "dataset".into(), digest: dataset, sealed: false }],
             tasks: vec![Task::default(); TASKS as usize],
         };
         let expiry = plain.expiry;

@@ -48,12 +48,19 @@ pub struct Agent {
     pub(crate) shift_ms: i128,
     pub(crate) slots: u16,
     pub(crate) leaving: bool,
+    /// Whether new work is taken.
+    pub(crate) take: bool,
+    /// Runs are held, until this unix second if that is certain.
+    pub(crate) rest: Option<Option<u64>>,
+    /// Monotonic milliseconds when that began.
+    pub(crate) rest_began_ms: u64,
     pub(crate) session: Session,
     /// Welcomes in a row that were for a stranger.
     pub(crate) unknown: u32,
     /// The index of the latest session: what work done while the link is down is sealed for.
     pub(crate) last_worker: Option<WorkerIdx>,
     pub(crate) score: u32,
+    pub(crate) notice: String,
     pub(crate) stake: u128,
     pub(crate) deals: BTreeMap<DealSlot, DealInfo>,
     pub(crate) work: BTreeMap<TaskKey, Work>,
@@ -79,10 +86,14 @@ impl Agent {
             shift_ms: i128::from(now.unix_ms) - i128::from(now.mono_ms),
             slots: config.slots_max,
             leaving: false,
+            take: true,
+            rest: None,
+            rest_began_ms: 0,
             session: Session::Down,
             unknown: 0,
             last_worker: None,
             score: 0,
+            notice: String::new(),
             stake: 0,
             deals: BTreeMap::new(),
             work: BTreeMap::new(),
@@ -127,6 +138,9 @@ impl Agent {
             }
             Input::SetShown { set, proof } => self.on_set_shown(now, set, proof),
             Input::Offer(slots) => self.on_offer(slots),
+            Input::Take(take) => self.on_take(take),
+            Input::Rest { until_s } => self.on_rest(now, until_s),
+            Input::Ask(ask) => self.config.ask = ask,
             Input::Leave => self.on_leave(),
             Input::Tick => self.on_tick(now),
         }

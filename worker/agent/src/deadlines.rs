@@ -16,14 +16,21 @@ impl Agent {
     /// every input; calling early is harmless.
     pub fn next_deadline(&self) -> Option<u64> {
         let work = self.work.values().map(|work| self.mono_ms(work.commit_deadline));
+        let rested = self.rested_until();
         let forget = self.kept.values().map(|job| self.mono_ms(forget_at(job)));
         let resend = self.kept.values().filter_map(|job| self.resend_at(job));
         let escape = self.kept.values().filter_map(|job| self.escape_at(job));
-        work.chain(forget).chain(resend).chain(escape).chain(self.ask_again_at()).min()
+        work.chain(rested)
+            .chain(forget)
+            .chain(resend)
+            .chain(escape)
+            .chain(self.ask_again_at())
+            .min()
     }
 
     pub(crate) fn on_tick(&mut self, now: Now) {
         self.drop_late_work(now);
+        self.drop_rested_work(now);
         self.forget_old(now);
         self.ask_again(now);
         self.escape(now);

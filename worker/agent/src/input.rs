@@ -48,6 +48,16 @@ pub enum Input {
     },
     /// The owner wants so many replicas at once, at most [`crate::Config::slots_max`]; 0 pauses.
     Offer(u16),
+    /// Whether new work is taken; what is here goes on either way.
+    Take(bool),
+    /// The owner wants the machine: runs are held in memory until this unix second, or for nobody knows how
+    /// long. What another worker can do as well is given back. An offer ends it.
+    Rest {
+        /// When it ends, if that is certain.
+        until_s: Option<u64>,
+    },
+    /// The least price from now on, in token units.
+    Ask(u128),
     /// The program is leaving: give back what is unfinished, show what is sealed.
     Leave,
     /// Time passed; see [`crate::Agent::next_deadline`].

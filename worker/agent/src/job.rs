@@ -32,6 +32,8 @@ pub struct Work {
     pub reveal_deadline: u64,
     /// How far it is.
     pub stage: WorkStage,
+    /// Monotonic milliseconds when it began to run.
+    pub began_ms: Option<u64>,
 }
 
 /// How far a replica without a result is.

@@ -28,6 +28,7 @@ pub mod record;
 pub mod view;
 
 mod deadlines;
+mod rest;
 mod session;
 mod verdicts;
 mod votes;

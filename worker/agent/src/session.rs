@@ -24,6 +24,8 @@ pub(crate) const ASK_AGAIN_FIRST_MS: u64 = 1_000;
 
 /// The longest such pause: about a block of a slow chain.
 pub(crate) const ASK_AGAIN_CAP_MS: u64 = 15_000;
+/// Characters of a scheduler's notice that are kept: a reason of its operator, and the sentence around it.
+const NOTICE_CHARS_MAX: usize = 400;
 
 /// Where the talk with the scheduler stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,15 @@ impl Agent {
 
     /// Slots as the scheduler should see them.
     pub(crate) fn offered(&self) -> u16 {
-        if self.leaving { 0 } else { self.slots }
+        let takes = self.take && self.rest.is_none() && !self.leaving;
+        if takes { self.slots } else { 0 }
+    }
+
+    /// Tells the scheduler what is offered now.
+    pub(crate) fn say_slots(&mut self) {
+        if self.is_up() {
+            self.effect(Effect::Slots(self.offered()));
+        }
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -122,7 +132,7 @@ impl Agent {
     }
 
     fn on_welcome(&mut self, now: Now, welcome: Welcome) -> Result<(), Breach> {
-        let Welcome { pool, domain, signer, worker, stake, score, unix_ms } = welcome;
+        let Welcome { pool, domain, signer, worker, stake, score, unix_ms, notice } = welcome;
         if pool != self.config.pool {
             return Err(Breach::WrongPool { got: pool, expected: self.config.pool });
         }
@@ -138,6 +148,7 @@ impl Agent {
             }
         }
         (self.stake, self.score) = (stake, score);
+        self.notice = readable(&notice);
         self.shift_ms = i128::from(unix_ms) - i128::from(now.mono_ms);
         self.session = Session::Up { signer, worker, since_ms: now.mono_ms };
         self.unknown = if worker.is_none() { self.unknown + 1 } else { 0 };
@@ -223,4 +234,9 @@ impl Agent {
         holding.sort_unstable();
         holding
     }
+}
+
+/// What a scheduler says to people, without what would steer a terminal, and not more than a screen's lines.
+fn readable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(NOTICE_CHARS_MAX).collect()
 }

@@ -17,8 +17,14 @@ pub struct View {
     pub score: u32,
     /// Replicas offered.
     pub slots: u16,
+    /// What the pool's operator has to say to this worker; empty: nothing.
+    #[serde(default)]
+    pub notice: String,
     /// Nothing new is taken: the program was told to leave.
     pub leaving: bool,
+    /// Runs are held in memory: the owner wants the machine.
+    #[serde(default)]
+    pub resting: bool,
     /// Runs that hold a slot.
     pub running: usize,
     /// Every job, by task.
@@ -85,7 +91,9 @@ impl Agent {
             stake: self.stake,
             score: self.score,
             slots: self.offered(),
+            notice: self.notice.clone(),
             leaving: self.leaving,
+            resting: self.rest.is_some(),
             running: self.running.len(),
             jobs: self.job_views(),
             unacked: self.kept.values().filter(|job| job.vote_until().is_some()).count(),

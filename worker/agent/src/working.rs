@@ -75,9 +75,11 @@ impl Agent {
     }
 
     pub(crate) fn on_offer(&mut self, slots: u16) {
+        let before = self.offered();
         self.slots = slots.min(self.config.slots_max);
-        if self.is_up() {
-            self.effect(Effect::Slots(self.offered()));
+        self.rest = None;
+        if self.offered() != before {
+            self.say_slots();
         }
     }
 
@@ -86,9 +88,7 @@ impl Agent {
             return;
         }
         self.leaving = true;
-        if self.is_up() {
-            self.effect(Effect::Slots(0));
-        }
+        self.say_slots();
         let tasks: Vec<TaskKey> = self.work.keys().copied().collect();
         for task in tasks {
             self.drop_work(task, Some(GiveUpReason::Leaving));
@@ -97,7 +97,7 @@ impl Agent {
 
     /// Fills free slots, oldest work first.
     pub(crate) fn start_waiting(&mut self, now: Now) {
-        while self.running.len() < usize::from(self.slots) {
+        while self.rest.is_none() && self.running.len() < usize::from(self.slots) {
             let waiting = self.work.iter().filter(|(_, work)| work.stage == WorkStage::Waiting);
             let next = waiting.min_by_key(|(_, work)| work.ticket).map(|(task, _)| *task);
             let Some(task) = next else { return };
@@ -162,7 +162,7 @@ impl Agent {
 
     /// Why an assignment is given back at once, if it is.
     fn refusal(&mut self, now: Now, item: &AssignItem, deal: &DealInfo) -> Option<GiveUpReason> {
-        if self.leaving {
+        if self.leaving || !self.take || self.rest.is_some() {
             return Some(GiveUpReason::Leaving);
         }
         if deal.unit_price < self.config.ask {
@@ -202,7 +202,9 @@ impl Agent {
         let ticket = self.ticket();
         let stage = WorkStage::Fetching;
         self.effect(Effect::Fetch { ticket, task, attempt, deal: deal.clone() });
-        let work = Work { ticket, attempt, deal, commit_deadline, reveal_deadline, stage };
+        let began_ms = None;
+        let work =
+            Work { ticket, attempt, deal, commit_deadline, reveal_deadline, stage, began_ms };
         self.work.insert(task, work);
     }
 
@@ -210,6 +212,7 @@ impl Agent {
         let now_ms = self.scheduler_ms(now);
         let Some(work) = self.work.get_mut(&task) else { return };
         work.stage = WorkStage::Running;
+        work.began_ms = Some(now.mono_ms);
         let Work { ticket, attempt, ref deal, commit_deadline, .. } = *work;
         let left_ms = i128::from(commit_deadline) * 1000 - now_ms;
         let left_ms = u64::try_from(left_ms.max(0)).unwrap_or(u64::MAX);

@@ -36,6 +36,8 @@ enum Step {
     WrongSigner(TaskKey),
     Goodbye,
     Offer(u16),
+    Rest(Option<u64>),
+    Take(bool),
     Leave,
     Later(u64),
     Tick,
@@ -69,6 +71,8 @@ fn a_step() -> impl Strategy<Value = Step> {
         1 => a_task().prop_map(Step::WrongSigner),
         1 => Just(Step::Goodbye),
         1 => (0_u16..5).prop_map(Step::Offer),
+        1 => prop::option::of(0_u64..5_000_000_000).prop_map(Step::Rest),
+        1 => any::<bool>().prop_map(Step::Take),
         1 => Just(Step::Leave),
         4 => (0_u64..20_000).prop_map(Step::Later),
         4 => Just(Step::Tick),
@@ -108,6 +112,8 @@ fn take(world: &mut World, step: Step) {
             world.frame("goodbye", ToWorker::Goodbye(goodbye));
         }
         Step::Offer(slots) => world.input("offer", Input::Offer(slots)),
+        Step::Rest(until_s) => world.input("rest", Input::Rest { until_s }),
+        Step::Take(take) => world.input("take", Input::Take(take)),
         Step::Leave => world.input("leave", Input::Leave),
         Step::Later(ms) => world.later(ms),
         Step::Tick => world.input("tick", Input::Tick),

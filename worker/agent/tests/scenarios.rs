@@ -3,6 +3,8 @@
 
 #[path = "scenarios/escape.rs"]
 mod escape;
+#[path = "scenarios/rest.rs"]
+mod rest;
 #[path = "support/world.rs"]
 mod world;
 
@@ -458,8 +460,8 @@ fn acknowledgements_of_what_was_never_said_are_reported() {
 
 fn welcome() -> Welcome {
     let (signer, unix_ms) = (key(9).address(), world::START_S * 1000);
-    let worker = Some(ME);
-    Welcome { pool: POOL, domain: domain(), signer, worker, stake: 0, score: 0, unix_ms }
+    let (worker, notice) = (Some(ME), String::new());
+    Welcome { pool: POOL, domain: domain(), signer, worker, stake: 0, score: 0, unix_ms, notice }
 }
 
 /// What a hostile or broken scheduler hears, whether before or after a good welcome.

@@ -67,6 +67,7 @@ impl Engine {
             stdin: Vec::new(),
             inputs: Vec::new(),
             folders: FOLDERS,
+            hold: Default::default(),
             limits,
         };
         self.run(task, Stop::default())

@@ -55,6 +55,8 @@ pub struct Task {
     pub folders: Folders,
     /// What it may use.
     pub limits: Limits,
+    /// While it is set, the container is frozen in memory, and its time does not count.
+    pub hold: Arc<AtomicBool>,
 }
 
 /// Stops a run from another thread. Clones stop the same run.
@@ -153,7 +155,7 @@ async fn run(
     task: Task,
     stop: &Stop,
 ) -> Result<Outcome, RunError> {
-    let Task { image, args, env, stdin, inputs, limits, .. } = task;
+    let Task { image, args, env, stdin, inputs, limits, hold, .. } = task;
     held.set_up(&limits, &inputs).await?;
     drop(inputs);
     let command = Command { image, args, env, stdin: !stdin.is_empty() };
@@ -174,7 +176,8 @@ async fn run(
     if !stdin.is_empty() {
         tokio::spawn(tell(attached.input, stdin));
     }
-    let watched = watch(engine, &id, attached.output, &limits, stop).await?;
+    let freezer = Freezer { engine, id: &id, hold, frozen: None };
+    let watched = watch(freezer, attached.output, &limits, stop).await?;
     let wall = began.elapsed();
     match watched.end {
         End::Deadline => return Err(RunError::Deadline(limits.wall)),
@@ -207,12 +210,12 @@ async fn tell(mut input: Pin<Box<dyn AsyncWrite + Send>>, bytes: Vec<u8>) {
 
 /// Reads what is written and waits for the end, whichever it is; then the container is dead.
 async fn watch(
-    engine: &Engine,
-    id: &str,
+    mut freezer: Freezer<'_>,
     mut output: Output,
     limits: &Limits,
     stop: &Stop,
 ) -> Result<Watched, RunError> {
+    let (engine, id) = (freezer.engine, freezer.id);
     let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
     let mut exit = std::pin::pin!(engine.docker.wait_container(id, Some(options)));
     let deadline = tokio::time::sleep(limits.wall);
@@ -230,14 +233,23 @@ async fn watch(
                 ended(over)?;
                 break;
             }
-            () = &mut deadline => heard.end = End::Deadline,
-            _ = look.tick() => if stop.is_asked() { heard.end = End::Cancelled },
+            () = &mut deadline, if !freezer.is_frozen() => heard.end = End::Deadline,
+            _ = look.tick() => {
+                if stop.is_asked() {
+                    heard.end = End::Cancelled;
+                } else if let Some(held) = freezer.look().await? {
+                    let until = deadline.deadline() + held;
+                    deadline.as_mut().reset(until);
+                }
+            }
         }
         if heard.stdout.len() as u64 > limits.output_bytes {
             heard.end = End::Flood;
         }
         if !matches!(heard.end, End::Exited) {
             let dying = async {
+                // What is frozen would not die.
+                freezer.thaw().await?;
                 kill(engine, id).await?;
                 let over = tokio::time::timeout(DYING, exit.next()).await;
                 let what = "see a killed container end";
@@ -260,6 +272,52 @@ async fn watch(
         heard.end = End::Flood;
     }
     Ok(heard)
+}
+
+/// Freezes a container while its run is held.
+struct Freezer<'a> {
+    engine: &'a Engine,
+    id: &'a str,
+    hold: Arc<AtomicBool>,
+    frozen: Option<tokio::time::Instant>,
+}
+
+impl Freezer<'_> {
+    fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    /// Does as the flag says; when a container goes on, says how long it was frozen.
+    async fn look(&mut self) -> Result<Option<Duration>, EngineError> {
+        let is_held = self.hold.load(Ordering::Relaxed);
+        match (is_held, self.is_frozen()) {
+            (true, false) => self.freeze().await.map(|()| None),
+            (false, true) => self.thaw().await,
+            (true, true) | (false, false) => Ok(None),
+        }
+    }
+
+    async fn freeze(&mut self) -> Result<(), EngineError> {
+        let call = self.engine.docker.pause_container(self.id);
+        or_ended(within("freeze a container", CALL, call).await)?;
+        self.frozen = Some(tokio::time::Instant::now());
+        Ok(())
+    }
+
+    async fn thaw(&mut self) -> Result<Option<Duration>, EngineError> {
+        let Some(since) = self.frozen.take() else { return Ok(None) };
+        let call = self.engine.docker.unpause_container(self.id);
+        or_ended(within("thaw a container", CALL, call).await)?;
+        Ok(Some(since.elapsed()))
+    }
+}
+
+/// A container that ended by itself meanwhile cannot be asked anything, and need not.
+fn or_ended(outcome: Result<(), EngineError>) -> Result<(), EngineError> {
+    match outcome {
+        Err(EngineError::Call { source, .. }) if is_conflict(&source) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Reads on while something happens: an engine does not see the end of a container that nobody listens to.
@@ -302,11 +360,7 @@ fn ended<T>(over: Option<Result<T, Error>>) -> Result<(), EngineError> {
 async fn kill(engine: &Engine, id: &str) -> Result<(), EngineError> {
     let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
     let call = engine.docker.kill_container(id, Some(options));
-    match within("kill a container", CALL, call).await {
-        // It ended by itself meanwhile.
-        Err(EngineError::Call { source, .. }) if is_conflict(&source) => Ok(()),
-        outcome => outcome,
-    }
+    or_ended(within("kill a container", CALL, call).await)
 }
 
 fn is_conflict(error: &Error) -> bool {

@@ -3,6 +3,7 @@
 
 use super::link::{End, LinkActor, Say};
 use crate::{
+    allowance::Allowance,
     blobs::{Blobs, Holder},
     bundle::Bundle,
     escape::{Escapes, Saying},
@@ -11,6 +12,7 @@ use crate::{
     options::{Hook, Whim},
     status::Status,
     store::Store,
+    trace,
     words::Words,
 };
 use actix::{
@@ -130,6 +132,8 @@ pub(crate) struct SetShown {
 pub(crate) enum Wish {
     /// So many replicas at once.
     Offer(u16),
+    /// What is allowed.
+    Follow(Allowance),
     /// Give back what is unfinished.
     Leave,
     /// Stop now.
@@ -234,6 +238,7 @@ impl Handler<Wish> for AgentActor {
     fn handle(&mut self, wish: Wish, ctx: &mut Self::Context) {
         match wish {
             Wish::Offer(slots) => self.take(Input::Offer(slots), ctx),
+            Wish::Follow(allowance) => self.follow(allowance, ctx),
             Wish::Leave => self.take(Input::Leave, ctx),
             Wish::Stop => ctx.stop(),
         }
@@ -276,7 +281,19 @@ impl AgentActor {
         }
     }
 
+    /// The scheduler learns a price with a hello, and hellos come with connections.
+    fn follow(&mut self, allowance: Allowance, ctx: &mut Context<Self>) {
+        for input in allowance.inputs() {
+            self.take(input, ctx);
+        }
+        if self.identity.ask != allowance.ask {
+            self.identity.ask = allowance.ask;
+            self.link.do_send(super::link::Cut);
+        }
+    }
+
     fn perform(&mut self, effect: Effect) {
+        trace::effect(&effect);
         match effect {
             Effect::Hello { slots, holding } => self.greet(slots, holding),
             Effect::Fetch { ticket, task, deal, .. } => self.jobs.fetch(ticket, task, deal),

@@ -1,15 +1,18 @@
 //! The worker's configuration: which keys there are, where their values come from, what they become.
 
-use super::{Global, amount, engines::Wish, failure};
+use super::{Global, amount, engines::Wish, failure, keys::KEYS};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 use quorate_chain::ChainUrl;
 use quorate_common::{
-    config::{ConfigError, Key, Layers},
+    config::{ConfigError, Layers},
     exit::{Code, Failure},
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// The system's file, the weakest.
 const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
@@ -33,86 +36,6 @@ const RESERVED: [&str; 10] = [
 const MIB: u64 = 1 << 20;
 /// Memory of one slot unless told otherwise: twice what a bag asks for by default.
 const SLOT_MIB: u64 = 512;
-
-/// Every key, in the order `config show` prints them.
-pub(crate) const KEYS: &[Key] = &[
-    Key {
-        name: "invite",
-        default: "",
-        help: "The pool to work for: the invitation its operator gave out.",
-    },
-    Key { name: "name", default: "\"worker\"", help: "A name for people, at most 64 bytes." },
-    Key {
-        name: "slots",
-        default: "0",
-        help: "Replicas at once, up to 1024; 0 is one per processor core.",
-    },
-    Key {
-        name: "price",
-        default: "\"0\"",
-        help: "The least a deal must pay for a task: token units, or a decimal of tokens as \"0.001\". What is \
-               earned of it is this worker's share among those who agree.",
-    },
-    Key {
-        name: "memory_mib",
-        default: "0",
-        help: "Memory for all slots, in MiB; 0 is 512 a slot. Tasks that want more than a share go back.",
-    },
-    Key {
-        name: "cache_mib",
-        default: "2048",
-        help: "Disk for modules, inputs and results, in MiB; what is unused longest goes first.",
-    },
-    Key {
-        name: "owner",
-        default: "\"owner\"",
-        help: "The account that owns stake and earnings: a keystore file in DATA-DIR/wallets.",
-    },
-    Key {
-        name: "owner_key_file",
-        default: "",
-        help: "Instead of a keystore: a file with that account's private key, mode 0600.",
-    },
-    Key {
-        name: "password_file",
-        default: "",
-        help: "File with the keystore's password, mode 0600; else QUORATE_PASSWORD, else DATA-DIR/wallets/owner.password.",
-    },
-    Key {
-        name: "chain.url",
-        default: "",
-        help: "JSON-RPC node, http or https, or up to five: an array, or commas between them; unset: the \
-               invitation's.",
-    },
-    Key {
-        name: "escape.key_file",
-        default: "",
-        help: "File (mode 0600) with the key of an account that holds a little gas and nothing else: with it \
-               the worker says on chain what the scheduler does not take. Unset: it only warns.",
-    },
-    Key {
-        name: "packs.use",
-        default: "\"on\"",
-        help: "Runtime packs, as Python's: \"off\" gives their tasks back. Compiling one takes five minutes of a \
-               core and 1.5 GB, once, and is not paid for.",
-    },
-    Key {
-        name: "docker.use",
-        default: "\"off\"",
-        help: "Containers: \"off\"; \"auto\" offers them if an engine is there whose limits all hold; \"require\" \
-               does not start without.",
-    },
-    Key {
-        name: "docker.socket",
-        default: "",
-        help: "The engine's socket, Docker's or Podman's; unset: DOCKER_HOST, the user's own, the system's.",
-    },
-    Key {
-        name: "api",
-        default: "",
-        help: "The scheduler's HTTP API, for claims; unset: the invitation's.",
-    },
-];
 
 /// The configuration, read and layered.
 #[derive(Clone, Debug)]
@@ -197,9 +120,14 @@ impl Config {
 
     /// The least price of a task, in token units.
     pub(crate) fn price(&self) -> Result<u128, Failure> {
+        self.amount("price")
+    }
+
+    /// An amount of tokens.
+    pub(crate) fn amount(&self, key: &'static str) -> Result<u128, Failure> {
         let expected = "token units as 1500, or a decimal of tokens in quotes as \"0.001\"";
-        let refused = || failure::config(&self.layers.refuse("price", expected));
-        let text = self.layers.text("price").map_err(|_| refused())?;
+        let refused = || failure::config(&self.layers.refuse(key, expected));
+        let text = self.layers.text(key).map_err(|_| refused())?;
         amount::parse(&text).map_err(|_| refused())
     }
 
@@ -224,6 +152,11 @@ impl Config {
         }
     }
 
+    /// The least price of a task in a container.
+    pub(crate) fn docker_price(&self) -> Result<u128, Failure> {
+        self.amount("docker.price")
+    }
+
     /// What is wanted of containers.
     pub(crate) fn docker(&self) -> Result<Wish, Failure> {
         let text = self.layers.text("docker.use").map_err(|error| failure::config(&error))?;
@@ -233,6 +166,15 @@ impl Config {
             "require" => Ok(Wish::Require),
             _ => Err(failure::config(&self.layers.refuse("docker.use", "off, auto or require"))),
         }
+    }
+
+    /// Where the owner's Prometheus may ask, if it may.
+    pub(crate) fn metrics(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("metrics.listen") else { return Ok(None) };
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        let expected = "a loopback address with a port, as 127.0.0.1:7422";
+        let refused = || failure::config(&self.layers.refuse("metrics.listen", expected));
+        address.map(Some).ok_or_else(refused)
     }
 
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
@@ -288,11 +230,15 @@ impl Config {
         self.price()?;
         self.docker()?;
         self.packs()?;
+        self.docker_price()?;
+        self.preferences()?;
+        self.programs()?;
         self.memory_bytes()?;
+        self.metrics()?;
         self.cache_bytes().map(drop)
     }
 
-    fn number(&self, key: &'static str, least: u64, most: u64) -> Result<u64, Failure> {
+    pub(super) fn number(&self, key: &'static str, least: u64, most: u64) -> Result<u64, Failure> {
         self.layers.number(key, least, most).map_err(|error| failure::config(&error))
     }
 }

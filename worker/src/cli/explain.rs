@@ -4,11 +4,11 @@
 use super::{
     Global, amount,
     config::Config,
+    control,
     output::{Output, facts},
     show::STATUS_FILE,
 };
-use crate::{api, start, status::Status};
-use quorate_agent::LinkView;
+use crate::{api, start, status::Status, why::why};
 use quorate_common::exit::{Code, Failure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,14 +49,19 @@ struct Pace {
 pub(super) async fn run(global: Global, output: Output) -> Result<(), Failure> {
     let config = Config::load(&global, &[])?;
     let invite = config.invite()?;
-    let status = Status::read(&config.path(STATUS_FILE)).ok();
+    let told = control::status(&config).await.map(|(status, _)| status);
+    let status = told.or_else(|| Status::read(&config.path(STATUS_FILE)).ok());
     let is_running = start::is_running(&config.data_dir);
-    if let Some((reason, hint)) = here(status.as_ref(), is_running) {
+    // What only the pool knows is asked there.
+    if let Some(why) =
+        why(status.as_ref(), is_running).filter(|why| *why != quorate_policy::Reason::NoWork)
+    {
+        let (reason, words, hint) = (why.code(), why.words(), why.hint());
         let document = json!({
             "schema": "quorate.worker-explanation/v1",
-            "reasons": [{ "reason": reason, "deals": 0, "hint": hint }],
+            "reasons": [{ "reason": reason, "deals": 0, "words": words, "hint": hint }],
         });
-        return output.either(&document, || facts(&[(reason, hint.clone())]));
+        return output.either(&document, || facts(&[(reason, format!("{words}; {hint}"))]));
     }
     let worker = status.and_then(|status| status.view.worker).ok_or_else(|| {
         Failure::new(Code::NotFound, "the scheduler has not told this worker its number yet")
@@ -73,29 +78,6 @@ pub(super) async fn run(global: Global, output: Output) -> Result<(), Failure> {
         Failure::new(Code::Conflict, text)
     })?;
     output.either(&document, || text(&explanation))
-}
-
-/// What keeps work away on this side: a word and what would change it.
-fn here(status: Option<&Status>, is_running: bool) -> Option<(&'static str, String)> {
-    let Some(status) = status.filter(|_| is_running) else {
-        return Some(("not_running", "start it with `quorate-worker run`".to_owned()));
-    };
-    if let Some(ended) = &status.ended {
-        return Some(("ended", format!("it will not connect again by itself: {ended}")));
-    }
-    match status.view.link {
-        LinkView::Down | LinkView::Greeting => {
-            let note = status.note.clone().unwrap_or_else(|| "it is connecting".to_owned());
-            Some(("no_connection", format!("{note}; it tries again by itself")))
-        }
-        LinkView::Unregistered => {
-            Some(("unregistered", "register and stake with `quorate-worker join`".to_owned()))
-        }
-        LinkView::Up if status.view.leaving => {
-            Some(("leaving", "it was told to stop, and takes nothing new".to_owned()))
-        }
-        LinkView::Up => None,
-    }
 }
 
 fn text(explanation: &Explanation) -> String {

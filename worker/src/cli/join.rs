@@ -108,7 +108,7 @@ fn make_private(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Replaces the file as a whole.
-fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
     let temporary = path.with_extension("toml.tmp");
     let write = || -> std::io::Result<()> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {

@@ -3,16 +3,25 @@
 use super::{
     Global, RunArgs, config::Config, engines, failure, output::Output, owner, show::STATUS_FILE,
 };
-use crate::{Status, WorkerHandle, WorkerOptions, escape::EscapeOptions};
+use crate::{
+    Allowance, Status, WorkerHandle, WorkerOptions,
+    cgroup::JobGroup,
+    control::Control,
+    escape::EscapeOptions,
+    governor::{Ends, Governor, SESSION_SOCKET, Sight},
+};
 use quorate_common::{
     exit::{Code, Failure},
     invite::Invite,
     keys,
 };
+use quorate_policy::Preferences;
+use quorate_senses::session::{self, Surroundings};
 use std::{path::PathBuf, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
+    task::JoinHandle,
 };
 
 /// Pause between two writes of the status file: people do not read faster.
@@ -24,15 +33,29 @@ const TERMINATED: i32 = 143;
 /// `run`.
 pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
     let slots = args.slots.map(|slots| slots.to_string());
-    let flags = [("--slots", "slots", slots), ("--docker", "docker.use", args.docker)];
-    let config = Config::load(&global, &flags)?;
+    let args_flags = [("--slots", "slots", slots), ("--docker", "docker.use", args.docker)];
+    let config = Config::load(&global, &args_flags)?;
     let mut signals = Signals::listen()?;
-    let worker =
-        crate::start(options(&config, output)?).await.map_err(|error| failure::start(&error))?;
+    let preferences = config.preferences()?;
+    let rest =
+        Allowance { slots: 0, take: true, cpu_percent: 100, ask: preferences.price, until_s: None };
+    let (group, options) = (JobGroup::open(), options(&config, output)?);
+    let worker = crate::start_under(options, rest, group, config.docker_price()?);
+    let worker = worker.await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
-    let reporter = tokio::spawn(report(worker.watch(), config.path(STATUS_FILE)));
-    let outcome = until_over(&worker, &mut signals).await;
+    if let Some(listen) = config.metrics()? {
+        let at = crate::metrics::serve(listen, worker.watch()).await.map_err(|error| {
+            Failure::new(Code::Conflict, format!("metrics.listen {listen}: {error}"))
+                .hint("choose another port")
+        })?;
+        output.note(format!("metrics at http://{at}/metrics"));
+    }
+    let (stop, mut stopped) = mpsc::channel(1);
+    let (shown, governing) =
+        govern(&worker, &config, preferences, (global, args_flags), stop).await?;
+    let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
+    let outcome = until_over(&worker, &mut signals, &mut stopped).await;
     if outcome.is_ok() {
         output.note("leaving: giving back what is unfinished, showing what is sealed");
     }
@@ -40,8 +63,8 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         () = worker.stop() => {}
         status = signals.next() => std::process::exit(status),
     }
-    // With the worker its last status is out, so the reporter ends by itself.
-    drop(reporter.await);
+    // With the worker its last status is out, so governor and reporter end by themselves.
+    drop((governing.await, reporter.await));
     outcome
 }
 
@@ -78,12 +101,52 @@ fn escape(config: &Config, invite: &Invite) -> Result<Option<EscapeOptions>, Fai
     Ok(Some(EscapeOptions { chain, signer: owner::from_file(&path)? }))
 }
 
-/// Waits for a signal (fine) or for the worker to say why it cannot go on.
-async fn until_over(worker: &WorkerHandle, signals: &mut Signals) -> Result<(), Failure> {
+/// What the command line said, to be said again when the configuration is read again.
+type Said = (Global, [(&'static str, &'static str, Option<String>); 2]);
+
+/// Puts the policy in charge, and a session agent beside it where this is a session.
+async fn govern(
+    worker: &WorkerHandle,
+    config: &Config,
+    preferences: Preferences,
+    (global, flags): Said,
+    stop: mpsc::Sender<()>,
+) -> Result<(watch::Receiver<Status>, JoinHandle<()>), Failure> {
+    let socket = config.file_of("session.socket");
+    let programs = config.programs()?;
+    let with_containers = preferences.containers;
+    let sight = Sight::open(&config.data_dir, socket.as_deref(), &programs, with_containers).await;
+    let sight = sight.map_err(|error| failure::file(&config.data_dir, &error))?;
+    let reload = move || {
+        let config = Config::load(&global, &flags).map_err(|failure| failure.to_string())?;
+        let text = |failure: Failure| failure.to_string();
+        Ok((config.preferences().map_err(text)?, config.programs().map_err(text)?))
+    };
+    let governor = Governor::new(&config.data_dir, preferences, sight, Box::new(reload));
+    let control = Control::listen(&config.data_dir);
+    let (control, commands) = control.map_err(|error| failure::file(&config.data_dir, &error))?;
+    let (shown, watched) = watch::channel(worker.view());
+    let (status, reins) = (worker.watch(), worker.reins());
+    let ends = Ends { commands, control, status, shown, reins, stop };
+    let socket = socket.unwrap_or_else(|| config.path(SESSION_SOCKET));
+    let here = Surroundings::here();
+    if here.is_session() {
+        tokio::spawn(async move { session::tell(&here, &socket).await });
+    }
+    Ok((watched, tokio::spawn(governor.run(ends))))
+}
+
+/// Waits for a signal or the owner's word (fine), or for the worker to say why it cannot go on.
+async fn until_over(
+    worker: &WorkerHandle,
+    signals: &mut Signals,
+    stopped: &mut mpsc::Receiver<()>,
+) -> Result<(), Failure> {
     let mut watch = worker.watch();
     let is_over = |status: &Status| status.ended.is_some() || status.broken.is_some();
     tokio::select! {
         _ = signals.next() => Ok(()),
+        Some(()) = stopped.recv() => Ok(()),
         status = watch.wait_for(is_over) => {
             let gone = || Failure::new(Code::Internal, "the worker's thread ended");
             let status = status.map_err(|_| gone())?.clone();

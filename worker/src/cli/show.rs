@@ -3,33 +3,72 @@
 use super::{
     Global, amount,
     config::Config,
-    failure,
+    control, failure,
     output::{Output, facts},
 };
-use crate::{start, status::Status};
-use quorate_agent::{LinkView, StageName, Totals};
+use crate::{
+    start,
+    status::{self, Mood, Status},
+    why::why,
+};
+use quorate_agent::{StageName, Totals};
 use quorate_common::exit::{Code, Failure};
+use quorate_policy::Reason;
+use quorate_senses::calendar;
 use serde_json::{Value, json};
 use std::io;
 
 /// The file `run` writes and `status` reads.
 pub(crate) const STATUS_FILE: &str = "status.json";
 
-/// `status`.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
-pub(crate) fn status(global: &Global, output: Output) -> Result<(), Failure> {
+/// `status`: as the worker says itself, or as it was last.
+pub(super) async fn status(global: &Global, output: Output) -> Result<(), Failure> {
     let config = Config::load(global, &[])?;
+    if let Some((status, _)) = control::status(&config).await {
+        return print(&config, Some(&status), true, output);
+    }
+    let is_running = start::is_running(&config.data_dir);
+    print(&config, Some(&read(&config)?), is_running, output)
+}
+
+/// What was written last.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system has forty kinds of error")]
+fn read(config: &Config) -> Result<Status, Failure> {
     let path = config.path(STATUS_FILE);
-    let status = Status::read(&path).map_err(|error| match error.kind() {
+    Status::read(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             let text = format!("no worker has run in {}", config.data_dir.display());
-            Failure::new(Code::NotFound, text).hint("`quorate-worker run` starts it")
+            Failure::new(Code::NotFound, text).hint("`quorate-worker start` starts it")
         }
         _ => failure::file(&path, &error),
-    })?;
-    let is_running = start::is_running(&config.data_dir);
+    })
+}
+
+/// Says how a worker is, and the one reason if it does not work.
+pub(super) fn print(
+    config: &Config,
+    status: Option<&Status>,
+    is_running: bool,
+    output: Output,
+) -> Result<(), Failure> {
     let price = config.price()?;
-    output.either(&document(&status, is_running, price), || text(&status, is_running, price))
+    let why = why(status, is_running);
+    let until = status.and_then(|status| status.mood.as_ref()?.until_unix_ms);
+    let until = until.filter(|_| is_running);
+    output.either(&document(status, is_running, price, why.as_ref()), || {
+        let state = state(why.as_ref(), until);
+        status.map_or_else(
+            || facts(&[("state", state.clone())]),
+            |status| text(status, &state, price),
+        )
+    })
+}
+
+/// `working`, or why not and until when.
+fn state(why: Option<&Reason>, until: Option<u64>) -> String {
+    let Some(why) = why else { return "working".to_owned() };
+    let until = until.map_or_else(String::new, |ms| format!(" until {}", calendar::clock(ms)));
+    format!("not working: {}{until}; {}", why.words(), why.hint())
 }
 
 /// `config show`.
@@ -58,23 +97,21 @@ pub(crate) fn config(global: &Global, origin: bool, output: Output) -> Result<()
     })
 }
 
-fn document(status: &Status, is_running: bool, price: u128) -> Value {
-    let mut document = serde_json::to_value(status).unwrap_or_default();
+fn document(status: Option<&Status>, is_running: bool, price: u128, why: Option<&Reason>) -> Value {
+    let mut document = status.map_or_else(|| json!({}), |status| json!(status));
+    document["schema"] = status::SCHEMA.into();
     document["running"] = is_running.into();
     document["price"] = price.to_string().into();
+    document["why"] = why.map_or(
+        Value::Null,
+        |why| json!({ "reason": why.code(), "words": why.words(), "hint": why.hint() }),
+    );
     document
 }
 
-fn text(status: &Status, is_running: bool, price: u128) -> String {
-    let Status { name, view, note, ended, .. } = status;
+fn text(status: &Status, state: &str, price: u128) -> String {
+    let Status { name, view, note, ended, mood, .. } = status;
     let Totals { settled, forgotten, earned, slashed } = view.totals;
-    let state = match (is_running, view.link) {
-        (false, _) => "not running; what follows is as it was last",
-        (true, LinkView::Down) => "running, no connection",
-        (true, LinkView::Greeting) => "running, connecting",
-        (true, LinkView::Unregistered) => "running, not registered: run `quorate-worker join`",
-        (true, LinkView::Up) => "running, connected",
-    };
     let unset = || "none yet".to_owned();
     let count =
         |stages: &[StageName]| view.jobs.iter().filter(|job| stages.contains(&job.stage)).count();
@@ -95,7 +132,18 @@ fn text(status: &Status, is_running: bool, price: u128) -> String {
         ("stake", amount::show(view.stake)),
         ("score", view.score.to_string()),
     ];
+    if !view.notice.is_empty() {
+        rows.push(("operator", view.notice.clone()));
+    }
+    rows.extend(mood.iter().map(|mood| ("allowed", allowed(mood))));
     rows.extend(note.iter().map(|note| ("note", note.clone())));
     rows.extend(ended.iter().map(|ended| ("ended", ended.clone())));
     facts(&rows)
+}
+
+/// `2 of 4 slots, 100 % of a core each: you are using the computer`.
+fn allowed(mood: &Mood) -> String {
+    let Mood { slots, of_slots, cpu_percent, limited, .. } = mood;
+    let why = limited.as_ref().map_or_else(String::new, |why| format!(": {}", why.words()));
+    format!("{slots} of {of_slots} slots, {cpu_percent} % of a core each{why}")
 }

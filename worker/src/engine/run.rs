@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::brake::Turn;
 use quorate_common::manifest::{Ended, Entry, Manifest, TrapKind};
 use thiserror::Error;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::meter::{Halt, Meter};
+use super::ticker::Breaks;
 use super::tree::Tree;
 use super::wasi::Host;
 use super::wasi::clock::Clock;
@@ -66,9 +68,12 @@ impl Default for Limits {
     }
 }
 
-/// Stops a run from another thread. Clones stop the same run.
+/// Stops a run from another thread, and holds it where it has a turn. Clones stop the same run.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    stop: Arc<AtomicBool>,
+    turn: Option<Arc<Turn>>,
+}
 
 impl Cancel {
     /// A handle that has not stopped anything yet.
@@ -77,21 +82,33 @@ impl Cancel {
         Self::default()
     }
 
+    /// The same for a run that takes its turn among others.
+    #[must_use]
+    pub fn of(turn: Turn) -> Self {
+        Self { turn: Some(Arc::new(turn)), ..Self::default() }
+    }
+
+    /// The run's turn, if it has one.
+    #[must_use]
+    pub fn turn(&self) -> Option<&Turn> {
+        self.turn.as_deref()
+    }
+
     /// Stops the run within milliseconds, and every later run with this handle at once.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     /// The flag itself, for an engine that looks at it in its own way.
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.stop)
     }
 
     /// Whether [`Cancel::cancel`] was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed)
     }
 }
 
@@ -225,18 +242,63 @@ impl Shared {
         store.limiter(|host| &mut host.meter);
         store.set_fuel(limits.fuel).map_err(|error| RunError::Engine(sentence(&error)))?;
         store.set_epoch_deadline(1);
-        let wall = limits.wall;
-        store.epoch_deadline_callback(move |_| {
-            if cancel.is_cancelled() {
-                Err(Stop::Cancelled.into())
-            } else if start.elapsed() > wall {
-                Err(Stop::Deadline.into())
-            } else {
-                Ok(UpdateDeadline::Continue(1))
-            }
+        let mut pace = Pace::new(cancel, self.ticker.breaks(), start, limits.wall);
+        store.epoch_deadline_callback(move |_| match pace.look() {
+            Ok(()) => Ok(UpdateDeadline::Continue(1)),
+            Err(stop) => Err(stop.into()),
         });
         Ok(store)
     }
+}
+
+/// What a run looks at each time an epoch has passed.
+struct Pace {
+    cancel: Cancel,
+    breaks: Breaks,
+    start: Instant,
+    wall: Duration,
+    /// How long it was held: time that is not its own.
+    held: Duration,
+    /// What its thread had of a processor when it rested last.
+    rested_at: Duration,
+}
+
+impl Pace {
+    fn new(cancel: Cancel, breaks: Breaks, start: Instant, wall: Duration) -> Self {
+        Self { cancel, breaks, start, wall, held: Duration::ZERO, rested_at: thread_time() }
+    }
+
+    fn look(&mut self) -> Result<(), Stop> {
+        if self.cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if self.start.elapsed().saturating_sub(self.held) > self.wall {
+            return Err(Stop::Deadline);
+        }
+        self.keep_its_turn();
+        if self.cancel.is_cancelled() { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    fn keep_its_turn(&mut self) {
+        let Some(turn) = self.cancel.turn() else { return };
+        let is_cancelled = || self.cancel.is_cancelled();
+        if turn.is_held() {
+            self.held += self.breaks.during(|| turn.wait(is_cancelled));
+        }
+        if turn.percent() < 100
+            && let Some(rest) = turn.owes(thread_time().saturating_sub(self.rested_at))
+        {
+            self.breaks.during(|| turn.rest(rest, is_cancelled));
+            self.rested_at = thread_time();
+        }
+    }
+}
+
+/// What this thread has had of a processor.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// The host's state before the first instruction.

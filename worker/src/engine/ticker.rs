@@ -34,6 +34,10 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Running<'a>(&'a Shared);
 
+/// Lets a run that waits rest the thread as well.
+#[derive(Clone, Debug)]
+pub(super) struct Breaks(Arc<Shared>);
+
 impl Ticker {
     pub(super) fn start(engine: wasmtime::Engine) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
@@ -49,6 +53,23 @@ impl Ticker {
         self.shared.state().running += 1;
         self.shared.changed.notify_all();
         Running(&self.shared)
+    }
+}
+
+impl Ticker {
+    pub(super) fn breaks(&self) -> Breaks {
+        Breaks(self.shared.clone())
+    }
+}
+
+impl Breaks {
+    /// Does something during which the run does not run.
+    pub(super) fn during<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.0.state().running -= 1;
+        let done = wait();
+        self.0.state().running += 1;
+        self.0.changed.notify_all();
+        done
     }
 }
 

@@ -133,7 +133,8 @@ impl Pool {
         let app = self.scheduler.shelve(app);
         let (schema, tasks) = (SCHEMA.into(), vec![task]);
         let (dataset, with, files) = (None, Vec::new(), Vec::new());
-        let bag = Bag { schema, kind, dataset, app, with, limits, files, tasks };
+        let (command, readers) = (Vec::new(), Vec::new());
+        let bag = Bag { schema, kind, dataset, app, with, limits, files, tasks, command, readers };
         bag.check().unwrap();
         DealInfo {
             slot: DealSlot(self.next),

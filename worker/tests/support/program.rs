@@ -11,6 +11,8 @@ use std::{
 pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate-worker"));
     command.env_clear().env("HOME", data_dir).arg("--data-dir").arg(data_dir).args(arguments);
+    // Tests run beside other programs, which must not make a worker rest.
+    command.env("QUORATE_DEDICATED", "true");
     command
 }
 

@@ -143,6 +143,8 @@ impl Scheduler {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits,
             files: Vec::new(),
             tasks,
@@ -228,6 +230,7 @@ impl Session {
             stake: 1000,
             score: 0,
             unix_ms: self.clock.now().unix_ms,
+            notice: String::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use alloy::network::Ethereum;
 use alloy::providers::RootProvider;
 use alloy::rpc::json_rpc::{ErrorPayload, RpcError as AlloyError};
 use alloy::transports::{TransportError, TransportResult};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -41,7 +41,22 @@ pub(super) struct Node {
     provider: RootProvider<Ethereum>,
     name: String,
     health: Mutex<Health>,
+    observer: OnceLock<Observer>,
 }
+
+/// One question to one node, answered or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The JSON-RPC method.
+    pub method: &'static str,
+    /// `ok`; `refused`, which is an answer too; `failed`, which is the node's fault.
+    pub outcome: &'static str,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Hears of every question, on whatever thread asked it.
+pub type Observer = Arc<dyn Fn(Asked) + Send + Sync>;
 
 /// How often it failed in a row, and until when it is left alone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +67,7 @@ struct Health {
 
 impl Node {
     pub(super) fn new(provider: RootProvider<Ethereum>, name: String) -> Self {
-        Self { provider, name, health: Mutex::default() }
+        Self { provider, name, health: Mutex::default(), observer: OnceLock::new() }
     }
 
     /// Scheme and host, for messages.
@@ -62,6 +77,17 @@ impl Node {
 
     pub(super) fn provider(&self) -> RootProvider<Ethereum> {
         self.provider.clone()
+    }
+
+    /// Tells somebody of every question from now on; the first who asks for it stays.
+    pub(super) fn observe(&self, observer: Observer) {
+        drop(self.observer.set(observer));
+    }
+
+    fn tell(&self, method: &'static str, outcome: &'static str, began: Instant) {
+        if let Some(observer) = self.observer.get() {
+            observer(Asked { method, outcome, took: began.elapsed() });
+        }
     }
 
     /// Whether it failed lately and is left alone.
@@ -98,14 +124,22 @@ impl Node {
         deadline: Duration,
         answer: impl Future<Output = TransportResult<T>>,
     ) -> Result<T, SettleError> {
+        let began = Instant::now();
         let answer = match tokio::time::timeout(deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.explain(question, error)),
             Err(elapsed) => Err(self.unreachable(question.method, elapsed.into())),
         };
         match &answer {
-            Err(error) if is_its_fault(error) => self.set_aside(error),
-            Ok(_) | Err(_) => self.is_well(),
+            Err(error) if is_its_fault(error) => {
+                self.tell(question.method, "failed", began);
+                self.set_aside(error);
+            }
+            Ok(_) => self.tell(question.method, "ok", began),
+            Err(_) => self.tell(question.method, "refused", began),
+        }
+        if !answer.as_ref().is_err_and(is_its_fault) {
+            self.is_well();
         }
         answer
     }

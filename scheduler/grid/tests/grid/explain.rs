@@ -139,7 +139,7 @@ fn what_a_task_waits_for_is_what_passes_first() {
     assert_eq!(reason, "price");
     assert!(hint.contains("a higher price would do"), "{hint}");
     let opened = world.terms(Asks::default());
-    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: false }));
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), work: None }));
     assert_eq!(waits(&world, 1).0, "bytes");
 }
 

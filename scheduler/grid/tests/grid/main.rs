@@ -2,9 +2,13 @@
 //! the test moves. Everything around the grid that needs one of those is tested with the scheduler.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod calibration;
+mod census;
 mod decoders;
 mod explain;
 mod fake;
+mod headcount;
+mod idle;
 mod inbox;
 mod late;
 mod matching;
@@ -13,6 +17,7 @@ mod poco;
 mod promise;
 mod random;
 mod receipts;
+mod restraint;
 mod scenarios;
 mod shadow;
 mod world;

@@ -2,7 +2,7 @@
 //! money adds up, the records tell the whole story, and strangers can check all of it.
 
 use crate::{
-    fake::{Fake, Habit, Stage},
+    fake::{Fake, Habit, Stage, digest_of},
     world::{Asks, World},
 };
 use alloy_primitives::B256;
@@ -12,8 +12,8 @@ use quorate_common::{
     wire::CommitItem,
 };
 use quorate_grid::{
-    Input, audit::verify, credibility::Promise, evidence::Receipt, input::ChainInput,
-    policy::Policy,
+    Input, audit::verify, calibration::Work, credibility::Promise, evidence::Receipt,
+    input::ChainInput, policy::Policy,
 };
 
 /// Steps of one world: enough for a few deals to end in every way there is.
@@ -95,17 +95,15 @@ fn open_a_deal(world: &mut World, dice: &mut Dice) {
         royalties: (dice.one_of(&[0, 0, 3, 1_000]), dice.one_of(&[0, 0, 5])),
         requester: dice.one_of(&[0xee, 0xef, 0xf0]),
     };
+    // Some are of programs that need not agree with themselves.
+    let program = dice.one_of(&[None, None, Some("one"), Some("other")]).map(digest_of);
+    let (opened, work) = (Box::new(world.terms(asks)), Some(Work { program, ..Work::default() }));
     if dice.roll(4) == 0 {
-        let opened = world.terms(asks);
-        world.input(Input::Chain(ChainInput::Deal {
-            opened: Box::new(opened.clone()),
-            ready: false,
-        }));
+        let opened = opened.clone();
+        world.input(Input::Chain(ChainInput::Deal { opened, work: None }));
         world.pass_quietly_ms(dice.roll(8_000));
-        world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
-    } else {
-        world.deal(asks);
     }
+    world.input(Input::Chain(ChainInput::Deal { opened, work }));
 }
 
 fn step(world: &mut World, dice: &mut Dice) {

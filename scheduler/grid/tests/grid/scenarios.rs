@@ -442,9 +442,12 @@ fn what_is_not_settled_at_the_deadline_expires() {
 fn a_deal_that_becomes_ready_after_its_end_stays_expired() {
     let mut world = World::new().workers(&[Honest]);
     let opened = world.terms(Asks { deadline_s: 30, ..Asks::default() });
-    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened.clone()), ready: false }));
+    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened.clone()), work: None }));
     world.pass_ms(31_000);
-    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+    world.input(Input::Chain(ChainInput::Deal {
+        opened: Box::new(opened),
+        work: Some(Default::default()),
+    }));
     world.pass_ms(31_000);
     check(&mut world, "deal-0/0 expired: 0 replicas, 0 dissents");
 }
@@ -727,7 +730,10 @@ fn an_order_is_opened_once_and_answered_always() {
     let hash = *hash;
     world.input(Input::OpenFailed { order: hash, reason: "no money".into() });
     world.input(order(3));
-    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+    world.input(Input::Chain(ChainInput::Deal {
+        opened: Box::new(opened),
+        work: Some(Default::default()),
+    }));
     world.input(order(4));
     let trace = world
         .take_trace()
@@ -786,7 +792,10 @@ fn a_wall_clock_put_forward_brings_deadlines_nearer() {
     let opened = world.terms(Asks { deadline_s: 100, ..Asks::default() });
     // The clock is ten minutes behind when the deal is heard of, and right again soon after.
     world.now.unix_ms -= 600_000;
-    world.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+    world.input(Input::Chain(ChainInput::Deal {
+        opened: Box::new(opened),
+        work: Some(Default::default()),
+    }));
     world.now.unix_ms += 600_000;
     world.input(Input::Tick);
     world.pass_ms(99_000);

@@ -189,7 +189,10 @@ impl World {
     pub(crate) fn deal(&mut self, asks: Asks) -> DealSlot {
         let opened = self.terms(asks);
         let slot = opened.slot;
-        self.input(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        self.input(Input::Chain(ChainInput::Deal {
+            opened: Box::new(opened),
+            work: Some(Default::default()),
+        }));
         slot
     }
 
@@ -332,9 +335,10 @@ impl World {
             .fake_of(session)
             .map_or_else(|| format!("session {}", session.0), |idx| WorkerIdx(idx).to_string());
         let text = match message {
-            ToSession::Welcome { worker, stake, score } => {
+            ToSession::Welcome { worker, stake, score, notice } => {
                 let known = worker.map_or("unknown".into(), |w| w.to_string());
-                format!("welcome {known}, stake {stake}, score {score}")
+                let notice = if notice.is_empty() { String::new() } else { format!(": {notice}") };
+                format!("welcome {known}, stake {stake}, score {score}{notice}")
             }
             ToSession::Deal(_) => return,
             ToSession::Assign(item) => format!("assign {} round {}", item.task, item.attempt),
@@ -606,6 +610,7 @@ impl World {
     /// The whole state, after each input.
     fn check(&self) {
         self.grid.check();
+        crate::census::check(&self.grid, self.now);
         self.check_money();
         if self.replays {
             let live = wire::to_bytes(self.grid.durable());

@@ -107,8 +107,10 @@ impl Pool {
             first_answer_ms: vec![0; tasks as usize],
         };
         (0..crowd.workers).for_each(|worker| pool.enlist(worker));
-        pool.inbox
-            .push_back(Input::Chain(ChainInput::Deal { opened: Box::new(opened), ready: true }));
+        pool.inbox.push_back(Input::Chain(ChainInput::Deal {
+            opened: Box::new(opened),
+            work: Some(Default::default()),
+        }));
         pool
     }
 

@@ -158,6 +158,7 @@ impl World {
             stake: 1000,
             score: 3,
             unix_ms: self.now.unix_ms + ahead_ms,
+            notice: String::new(),
         };
         self.frame("welcome", ToWorker::Welcome(welcome));
     }

@@ -77,6 +77,7 @@ impl Place {
             stdin: Vec::new(),
             inputs: Vec::new(),
             folders: FOLDERS,
+            hold: Default::default(),
             limits: LIMITS,
         }
     }

@@ -2,7 +2,13 @@
 
 use crate::place::{LIMITS, Place, label, sockets, wait_for};
 use quorate_docker::{Engine, Limits, RunError, Stop, output::OutputError};
-use std::{path::Path, process::Command, thread, time::Duration};
+use std::{
+    path::Path,
+    process::Command,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn a_program_gets_its_inputs_and_leaves_its_outputs() {
@@ -95,5 +101,26 @@ fn a_sweep_finds_what_a_crash_leaves() {
         let swept = engine.sweep().expect("swept");
         assert_eq!((swept.containers, swept.volumes, swept.images), (2, 3, 2), "{name}");
         assert_eq!(engine.left().expect("counted"), Default::default(), "{name}");
+    }
+}
+
+#[test]
+fn a_held_container_keeps_its_memory_and_takes_no_time() {
+    for place in Place::all("hold") {
+        let mut task =
+            place.task("i=0; while [ $i -lt 40 ]; do i=$((i+1)); sleep 0.05; done; echo $i");
+        // Twice what it needs; held for longer than that.
+        task.limits = Limits { wall: Duration::from_secs(6), ..LIMITS };
+        let (engine, hold) = (place.engine.clone(), task.hold.clone());
+        let began = Instant::now();
+        let running = thread::spawn(move || engine.run(task, Stop::default()));
+        wait_for("two containers", || place.engine.left().expect("counted").containers == 2);
+        hold.store(true, Ordering::Relaxed);
+        thread::sleep(Duration::from_secs(8));
+        assert!(!running.is_finished(), "{}: it ran on", place.name);
+        hold.store(false, Ordering::Relaxed);
+        let outcome = running.join().expect("no panic").expect("an outcome");
+        assert_eq!(outcome.stdout, b"40\n", "{}", place.name);
+        assert!(began.elapsed() > Duration::from_secs(8));
     }
 }

@@ -1,0 +1,85 @@
+//! Bytes moved since the month began, both ways, over every connection; on disk now and then, so that a restart
+//! does not begin a new month.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The file's name, in the worker's folder.
+const FILE: &str = "month.json";
+/// Bytes between two writes: what a crash may forget. An idle line moves less in a day.
+const WRITE_BYTES: u64 = 16 << 20;
+
+/// The count.
+#[derive(Debug)]
+pub(super) struct Month {
+    path: PathBuf,
+    count: Count,
+    written: u64,
+    /// The connection that stands, and what was counted of it.
+    line: Option<(usize, u64)>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Count {
+    month: String,
+    bytes: u64,
+}
+
+impl Month {
+    pub(super) fn within(data_dir: &Path) -> Self {
+        let path = data_dir.join(FILE);
+        let read = || serde_json::from_slice::<Count>(&fs::read(&path).ok()?).ok();
+        let count = read().unwrap_or_default();
+        let written = count.bytes;
+        Self { path, count, written, line: None }
+    }
+
+    /// Adds what was moved since the last call, and says how much the month has.
+    pub(super) fn count(&mut self, month: &str, moved: Option<(usize, u64)>) -> u64 {
+        if self.count.month != month {
+            self.count = Count { month: month.to_owned(), bytes: 0 };
+            self.written = 0;
+        }
+        if let Some((id, bytes)) = moved {
+            let before = self.line.filter(|(known, _)| *known == id).map_or(0, |(_, bytes)| bytes);
+            self.count.bytes += bytes.saturating_sub(before);
+        }
+        self.line = moved;
+        if self.count.bytes - self.written >= WRITE_BYTES {
+            self.write();
+        }
+        self.count.bytes
+    }
+
+    /// Nobody is harmed by a count that is lost: what cannot be written is only said.
+    pub(super) fn write(&mut self) {
+        self.written = self.count.bytes;
+        let text = serde_json::to_vec(&self.count).unwrap_or_default();
+        if let Err(error) = fs::write(&self.path, text) {
+            tracing::warn!(%error, path = %self.path.display(), "the month's bytes are not kept");
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_add_up_and_months_begin_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut month = Month::within(dir.path());
+        assert_eq!(month.count("2026-11", Some((1, 100))), 100);
+        assert_eq!(month.count("2026-11", Some((1, 150))), 150);
+        assert_eq!(month.count("2026-11", None), 150);
+        assert_eq!(month.count("2026-11", Some((2, 30))), 180);
+        assert_eq!(month.count("2026-11", Some((2, WRITE_BYTES))), 150 + WRITE_BYTES);
+        let mut again = Month::within(dir.path());
+        assert_eq!(again.count("2026-11", None), 150 + WRITE_BYTES);
+        assert_eq!(again.count("2026-12", None), 0);
+    }
+}
