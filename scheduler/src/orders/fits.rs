@@ -29,6 +29,8 @@ impl Shelf {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); 2],

@@ -14,6 +14,7 @@ pub(crate) const AT_START: [&str; 15] = [
     "password_file",
     "chain.url",
     "api",
+    "packs.use",
     "docker.use",
     "packs.use",
     "docker.socket",

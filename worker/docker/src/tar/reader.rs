@@ -236,7 +236,7 @@ impl Reader {
             let left = left - used as u64;
             self.state = State::Extended { kind, left, padding };
             if left == 0 && padding == 0 {
-                self.said(kind)?;
+                self.said(kind, self.at + used as u64)?;
             }
             return Ok(used);
         }
@@ -244,14 +244,14 @@ impl Reader {
         let padding = padding - used as u64;
         self.state = State::Extended { kind, left, padding };
         if padding == 0 {
-            self.said(kind)?;
+            self.said(kind, self.at + used as u64)?;
         }
         Ok(used)
     }
 
-    /// What an extended header says of the entry after it.
-    fn said(&mut self, kind: u8) -> Result<(), TarError> {
-        let at = self.at;
+    /// What an extended header says of the entry after it, which begins at `at`: not where the bytes that
+    /// came last begin, since results quote the sentence and must not depend on how bytes came.
+    fn said(&mut self, kind: u8, at: u64) -> Result<(), TarError> {
         let said = std::mem::take(&mut self.extended);
         self.state = State::Header;
         match kind {
