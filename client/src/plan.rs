@@ -569,4 +569,50 @@ mod tests {
         assert!(error.message.contains("is not a WASM module"), "{error}");
         assert_eq!(world.plan(&["-i", "/no/such"]).expect_err("missing").exit, 3);
     }
+
+    /// What every worker would say, said while it costs nothing.
+    #[test]
+    fn an_app_that_no_worker_runs_is_refused() {
+        let world = World::new();
+        let refused = |program: &str, expected: &str| {
+            let path = world.file("other.wasm", program);
+            let error = module(Path::new(&path)).expect_err(expected);
+            assert!(error.message.contains(expected), "{error}");
+            assert_eq!((error.exit, error.hint.is_some()), (2, true), "{error}");
+        };
+        refused("\0asm\x01\0\0\0\x01\x04", "it is not valid WebAssembly for this engine: ");
+        let import = "\x02\x0e\x01\x03env\x06system\0\0\x03\x02";
+        let imports = MODULE.replace("\x03\x02", import).replace("_start\0\0", "_start\0\x01");
+        refused(
+            &imports,
+            "it imports env.system, expected functions of wasi_snapshot_preview1 only",
+        );
+        refused("\0asm\x0d\0\x01\0", "it is a component that exports no wasi:cli/run@0.2");
+        refused(&MODULE.replace("_start", "_begin"), "it exports no function _start");
+        for architecture in ["arm64", "riscv64"] {
+            let path = world.file("image.tar", &image(architecture));
+            let error = archive(Path::new(&path)).expect_err(architecture);
+            let expected = format!("it is for linux/{architecture}; expected linux/amd64");
+            assert!(error.message.contains(&expected), "{error}");
+            assert_eq!(error.exit, 2, "{error}");
+        }
+        let path = world.file("image.tar", &image("amd64"));
+        archive(Path::new(&path)).expect("an image for workers");
+    }
+
+    /// An archive as `docker save` writes one, of an empty layer.
+    fn image(architecture: &str) -> String {
+        use quorate_docker::tar::{Item, Writer};
+        let layer = Writer::default().finish();
+        let config = format!(
+            r#"{{"architecture":"{architecture}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{}"]}}}}"#,
+            Digest::of(&layer)
+        );
+        let mut writer = Writer::default();
+        let manifest = br#"[{"Config":"c.json","RepoTags":null,"Layers":["l.tar"]}]"#;
+        writer.add(Item::File("manifest.json"), manifest);
+        writer.add(Item::File("c.json"), config.as_bytes());
+        writer.add(Item::File("l.tar"), &layer);
+        String::from_utf8(writer.finish()).expect("an empty layer is text")
+    }
 }

@@ -12,6 +12,7 @@ mod anvil;
 #[path = "market/home.rs"]
 mod home;
 #[path = "../../worker/tests/support/image.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
 mod image;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/operator.rs"]

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[path = "market/anvil.rs"]
+#[expect(dead_code, reason = "another test uses the rest")]
 mod anvil;
 #[path = "market/home.rs"]
 #[expect(dead_code, reason = "another test uses the rest")]
@@ -33,7 +34,8 @@ mod volunteer;
 use anvil::{Anvil, free_port};
 use home::{Home, Running};
 use operator::Operator;
-use prometheus::Prometheus;
+use patience::until;
+use prometheus::{Prometheus, now_s};
 use quorate_common::Address;
 use requester::{Requester, lucas_lehmer};
 use site::Site;
@@ -185,9 +187,10 @@ async fn scheduler_dies(watcher: &mut Prometheus, operator: &mut Operator) {
     operator.kill().await;
     watcher.fires("QuorateSchedulerDown", &[("instance", &here)], PATIENCE).await;
     for _ in 0..3 {
+        let (before, last) = (watcher.started(&operator.url).await, now_s());
+        until("another second", PATIENCE, async || (now_s() > last + 1).then_some(())).await;
         operator.serve().await;
-        // Prometheus has to see each of them once.
-        watcher.sees_start(&operator.url).await;
+        watcher.sees_start(&operator.url, &before).await;
         operator.kill().await;
     }
     operator.serve().await;

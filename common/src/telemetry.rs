@@ -1,6 +1,7 @@
 //! Logging for all programs: text or JSON to standard error, so that standard output stays data.
 //! Metrics are declared in `quorate-monitoring`.
 
+use std::io::IsTerminal as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// How log lines look.
@@ -32,9 +33,15 @@ pub fn start(format: LogFormat, default_filter: &str) {
         EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new(default_filter));
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
+        // Colours are for people: files and journals would keep their codes.
+        LogFormat::Text => builder.with_ansi(is_seen()).with_target(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
     // A program that already logs (a test, the demo) keeps its own settings.
     drop(started);
+}
+
+/// Whether somebody at a terminal reads along, who has not asked for no colours.
+fn is_seen() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }

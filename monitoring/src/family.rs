@@ -103,6 +103,12 @@ impl Gauges {
 }
 
 impl<T> Labelled<T> {
+    /// The children of a metric with one label, by its value.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &T)> {
+        debug_assert_eq!(self.labels.len(), 1, "one label to go by");
+        self.labels[0].values.iter().copied().zip(&self.children)
+    }
+
     /// The child with these values. One that is not declared counts as the last declared one, which is
     /// `other` wherever strangers choose; that it is not declared is a mistake of ours, found by tests.
     pub fn with_label_values(&self, values: &[&str]) -> &T {

@@ -6,6 +6,8 @@ pub(crate) mod worker;
 
 /// Makes a registry from lines `field: Type(Unit, "name", "help", "label" => VALUES, …) in BUCKETS;`.
 macro_rules! metrics {
+    (@buckets) => { &[] };
+    (@buckets $buckets:expr) => { $buckets };
     ($(#[$doc:meta])* $name:ident;
      $($field:ident: $kind:ident($unit:ident, $metric:literal, $help:literal
         $(, $label:literal => $values:expr)*) $(in $buckets:expr)?;)*) => {
@@ -24,8 +26,7 @@ macro_rules! metrics {
                 kind: <$kind as crate::family::Make>::KIND,
                 unit: crate::family::Unit::$unit,
                 labels: &[$(crate::family::Label { name: $label, values: $values }),*],
-                buckets: { #[allow(unused_mut, unused_assignments, reason = "most are no histograms")]
-                    let mut buckets: &'static [f64] = &[]; $(buckets = $buckets;)? buckets },
+                buckets: metrics!(@buckets $($buckets)?),
             }),*];
 
             /// Registers everything.

@@ -9,14 +9,17 @@ mod drain;
 mod init;
 mod invite;
 mod monitoring;
+mod operator;
 mod output;
 mod serve;
 mod show;
 mod unit;
+mod worker;
 
 use crate::{
     config::{Config, KEYS},
     dev,
+    operators::Role,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
 use output::Output;
@@ -124,6 +127,17 @@ enum Command {
     Status,
     /// Print the link that workers join with; it names the key that the scheduler must show
     Invite(Invite),
+    /// See workers, keep new work from them, send them away
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+    /// Say why: nothing is scheduled, a worker was refused, settlement is late; and what a day costs
+    Explain {
+        #[command(subcommand)]
+        what: Option<ExplainWhat>,
+    },
+    /// Say who may see the pages of the running scheduler, and who may act on them
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// Deploy and verify contracts
     #[command(subcommand)]
     Chain(ChainCommand),
@@ -197,6 +211,84 @@ struct Invite {
     /// Show it as a QR code too, for telephones and posters
     #[arg(long)]
     qr: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum WorkerCommand {
+    /// List workers
+    Ls {
+        /// Number, name, owner or node key, or a part of it
+        text: Option<String>,
+        /// all, online, working, idle, offline, restrained or dissenting
+        #[arg(long, value_name = "STATE", default_value = "all")]
+        among: String,
+        /// Skip so many
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        from: usize,
+    },
+    /// Show one worker, and why it has no more work
+    Show {
+        /// Its number
+        worker: String,
+    },
+    /// Give it no new work; it finishes what it has
+    Drain {
+        /// Its number
+        worker: String,
+        /// Why: its owner reads it too
+        #[arg(required = true)]
+        reason: Vec<String>,
+    },
+    /// Send it away; what it has committed it may still reveal
+    Ban {
+        /// Its number
+        worker: String,
+        /// Why: its owner reads it too
+        #[arg(required = true)]
+        reason: Vec<String>,
+    },
+    /// Let a drained or banned one work again
+    Unban {
+        /// Its number
+        worker: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ExplainWhat {
+    /// Why was this worker refused, or has nothing to do?
+    Worker {
+        /// Its number, node key, or the name it gave itself
+        worker: String,
+    },
+    /// Why does this order wait?
+    Order {
+        /// Its hash
+        order: quorate_common::B256,
+    },
+    /// Why is settlement late, or when is it due?
+    Settlement,
+    /// What does this pool cost me a day?
+    Cost,
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorCommand {
+    /// Add an operator; asks for a password, or takes QUORATE_PASSWORD
+    Add {
+        /// How it logs in
+        name: String,
+        /// read: see every page; act: drain and ban as well
+        #[arg(long, value_name = "ROLE")]
+        role: Role,
+    },
+    /// List operators
+    Ls,
+    /// Remove an operator; its sessions end
+    Rm {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -343,6 +435,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         | Command::Chain(_)
         | Command::Backup(_)
         | Command::Drain(_)
+        | Command::Worker(_)
+        | Command::Explain { .. }
+        | Command::Operator(_)
         | Command::Status
         | Command::Replay
         | Command::Config(_) => layers(&global, matches!(command, Command::Init(_)))?,
@@ -357,6 +452,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<u8, Failure> {
         Command::Invite(args) => invite::run(&config()?, args.qr, output),
         Command::Status => block_on(drain::status(&config()?, output)),
         Command::Drain(args) => block_on(drain::run(&config()?, args, output)),
+        Command::Worker(command) => block_on(worker::run(&config()?, &command, output)),
+        Command::Explain { what } => block_on(worker::explain(&config()?, what.as_ref(), output)),
+        Command::Operator(command) => operator::run(&config()?, &command, output),
         Command::Backup(command) => backup::run(&config()?, &command, output),
         Command::Chain(command) => block_on(deploy::run(command, output)),
         Command::Replay => show::replay(&config()?, output),

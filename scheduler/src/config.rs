@@ -50,6 +50,18 @@ pub const KEYS: &[Key] = &[
         help: "URL of the API put into invitations; empty: the listen address.",
     },
     Key {
+        name: "ui.listen",
+        default: "\"\"",
+        help: "TCP address of the operator's pages, or `off`; empty: this machine only, two ports above the \
+               API's, or any port where that has any.",
+    },
+    Key {
+        name: "ui.public",
+        default: "\"\"",
+        help: "URL that the pages are known by behind a TLS proxy, as https://pool.example; empty: the listen \
+               address. No other host or origin is answered.",
+    },
+    Key {
         name: "chain.preset",
         default: "\"dev\"",
         help: "dev (in this process), anvil, arbitrum-sepolia, arbitrum: id, finality, polling.",
@@ -200,6 +212,31 @@ pub enum ChainAt {
     Url(String),
 }
 
+/// Where the operator's pages are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UiListen {
+    /// Nowhere.
+    Off,
+    /// On this machine only, two ports above the API's.
+    BesideApi,
+    /// Here.
+    At(SocketAddr),
+}
+
+impl UiListen {
+    /// The address, if there are pages; `api` is where the API was asked to listen.
+    pub fn address(self, api: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => Some(address),
+            Self::BesideApi => {
+                let port = if api.port() == 0 { 0 } else { api.port().checked_add(2).unwrap_or(0) };
+                Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
+            }
+        }
+    }
+}
+
 /// Where somebody on this machine finds a door that listens on every address.
 pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = listen.ip();
@@ -225,6 +262,10 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// What invitations say.
     pub http_public: Option<String>,
+    /// The operator's pages.
+    pub ui_listen: UiListen,
+    /// The URL they are known by.
+    pub ui_public: Option<String>,
     /// The chain.
     pub chain: ChainAt,
     /// Further nodes of it.
@@ -291,6 +332,8 @@ impl Config {
             http_listen: layers
                 .parse("http.listen", "an IP address and port, as 127.0.0.1:7420")?,
             http_public: layers.optional("http.public"),
+            ui_listen: ui_listen(layers)?,
+            ui_public: layers.optional("ui.public"),
             chain: if url == EMBEDDED { ChainAt::Embedded } else { ChainAt::Url(url) },
             more_nodes: nodes,
             public_url: layers.optional("chain.public_url"),
@@ -317,6 +360,17 @@ impl Config {
             segment_bytes: layers.number("journal.segment_bytes", 1 << 20, 1 << 32)?,
             writer: WriterOptions::default(),
         })
+    }
+}
+
+fn ui_listen(layers: &Layers) -> Result<UiListen, ConfigError> {
+    match layers.optional("ui.listen").as_deref() {
+        None => Ok(UiListen::BesideApi),
+        Some("off") => Ok(UiListen::Off),
+        Some(_) => {
+            let expected = "an IP address and port, as 127.0.0.1:7422, or off";
+            layers.parse("ui.listen", expected).map(UiListen::At)
+        }
     }
 }
 

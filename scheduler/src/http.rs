@@ -6,6 +6,7 @@ pub mod blobs;
 pub mod counted;
 pub mod error;
 pub mod events;
+pub mod explain;
 pub mod orders;
 pub mod pool;
 pub mod rpc;
@@ -13,13 +14,15 @@ pub mod rpc;
 use crate::{
     actors::grid::{GridActor, Query},
     finals::Finals,
+    logbook::Logbook,
+    money::Money,
     sealed::Batches,
     shared::Shared,
 };
 use actix::Addr;
 use actix_web::web;
 use error::ApiError;
-use quorate_chain::{embedded::EmbeddedNode, settlement::Settlement};
+use quorate_chain::{embedded::EmbeddedNode, outbox::Outbox, settlement::Settlement};
 use quorate_common::exit::{Code, Failure};
 use quorate_grid::Grid;
 use std::{sync::Arc, time::Instant};
@@ -50,6 +53,12 @@ pub struct State {
     pub quic: String,
     /// Orders one requester may have under way.
     pub open_orders_max: u32,
+    /// What goes to the chain.
+    pub outbox: Outbox,
+    /// What the chain says of the pool, remembered for a moment.
+    pub money: Arc<Money>,
+    /// What operators did.
+    pub logbook: Arc<Logbook>,
 }
 
 impl State {
@@ -99,6 +108,9 @@ pub fn stopping() -> Failure {
         orders::explain_task,
         orders::explain_order,
         orders::task_receipt,
+        explain::pool,
+        explain::settlement,
+        explain::cost,
         events::watch,
         blobs::put_blob,
         blobs::get_blob,
@@ -128,6 +140,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(orders::explain_task)
         .service(orders::explain_order)
         .service(orders::task_receipt)
+        .service(explain::pool)
+        .service(explain::settlement)
+        .service(explain::cost)
         .service(events::watch)
         .service(blobs::head_blob)
         .service(blobs::get_blob)

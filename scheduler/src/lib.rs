@@ -12,6 +12,7 @@
 //! ends its session and nothing else; our own mistake ends the process, and the journal replays.
 
 pub mod actors;
+pub mod acts;
 mod asks;
 pub mod backup;
 pub mod blobs;
@@ -19,9 +20,11 @@ pub mod blobs;
 pub mod byzantine;
 pub mod cli;
 pub mod config;
+mod desk;
 pub mod dev;
 pub mod door;
 pub mod drain;
+pub mod explain;
 pub mod failure;
 pub mod fence;
 pub mod finals;
@@ -30,9 +33,13 @@ pub mod gauges;
 pub mod http;
 mod inbox;
 pub mod index;
+pub mod logbook;
+pub mod money;
+pub mod operators;
 pub mod orders;
 mod outbox;
 pub mod preflight;
+pub mod refusals;
 pub mod replay;
 mod reset;
 mod results;
@@ -44,6 +51,7 @@ pub mod store;
 pub mod system;
 mod trace;
 pub mod transport;
+pub mod ui;
 mod watched;
 
 pub use quorate_journal as journal;

@@ -2,6 +2,8 @@
 //! before the grid hears of it; then the contract is asked whether it would match ([`would_open`]). What
 //! is refused here costs nobody gas.
 
+#[cfg(test)]
+mod fits;
 mod sides;
 
 use crate::{blobs::Blobs, shared::Shared};

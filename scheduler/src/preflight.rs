@@ -7,6 +7,7 @@ mod door;
 mod machine;
 
 use crate::config::Config;
+pub(crate) use machine::serving;
 use serde::Serialize;
 use std::fmt;
 

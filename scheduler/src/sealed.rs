@@ -142,6 +142,26 @@ impl Batches {
         read_if_there(index, self.opening_path(index))
     }
 
+    /// Notes the block by which a batch was seen to be final.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn note_final(&self, index: u64, block: u64) -> Result<(), SealedError> {
+        if self.final_at(index).is_some() {
+            return Ok(());
+        }
+        self.write(self.final_path(index), &to_bytes(&block))
+    }
+
+    /// The block by which a batch was seen to be final, for people.
+    pub fn final_at(&self, index: u64) -> Option<u64> {
+        read_if_there(index, self.final_path(index)).ok().flatten()
+    }
+
+    fn final_path(&self, index: u64) -> PathBuf {
+        self.dir.join(format!("{index:012}.final"))
+    }
+
     fn write(&self, path: PathBuf, bytes: &[u8]) -> Result<(), SealedError> {
         let unborn = path.with_extension("tmp");
         let write = || -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! What every part of the shell reads: keys, clocks, the deals that frames may name, metrics, events.
 //! Nothing here decides; everything is set once or only grows.
 
-use crate::{blobs::Blobs, config::Config, gauges::Unsettled};
+use crate::{blobs::Blobs, config::Config, gauges::Unsettled, refusals::Visitors};
 use quorate_common::{
     clock::{Floor, Now, SystemClock},
     ids::{DealId, DealSlot, PoolId, TaskKey},
@@ -66,6 +66,8 @@ pub struct Shared {
     pub unsettled: Unsettled,
     /// For those who watch.
     pub events: broadcast::Sender<Event>,
+    /// Who was turned away, and what workers call themselves.
+    pub visitors: Visitors,
     /// Somebody has brought bytes: a deal may have waited for them.
     pub uploaded: Notify,
     /// Whether no new orders are taken.
@@ -115,6 +117,7 @@ impl Shared {
             token_decimals: AtomicU8::new(18),
             unsettled: Unsettled::default(),
             events: broadcast::channel(EVENTS_MAX).0,
+            visitors: Visitors::default(),
             uploaded: Notify::new(),
             draining: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),

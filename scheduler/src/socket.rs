@@ -1,7 +1,8 @@
 //! How the running scheduler is told something by who may read its folder: a socket in the data folder, one
-//! word in, one JSON line out. `drain`, `cancel`, `status`; nothing else, and nothing from any network.
+//! word in, one JSON line out. `drain`, `cancel`, `status`, and the questions of `desk`; nothing from any network.
 
 use crate::{
+    desk::{self, Ask},
     drain::{self, Remaining},
     system::Running,
 };
@@ -19,8 +20,8 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-/// Longest word read.
-const WORD_BYTES_MAX: u64 = 32;
+/// Longest word read: a question with a reason in it.
+const WORD_BYTES_MAX: u64 = 4 << 10;
 /// How long who connects may take to say it: it is a program of ours.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -116,11 +117,31 @@ pub(crate) async fn say(data: &Path, word: &str) -> io::Result<Status> {
     tokio::time::timeout(PATIENCE, talk).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
+/// Asks the scheduler that serves `data` something.
+///
+/// # Errors
+/// Nobody serves it, or it does not answer.
+pub(crate) async fn ask(data: &Path, ask: &Ask) -> io::Result<serde_json::Value> {
+    let talk = async {
+        let mut stream = UnixStream::connect(path(data)).await?;
+        let line = serde_json::to_string(ask).map_err(io::Error::other)?;
+        stream.write_all(format!("{line}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        serde_json::from_str(&answer).map_err(io::Error::other)
+    };
+    tokio::time::timeout(PATIENCE * 2, talk).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
 async fn answer(stream: UnixStream, running: &Running) {
     let talk = async {
         let mut stream = BufReader::new(stream);
         let mut word = String::new();
         (&mut stream).take(WORD_BYTES_MAX).read_line(&mut word).await?;
+        if word.starts_with('{') {
+            let answer = desk::answer(&running.state, &word).await;
+            return stream.write_all(&serde_json::to_vec(&answer)?).await;
+        }
         hear(word.trim(), running);
         let draining = running.shared.draining.load(Ordering::Acquire);
         let remaining = running.remaining().await.unwrap_or_default();

@@ -27,13 +27,16 @@ use crate::{
     http::{self, State},
     index,
     journal::{Journal, JournalError, Options, snapshot::Snapshots, writer::Writer},
-    outbox,
+    logbook::Logbook,
+    money::{Money, Since},
+    outbox, preflight,
     replay::Standing,
     reset, sampler,
     sealed::Batches,
     shared::{Event, Parts, Shared},
     store::{self, Span, Store, writer::StoreWriter},
     transport::Transport,
+    ui,
 };
 use actix::{Actor as _, Addr, Arbiter};
 use actix_web::{App, HttpServer, dev::ServerHandle, web};
@@ -65,7 +68,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long workers may take to hear that the doors close: two round trips around the world.
@@ -97,6 +100,8 @@ pub struct Boot {
 pub struct Running {
     /// The API's address.
     pub http: SocketAddr,
+    /// The pages' address, if there are pages.
+    pub ui: Option<SocketAddr>,
     /// Where workers connect.
     pub quic: SocketAddr,
     /// For workers.
@@ -105,7 +110,10 @@ pub struct Running {
     pub grid: Addr<GridActor>,
     /// Keys, clocks, blobs.
     pub shared: Arc<Shared>,
+    /// What handlers work with.
+    pub(crate) state: State,
     server: ServerHandle,
+    pages: Option<ServerHandle>,
     endpoint: Endpoint,
     /// Keeps the connections' threads alive.
     threads: Threads,
@@ -137,6 +145,9 @@ impl Running {
         drop(tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await);
         // Nobody watching is no error.
         drop(self.shared.events.send(Event::Stopping));
+        if let Some(pages) = self.pages {
+            pages.stop(false).await;
+        }
         self.server.stop(true).await;
         drop(self.threads);
         if let Some(standing) = stands(&self.grid).await {
@@ -185,17 +196,22 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     fence::check_chain(&grid, &settlement, &batches, view.head).await?;
     shared.acknowledged.store(grid.acknowledged(), Ordering::Release);
     let finals = Finals::open(&shared, &batches, view.finalized);
+    let count = grid.headcount();
+    let (fees, settled, blob_bytes) = (count.fees, count.settled, shared.blobs.total());
+    let since = Since { at: Instant::now(), fees, settled, blob_bytes };
     let grid = memory.start(grid, seq, &shared)?;
     let outbox = outbox::open(&shared.config, chain, gas)?;
     actix::spawn(outbox::tend(outbox.clone()));
     actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
-    let money = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
-    actix::spawn(sampler::sample(Arc::clone(&shared), money, grid.clone()));
+    let money = Arc::new(Money::new(pool, settlement.clone(), outbox.clone(), since));
+    let logbook = Arc::new(Logbook::open(&shared.config.data)?);
+    let sampled = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
+    actix::spawn(sampler::sample(Arc::clone(&shared), sampled, grid.clone()));
     let settler = SettlerParts {
         shared: Arc::clone(&shared),
         grid: grid.clone(),
         settlement: settlement.clone(),
-        outbox,
+        outbox: outbox.clone(),
         batches: batches.clone(),
         finals: finals.clone(),
         news: Arc::default(),
@@ -215,10 +231,28 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         node,
         quic: public.clone(),
         open_orders_max,
+        outbox,
+        money,
+        logbook,
     };
+    let kept = state.clone();
+    let pages = ui::serve(state.clone(), shared.config.http_listen)?;
     let (http, server) = http_server(state)?;
     let invite = invite(&shared, public, http);
-    Ok(Running { http, quic, invite, grid, shared, server, endpoint, threads })
+    let (ui, pages) = pages.unzip();
+    Ok(Running {
+        http,
+        ui,
+        quic,
+        invite,
+        grid,
+        shared,
+        state: kept,
+        server,
+        pages,
+        endpoint,
+        threads,
+    })
 }
 
 fn invite(shared: &Shared, address: String, http: SocketAddr) -> Invite {
@@ -303,6 +337,7 @@ impl Memory {
         })?;
         // The folder is ours from here on, and the first record of this release is yet to come.
         format::raise(&dir)?;
+        preflight::serving(&dir);
         if let Some(cut) = &opened.cut {
             tracing::warn!(
                 segment = cut.segment,
@@ -527,10 +562,15 @@ fn http_server(state: State) -> Result<(SocketAddr, ServerHandle), Failure> {
     let handle = server.handle();
     actix::spawn(async move {
         if let Err(error) = server.await {
-            die("the HTTP server", &error);
+            die_of_http(&error);
         }
     });
     Ok((addr, handle))
+}
+
+/// A server that ends by itself is nobody's wish.
+pub(crate) fn die_of_http(error: &std::io::Error) {
+    die("the HTTP server", error)
 }
 
 /// The files of a data folder that hold keys.

@@ -25,8 +25,8 @@ fn whole(record: &Record) {
             info!(order = %hash, tasks = order.req.tasks, "order taken")
         }
         Record::Refused { hash, reason } => info!(order = %hash, reason, "order refused"),
-        Record::Deal { opened, ready, .. } => {
-            let (terms, ready) = (&opened.terms, *ready);
+        Record::Deal { opened, work, .. } => {
+            let (terms, ready) = (&opened.terms, work.is_some());
             info!(order = %terms.req_hash, deal = %opened.slot, tasks = terms.tasks, ready, "deal opened");
         }
         Record::Closed => info!("batch closed"),

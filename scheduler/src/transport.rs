@@ -136,6 +136,11 @@ impl Transport {
             self.shared.metrics.frames_refused.inc();
         }
         self.shared.metrics.sessions_ended.with_label_values(&[reason]).inc();
+        if !matches!(end, End::Lost(_)) {
+            let from = connection.remote_address().ip();
+            let (at, who) = (self.shared.now().unix_ms, identity(connection));
+            self.shared.visitors.refused(at, from, who, &end.to_string());
+        }
         tracing::debug!(peer = %connection.remote_address(), %end, "session ended");
         connection.close(VarInt::from_u32(2), end.to_string().as_bytes());
     }
@@ -205,6 +210,7 @@ impl Transport {
         if !node_signed(node_key, BINDING_CONTEXT, &binding, &hello.binding_bytes()) {
             return Err(End::Refused("the node key did not sign the vote key"));
         }
+        self.shared.visitors.named(node_key, &hello.name);
         if let Some(word) = &hello.newest {
             fence::check_word(&self.shared, word);
         }
@@ -408,7 +414,7 @@ async fn write(mut send: SendStream, mut frames: mpsc::Receiver<Vec<u8>>) {
 }
 
 /// The node key a connection was opened with.
-fn identity(connection: &Connection) -> Option<B256> {
+pub(crate) fn identity(connection: &Connection) -> Option<B256> {
     let identity = connection.peer_identity()?;
     let keys = identity.downcast::<Vec<quorate_common::tls::CertificateDer<'static>>>().ok()?;
     peer_key(keys.first()?)

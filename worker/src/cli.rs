@@ -2,35 +2,42 @@
 
 mod abandoned;
 mod amount;
+mod args;
+mod benchmark;
 mod chain;
 mod config;
 mod control;
+mod doctor;
 mod earnings;
 mod engines;
 mod explain;
 mod failure;
 mod join;
 mod keys;
+mod launch;
+mod leave;
+mod measure;
 mod output;
 mod owner;
 mod prefs;
+mod questions;
+mod renewal;
 mod run;
 mod session;
 mod set;
 mod show;
 mod until;
+mod update;
 
+pub(crate) use args::{JoinArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use output::Output;
-use quorate_chain::Address;
 use quorate_common::{
     exit::{self, Code, Failure},
-    invite::Invite,
     telemetry::{self, LogFormat},
 };
 use quorate_policy::Asked;
 use std::path::PathBuf;
-use until::Until;
 
 const ABOUT: &str = "Lend this machine to a Quorate pool, and be paid for honest work.";
 
@@ -121,6 +128,20 @@ enum Command {
     Resume,
     /// End the program in good order: give back what is unfinished, show what is sealed
     Stop,
+    /// Leave the pool: give back what is unfinished, show what is sealed, start the timer of the stake
+    Leave,
+    /// Try everything a worker needs, and say what to do about what is missing
+    Doctor,
+    /// How fast this machine runs modules, on one core and on all slots
+    Benchmark,
+    /// What the worker takes of this machine, watched for a while
+    Measure(MeasureArgs),
+    /// Remove what can be fetched again; keys, wallet and votes stay without --purge
+    Uninstall {
+        /// The folder as a whole, keys and wallet too: money of theirs is lost
+        #[arg(long)]
+        purge: bool,
+    },
     /// Change the configuration, as `set price=0.002 schedule="Mon-Fri 19:00-07:00"`
     Set {
         /// What to change, all or nothing
@@ -157,6 +178,9 @@ enum Command {
     /// Show this worker's votes of tasks that a dead pool left, and have the tasks judged by all votes shown
     #[command(after_help = SETTLE_HELP)]
     Settle(RemainsArgs),
+    /// See whether there is a newer version, install it, or go back; nothing is installed that was not asked for
+    #[command(subcommand, after_help = update::HELP)]
+    Update(update::UpdateCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -167,57 +191,6 @@ enum Command {
     },
 }
 
-/// `join`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct JoinArgs {
-    /// The operator's invitation; without it, the configured one is used again
-    #[arg(value_name = "INVITE")]
-    pub(crate) invite: Option<Invite>,
-    /// A name for people (key `name`)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// Replicas at once (key `slots`)
-    #[arg(long, value_name = "N")]
-    pub(crate) slots: Option<u16>,
-    /// The account that owns stake and earnings (key `owner`); made if there is none
-    #[arg(long, value_name = "WALLET")]
-    pub(crate) owner: Option<String>,
-    /// A file with that account's private key, 64 hex digits, mode 0600 (key `owner_key_file`)
-    #[arg(long, value_name = "FILE", conflicts_with = "owner")]
-    pub(crate) owner_key_file: Option<PathBuf>,
-    /// Refuse to go on if the owner is not this address
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) payout: Option<Address>,
-    /// Tokens to have at stake in the pool: units, or a decimal as 1.5 [default: 16 votes a slot]
-    #[arg(long, value_name = "AMOUNT", value_parser = amount::parse)]
-    pub(crate) stake: Option<u128>,
-    /// JSON-RPC node of the chain, if the invitation names none (key `chain.url`)
-    #[arg(long, value_name = "URL")]
-    pub(crate) chain_url: Option<String>,
-    /// Keys and configuration only; nothing is sent to the chain
-    #[arg(long)]
-    pub(crate) offline: bool,
-}
-
-/// `run`.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct RunArgs {
-    /// Replicas at once (key `slots`)
-    #[arg(long, value_name = "N")]
-    pub(crate) slots: Option<u16>,
-    /// Run containers too: auto (if all limits hold), require, off (key `docker.use`)
-    #[arg(long, value_name = "USE", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
-    pub(crate) docker: Option<String>,
-}
-
-/// `pause`.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct PauseArgs {
-    /// How long, as 30m, 2h or 3d, or until when, as 19:00 or tomorrow [default: until `resume`]
-    #[arg(long = "for", visible_alias = "until", value_name = "TIME")]
-    until: Option<Until>,
-}
-
 const CLAIM_ABANDONED_HELP: &str = "\
 Pays 30 % of a task's price, of all tasks together a tenth of the pool's bond at most: at once if the pool
 has ended, else from seven days after the deal's deadline on. What `settle` pays later is that much less.";
@@ -226,21 +199,6 @@ const SETTLE_HELP: &str = "\
 Run it twice. Until the contract's window and three days after a pool's end it shows this worker's votes;
 from then on, for four days, it has every task judged of which votes were shown, by whoever. After that
 the payers are refunded.";
-
-/// `neglect`, `claim-abandoned`, `settle`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RemainsArgs {
-    /// Who has the evidence of the pool's final batches: a URL that serves it, or the folder of a `quorate
-    /// watch`; may be repeated [default: the scheduler's API]. A pool without final batches needs none
-    #[arg(long, value_name = "URL|DIR", action = ArgAction::Append)]
-    pub(crate) evidence: Vec<String>,
-    /// Block the contract was deployed in: its events are read from here
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) from_block: u64,
-    /// Say what would be done, what it would pay and the gas it takes; send nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum ConfigCommand {
@@ -279,13 +237,18 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
     match command {
         Command::Help { topic } => help(&topic, output),
         Command::Join(args) => on_system(join::run(global, args, output)),
-        Command::Run(args) => on_system(run::run(global, args, output)),
+        Command::Run(args) => run(global, args, output),
         Command::Engines => engines::show(&global, output),
         Command::Start => on_system(control::start(global, output)),
         Command::Pause(args) => on_system(control::pause(global, args, output)),
         Command::Finish => on_system(control::say(global, Asked::Finish, output)),
         Command::Resume => on_system(control::say(global, Asked::Run, output)),
         Command::Stop => on_system(control::stop(global, output)),
+        Command::Leave => on_system(leave::leave(global, output)),
+        Command::Doctor => on_system(doctor::run(global, output)),
+        Command::Benchmark => benchmark::run(&global, output),
+        Command::Measure(args) => on_system(measure::run(global, args, output)),
+        Command::Uninstall { purge } => on_system(leave::uninstall(global, purge, output)),
         Command::Set { pairs } => on_system(set::set(global, pairs, output)),
         Command::Get { key } => set::get(&global, key.as_deref(), output),
         Command::Session { socket } => on_system(session::run(global, socket, output)),
@@ -296,7 +259,17 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Neglect(args) => on_system(abandoned::neglect(global, args, output)),
         Command::ClaimAbandoned(args) => on_system(abandoned::claim(global, args, output)),
         Command::Settle(args) => on_system(abandoned::settle(global, args, output)),
+        Command::Update(command) => on_system(update::run(global, command, output)),
         Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
+    }
+}
+
+/// Which version runs is settled first, and again when this one has made room for another.
+fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
+    launch::begin(&global)?;
+    match on_system(run::run(global, args, output))? {
+        renewal::Left::Over => Ok(()),
+        renewal::Left::ForAnother => Err(launch::again()),
     }
 }
 

@@ -114,6 +114,10 @@ impl Runner for Containers {
         Some(Digest::of(format!("{DESCRIPTION} {}", self.platform).as_bytes()))
     }
 
+    fn packs(&self) -> bool {
+        self.modules.packs()
+    }
+
     fn prepare_image(&self, app: Digest, archive: &Path) -> Result<(), RunError> {
         self.image(app, archive).map(drop)
     }

@@ -46,8 +46,9 @@ pub enum Ask {
 }
 
 /// What it answers.
+// Not tagged within: what serde reads twice can have no number of 128 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "told")]
+#[serde(rename_all = "snake_case")]
 pub enum Told {
     /// How it is, with what was asked for in effect.
     Status {

@@ -145,7 +145,13 @@ impl Deals {
         self.bring(deal.bag, BAG_BYTES_MAX as u64).await?;
         // A module may have less, which its engine says; an image is known by its bag only.
         self.bring(deal.app, BLOB_BYTES_MAX).await?;
-        self.bring_pieces(holder, deal.app).await?;
+        if let Some(pack) = self.pack(deal.app)? {
+            if !self.runner.packs() {
+                tracing::info!(deal = %deal.slot, "a runtime pack, which the owner does not want");
+                return Ok(Err(GiveUpReason::Engine));
+            }
+            self.bring_pieces(holder, &pack).await?;
+        }
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
         let node_key = self.node_key.clone();
@@ -153,13 +159,17 @@ impl Deals {
         tokio::task::spawn_blocking(work).await.map_err(|_| GiveUpReason::Engine)?
     }
 
-    /// Makes a runtime pack be here, if the app is one: a piece that is here already stays.
-    async fn bring_pieces(&self, holder: Holder, app: Digest) -> Result<(), GiveUpReason> {
+    /// The runtime pack that the app is, if it is one.
+    fn pack(&self, app: Digest) -> Result<Option<Pack>, GiveUpReason> {
         if self.blobs.len(app) > DOCUMENT_BYTES_MAX as u64 {
-            return Ok(());
+            return Ok(None);
         }
         let document = self.blobs.read(app).map_err(|_| GiveUpReason::Input)?;
-        let Ok(pack) = Pack::parse(&document) else { return Ok(()) };
+        Ok(Pack::parse(&document).ok())
+    }
+
+    /// Makes a pack's pieces be here: one that is here already stays.
+    async fn bring_pieces(&self, holder: Holder, pack: &Pack) -> Result<(), GiveUpReason> {
         let pieces: Vec<Digest> = pack.pieces().collect();
         self.blobs.hold(holder, &pieces);
         for piece in pieces {

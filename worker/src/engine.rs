@@ -11,10 +11,13 @@
 //! wasmtime is named in this module and nowhere else.
 
 mod cache;
+mod component;
 mod load;
 mod meter;
 mod outline;
 mod pack;
+#[cfg(test)]
+mod parity;
 mod profile;
 mod run;
 mod seal;
@@ -125,6 +128,12 @@ pub enum PrepareError {
         /// What the validator or compiler says, with the offset.
         reason: String,
     },
+    /// A component that is no program for preview 1 in preview 2's dress.
+    #[error("it is a component that {reason}")]
+    Component {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Compiling it could take this machine down.
     #[error(
         "it is too much work to compile: {what} weighs {weight}, expected at most {max} (bytes \
@@ -183,6 +192,7 @@ impl Engine {
     /// What is wrong with the module.
     pub fn check(wasm: &[u8]) -> Result<(), PrepareError> {
         check_form(wasm)?;
+        let wasm = component::program(wasm)?;
         weight::check(wasm, Scale::Command)?;
         let invalid = |error| PrepareError::Invalid { reason: sentence(&error) };
         let wasmtime = wasmtime::Engine::new(&profile::config()).map_err(invalid)?;
@@ -198,7 +208,7 @@ impl Engine {
     pub fn prepare(&self, wasm: &[u8]) -> Result<Module, PrepareError> {
         check_form(wasm)?;
         let digest: [u8; 32] = Sha256::digest(wasm).into();
-        let bytes = || Ok::<_, PrepareError>(Cow::Borrowed(wasm));
+        let bytes = || component::program(wasm).map(Cow::Borrowed);
         let compiled = self.shared.compiled(&digest, Scale::Command, bytes)?;
         check_imports(&compiled)?;
         check_start(&compiled)?;

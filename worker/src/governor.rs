@@ -71,10 +71,15 @@ impl Governor {
         Self { policy, clock, wish, file, sight, month, reload, sensed, said: None }
     }
 
-    /// Governs until the worker is gone. Until its first look the worker should rest.
+    /// What the worker may do from its first moment on.
+    pub async fn first(&mut self) -> Allowance {
+        self.look().await;
+        Allowance::from(&self.decide())
+    }
+
+    /// Governs until the worker is gone.
     pub async fn run(mut self, mut ends: Ends) {
         let mut last = None;
-        self.look().await;
         loop {
             self.note_work(&ends);
             let decision = self.decide();

@@ -89,8 +89,8 @@ impl Jobs {
         blobs: Arc<Blobs>,
         line: Line,
         memory_bytes: u64,
-        node_key: NodeKey,
         rule: Rule,
+        node_key: NodeKey,
     ) -> Self {
         let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes, node_key);
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));

@@ -34,6 +34,7 @@ mod dial;
 pub mod engine;
 pub mod escape;
 pub mod evidence;
+pub mod footprint;
 mod gas;
 pub mod governor;
 mod jobs;

@@ -89,6 +89,11 @@ pub trait Runner: Send + Sync {
         None
     }
 
+    /// Whether it works on runtime packs: compiling one takes minutes and gigabytes that nobody pays for.
+    fn packs(&self) -> bool {
+        true
+    }
+
     /// Makes an image ready before its first job.
     ///
     /// # Errors
@@ -119,6 +124,7 @@ pub struct EngineRunner {
     /// Held while a pack is made ready: compiling one takes minutes and gigabytes, so nobody does it
     /// twice at once.
     packs: Mutex<()>,
+    takes_packs: bool,
 }
 
 /// An app, and what it has imported before it starts.
@@ -127,7 +133,14 @@ type Key = (Digest, Vec<String>);
 impl EngineRunner {
     /// Runs jobs on `engine`.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, modules: Mutex::default(), packs: Mutex::default() }
+        let (modules, packs) = (Mutex::default(), Mutex::default());
+        Self { engine, modules, packs, takes_packs: true }
+    }
+
+    /// The same, but tasks of runtime packs are given back before anything of a pack is fetched.
+    #[must_use]
+    pub fn without_packs(self) -> Self {
+        Self { takes_packs: false, ..self }
     }
 
     /// The compiled module, from here or from the engine. Two threads may compile the same one;
@@ -173,6 +186,10 @@ impl EngineRunner {
 impl Runner for EngineRunner {
     fn engine_hash(&self) -> Digest {
         Digest(self.engine.hash())
+    }
+
+    fn packs(&self) -> bool {
+        self.takes_packs
     }
 
     fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError> {

@@ -30,7 +30,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::sync::{oneshot, watch};
@@ -58,6 +58,8 @@ pub struct Reins {
     agent: Addr<AgentActor>,
     rule: Rule,
     line: Line,
+    /// What it may do otherwise, and whether it makes ready to go.
+    last: Arc<Mutex<(Option<Allowance>, bool)>>,
 }
 
 /// Starts a worker. It connects by itself, and reconnects for as long as it lives.
@@ -135,8 +137,8 @@ async fn begin(
                 blobs.clone(),
                 line,
                 options.memory_bytes / u64::from(options.slots.max(1)),
-                options.node_key.clone(),
                 jobs_rule,
+                options.node_key.clone(),
             ),
             blobs,
             hook: options.hook.clone(),
@@ -165,7 +167,8 @@ async fn begin(
         drop(ready_sender.send((agent, link)));
     });
     let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
-    let reins = Reins { agent: agent.clone(), rule, line: watched_line };
+    let last = Arc::new(Mutex::new((first, false)));
+    let reins = Reins { agent: agent.clone(), rule, line: watched_line, last };
     Ok(WorkerHandle { status, agent, link, arbiter, closed, reins })
 }
 
@@ -231,8 +234,24 @@ impl WorkerHandle {
 impl Reins {
     /// Lets it do what it is allowed to, from now on. What runs is held or let go before this returns.
     pub fn follow(&self, allowance: Allowance) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.0 = Some(allowance);
+        let take = allowance.take && !last.1;
         self.rule.apply(allowance);
-        self.agent.do_send(Wish::Follow(allowance));
+        self.agent.do_send(Wish::Follow(Allowance { take, ..allowance }));
+    }
+
+    /// Takes nothing new from now on, whatever else is allowed, so that it can go when nothing runs; or takes
+    /// that back.
+    pub fn finish(&self, finish: bool) {
+        let allowance = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.1 = finish;
+            last.0
+        };
+        if let Some(allowance) = allowance {
+            self.follow(allowance);
+        }
     }
 
     /// Seconds a task took of late, if any was done.

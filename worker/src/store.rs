@@ -14,12 +14,22 @@ use quorate_common::{
     messages::Domain,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::mpsc::{self, SyncSender},
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Bytes of sled's page cache: all of an ordinary worker's store, ten times over.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Pause between sled's own syncs to the disk, in milliseconds: its default, said aloud.
-const SYNC_MS: u64 = 500;
+/// How long what was written may wait to be synced to the disk: what a loss of power costs. sled has a thread for
+/// it that wakes twice a second for ever; ours sleeps while nothing is written.
+const SYNC: Duration = Duration::from_millis(500);
+/// The file that has sled's log.
+const LOG: &str = "db";
 
 const FORMAT_KEY: &[u8] = b"f";
 const OWNER_KEY: &[u8] = b"p";
@@ -31,6 +41,8 @@ const JOB_PREFIX: &[u8] = b"j";
 pub struct Store {
     db: sled::Db,
     path: PathBuf,
+    /// Told of every write; one word is as good as many.
+    written: SyncSender<()>,
 }
 
 /// Everything a store brings back.
@@ -94,7 +106,9 @@ impl Store {
     /// Damaged, of another format, or another pool's.
     pub fn open(path: &Path, pool: PoolId, domain: Domain) -> Result<(Self, Memory), StoreError> {
         let failed = |source| StoreError::Failed { path: path.into(), verb: "opened", source };
-        let store = Self { db: open_sled(path).map_err(failed)?, path: path.into() };
+        let db = open_sled(path).map_err(failed)?;
+        let written = sync_after_writes(path).map_err(|error| failed(error.into()))?;
+        let store = Self { db, path: path.into(), written };
         match store.get::<u16>(FORMAT_KEY)? {
             None => store.found(pool, domain)?,
             Some(FORMAT) => store.check_owner(pool, domain)?,
@@ -158,6 +172,8 @@ impl Store {
     fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
         self.db.apply_batch(batch).map_err(|error| self.failed("written", error))?;
         self.db.flush().map_err(|error| self.failed("written", error))?;
+        // It is told already, or its thread is gone with the disk it could not sync.
+        let _ = self.written.try_send(());
         Ok(())
     }
 
@@ -170,6 +186,24 @@ impl Store {
     }
 }
 
+/// Syncs the log a moment after something was written, until the store is dropped.
+fn sync_after_writes(path: &Path) -> io::Result<SyncSender<()>> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let log = path.join(LOG);
+    let work = move || {
+        while receiver.recv().is_ok() {
+            // Whatever is written within this time goes with it.
+            let due = Instant::now() + SYNC;
+            while receiver.recv_timeout(due.saturating_duration_since(Instant::now())).is_ok() {}
+            if let Err(error) = File::open(&log).and_then(|file| file.sync_all()) {
+                tracing::warn!(%error, path = %log.display(), "the store is not synced to the disk");
+            }
+        }
+    };
+    thread::Builder::new().name("store-sync".into()).spawn(work)?;
+    Ok(sender)
+}
+
 fn open_sled(path: &Path) -> sled::Result<sled::Db> {
     lock::wait_for(|| open_sled_once(path), is_locked)
 }
@@ -179,7 +213,7 @@ fn open_sled_once(path: &Path) -> sled::Result<sled::Db> {
         .path(path)
         .mode(sled::Mode::LowSpace)
         .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(Some(SYNC_MS))
+        .flush_every_ms(None)
         .open()
 }
 

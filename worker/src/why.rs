@@ -22,7 +22,7 @@ pub fn why(status: Option<&Status>, is_running: bool) -> Option<Reason> {
 }
 
 fn by_the_link(status: &Status) -> Option<Reason> {
-    let connecting = || "it is connecting".to_owned();
+    let connecting = || "it is connecting to the pool".to_owned();
     match status.view.link {
         LinkView::Down | LinkView::Greeting => {
             Some(Reason::NoConnection { note: status.note.clone().unwrap_or_else(connecting) })

@@ -1,5 +1,6 @@
 //! Holding and slowing real runs: a pause within a second that loses nothing, shares that are kept, turns.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "what is measured is what happens within a time")]
 
 use quorate_worker::{
     brake::Brake,

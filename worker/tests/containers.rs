@@ -2,6 +2,7 @@
 //! replicas can agree on, and applications written for iExec find what they expect.
 
 #[path = "support/image.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
 mod image;
 
 use image::{IEXEC_APP, archive};

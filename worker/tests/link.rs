@@ -288,6 +288,46 @@ fn an_endless_run_is_stopped_and_a_bad_module_is_a_result() {
     });
 }
 
+/// Compiling a runtime pack takes minutes that nobody pays for, and fetching it hundreds of megabytes.
+#[test]
+fn an_owner_may_do_without_runtime_packs() {
+    in_system(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut scheduler = Scheduler::start();
+        let engine = Engine::new(EngineConfig::default()).unwrap();
+        let runner = Arc::new(EngineRunner::new(engine).without_packs());
+        let options = WorkerOptions { runner, ..options(&scheduler, dir.path()) };
+        let worker = quorate_worker::start(options).await.unwrap();
+        let mut session = scheduler.session().await;
+        session.welcome().await;
+        // Its one piece is nowhere, and nobody asks for it.
+        let deal = scheduler.deal(0, &pack(), tasks(&["", ""]));
+        session.describe(&deal).await;
+        session.assign(&[task(0, 0), task(0, 1)]).await;
+        for _ in 0..2 {
+            let ToScheduler::GaveUp(gave_up) = session.hear().await else { panic!("a result") };
+            assert_eq!(gave_up.reason, GiveUpReason::Engine);
+        }
+        // Modules it runs as ever.
+        let deal = scheduler.deal(1, &wat::parse_str(CAT).unwrap(), tasks(&["hello"]));
+        session.describe(&deal).await;
+        session.assign(&[task(1, 0)]).await;
+        session.one_commit().await;
+        worker.halt().await;
+    });
+}
+
+/// The document of a runtime pack, signed.
+fn pack() -> Vec<u8> {
+    let digest = Digest::of(b"nobody has this");
+    let document = format!(
+        r#"{{"schema":"quorate.pack/v1","name":"python","version":"1","convention":"wasi-python/1","module":{{"bytes":1,"digest":"{digest}","pieces":["{digest}"]}},"files":[],"offers":[],"publisher":"{}","signature":""}}"#,
+        quorate_common::B256::ZERO
+    );
+    let pack: quorate_common::pack::Pack = serde_json::from_str(&document).unwrap();
+    pack.signed(&NodeKey::from_bytes(&[7; 32])).to_bytes()
+}
+
 #[test]
 fn a_hostile_frame_ends_the_session_and_only_the_session() {
     in_system(|| async {

@@ -5,9 +5,11 @@
 //! again; what breaks a decoder is printed in hex.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
+mod archives;
 mod chain;
 mod documents;
 mod files;
 mod frames;
 mod harness;
+mod modules;
 mod samples;

@@ -124,13 +124,18 @@ impl Prometheus {
         })
     }
 
-    /// Waits until a scheduler that has just started was scraped.
-    pub(crate) async fn sees_start(&self, scheduler: &str) {
+    /// When a scheduler's process was started, as it was scraped last.
+    pub(crate) async fn started(&self, scheduler: &str) -> String {
         let instance = scheduler.trim_start_matches("http://");
-        let since = now_s() as f64;
-        let query = format!("timestamp(up{{instance=\"{instance}\"}} == 1) > {since}");
+        let query =
+            format!("last_over_time(process_start_time_seconds{{instance=\"{instance}\"}}[1h])");
+        self.now(&query).await[0]["value"][1].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until a scheduler was scraped that has started since. Starts are told in whole seconds.
+    pub(crate) async fn sees_start(&self, scheduler: &str, before: &str) {
         until("a scrape of the new process", START, async || {
-            (!self.now(&query).await.as_array().unwrap().is_empty()).then_some(())
+            (self.started(scheduler).await != before).then_some(())
         })
         .await;
     }
@@ -197,7 +202,7 @@ impl Prometheus {
     }
 }
 
-fn now_s() -> u64 {
+pub(crate) fn now_s() -> u64 {
     SystemClock::start().now().unix_s()
 }
 

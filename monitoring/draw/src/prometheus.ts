@@ -6,6 +6,8 @@ export interface Range {
   to: number;
 }
 
+type Point = [number, string | null];
+
 export interface Target {
   expr: string;
   legendFormat: string;
@@ -42,11 +44,17 @@ async function get(path: string, query: Record<string, string>): Promise<any[]> 
   return body.data.result;
 }
 
+/** As Grafana's own panels: what is no number, such as the median of nothing, is a gap. */
+function finite(value: string | null): number | null {
+  const number = value === null ? NaN : Number(value);
+  return Number.isFinite(number) ? number : null;
+}
+
 function legend(format: string, labels: Record<string, string>): string {
   return format.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, name) => labels[name] ?? '');
 }
 
-function series(target: Target, labels: Record<string, string>, points: Array<[number, string]>): DataFrame {
+function series(target: Target, labels: Record<string, string>, points: Point[]): DataFrame {
   return createDataFrame({
     refId: target.refId,
     fields: [
@@ -56,7 +64,7 @@ function series(target: Target, labels: Record<string, string>, points: Array<[n
         type: FieldType.number,
         labels,
         config: { displayNameFromDS: legend(target.legendFormat, labels) },
-        values: points.map(([, value]) => Number(value)),
+        values: points.map(([, value]) => finite(value)),
       },
     ],
   });
@@ -80,12 +88,12 @@ export async function ask(target: Target, width: number): Promise<DataFrame[]> {
 }
 
 /** Grafana's backend says null where a series has no sample, so that lines break there. */
-function withGaps(points: Array<[number, string]>, step: number): Array<[number, string]> {
-  const out: Array<[number, any]> = [];
+function withGaps(points: Point[], step: number): Point[] {
+  const out: Point[] = [];
   for (const point of points) {
     const last = out.at(-1);
     if (last && point[0] - last[0] > step * 1.5) {
-      out.push([last[0] + step, NaN as any]);
+      out.push([last[0] + step, null]);
     }
     out.push(point);
   }

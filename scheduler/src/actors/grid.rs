@@ -14,12 +14,16 @@ use crate::{
     trace, watched,
 };
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message, SpawnHandle};
-use quorate_common::{digest::Digest, ids::TaskKey};
+use quorate_common::{
+    digest::Digest,
+    ids::{TaskKey, WorkerIdx},
+};
 use quorate_grid::{
     Effect, Grid, Input, Ready,
     effect::{Reply, TaskSettled, ToSession},
     input::{SessionId, Ticket},
     poco::Outcome,
+    restraint::Restraint,
 };
 use std::{
     collections::BTreeMap,
@@ -48,6 +52,18 @@ pub struct Place {
     /// Who sells to it, and who pays.
     pub sides: quorate_common::orders::Sides,
     /// Gets the answer once the order is on disk.
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// An operator's word about a worker, and who waits until it is on disk.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Restrain {
+    /// Which worker.
+    pub worker: WorkerIdx,
+    /// How and why; `None`: it is free.
+    pub restraint: Option<Restraint>,
+    /// Gets the answer.
     pub reply: oneshot::Sender<Reply>,
 }
 
@@ -136,6 +152,14 @@ impl GridActor {
             snapshot_seq: seq,
             wake: None,
         }
+    }
+
+    /// Somebody waits for an answer.
+    fn ticket(&mut self, reply: oneshot::Sender<Reply>) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.waiting.insert(ticket, reply);
+        ticket
     }
 
     fn arrived(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -280,12 +304,20 @@ impl Handler<Place> for GridActor {
     type Result = ();
 
     fn handle(&mut self, place: Place, ctx: &mut Context<Self>) {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.waiting.insert(ticket, place.reply);
-        let Place { order: req, signature, sides, .. } = place;
+        let Place { order: req, signature, sides, reply } = place;
+        let ticket = self.ticket(reply);
         let (req, sides) = (Box::new(req), Box::new(sides));
         self.arrived(Input::Order { ticket, req, signature, sides }, ctx);
+    }
+}
+
+impl Handler<Restrain> for GridActor {
+    type Result = ();
+
+    fn handle(&mut self, restrain: Restrain, ctx: &mut Context<Self>) {
+        let Restrain { worker, restraint, reply } = restrain;
+        let ticket = self.ticket(reply);
+        self.arrived(Input::Restrain { ticket, worker, restraint }, ctx);
     }
 }
 

@@ -72,6 +72,13 @@ impl SessionActor {
             notice,
         })
     }
+
+    /// The grid has seen the worker and sends it away: for people who ask why.
+    fn note_refusal(&self, reason: &str) {
+        let (from, at) = (self.connection.remote_address().ip(), self.shared.now().unix_ms);
+        let who = crate::transport::identity(&self.connection);
+        self.shared.visitors.refused(at, from, who, reason);
+    }
 }
 
 /// Items that travel together until another kind comes.
@@ -160,7 +167,10 @@ impl SessionActor {
             }
             ToSession::Deal(info) => Some(ToWorker::Deal(info)),
             ToSession::Fetch(task, digest) => Some(ToWorker::Fetch { task, digest }),
-            ToSession::Goodbye(goodbye) => Some(ToWorker::Goodbye(goodbye)),
+            ToSession::Goodbye(goodbye) => {
+                self.note_refusal(&goodbye.reason);
+                Some(ToWorker::Goodbye(goodbye))
+            }
         };
         if let Some(frame) = own {
             // A deal must be known before the duties that name it, and duties keep their order.

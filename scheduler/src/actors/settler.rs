@@ -477,7 +477,7 @@ async fn commit_one(parts: &Parts, seal: SealBatch) {
 
 /// The latest time until which a vote that the batch shows as never revealed could have been said on
 /// chain, if it shows one; the contract allows no earlier commit.
-fn silent_until(file: &BatchFile) -> Option<u64> {
+pub(crate) fn silent_until(file: &BatchFile) -> Option<u64> {
     let silent = file.tasks.iter().flat_map(|task| {
         let votes = task.votes.iter().filter(|vote| vote.digest.is_zero());
         votes.filter_map(|vote| task.sets.get(usize::from(vote.attempt)))
@@ -597,11 +597,20 @@ async fn collect(parts: &Parts, pool: &PoolView) -> Result<bool, SettleError> {
     receipt.map(|_| true)
 }
 
+/// For people: pages name the block. What cannot be noted is no reason to stop.
+async fn note_final(parts: &Parts, index: u64) {
+    let Ok(head) = parts.settlement.chain().head().await else { return };
+    if let Err(error) = parts.batches.note_final(index, head.number) {
+        tracing::warn!(error = %Report(&error), "the block of a final batch is not noted");
+    }
+}
+
 async fn finalize_next(parts: &Parts) -> Result<bool, SettleError> {
     let pool = parts.settlement.pool(parts.shared.pool).await?;
     if let Some(index) = parts.finals.next(pool.finalized) {
         let advanced = parts.finals.advance(&parts.shared, &parts.batches, index);
         if advanced {
+            note_final(parts, index).await;
             parts.tell(Input::Finalized { index });
         }
         return Ok(advanced);

@@ -100,13 +100,14 @@ fn check<T: PartialEq + std::fmt::Display>(
 fn announce(running: &Running, output: Output) -> Result<(), Failure> {
     let (pool, invite, domain) = (running.shared.pool, &running.invite, running.shared.domain);
     let document = json!({
-        "schema": "quorate.ready/v1", "pool": pool, "http": running.http, "quic": running.quic,
+        "schema": "quorate.ready/v1", "pool": pool, "http": running.http, "ui": running.ui, "quic": running.quic,
         "contract": domain.contract, "chain_id": domain.chain_id, "invite": invite.to_string(),
     });
     output.either(&document, || {
+        let pages = running.ui.map_or("off".into(), |ui| format!("http://{ui}/ui"));
         format!(
-            "quorate-scheduler: {pool} is open\n  API      http://{}\n  workers  {}\n  invite   \
-             {invite}",
+            "quorate-scheduler: {pool} is open\n  API      http://{}\n  pages    {pages}\n  workers  {}\n  \
+             invite   {invite}",
             running.http, running.quic
         )
     })

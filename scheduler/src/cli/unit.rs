@@ -30,7 +30,7 @@ fn text(program: &Path, data: &Path, user: &str) -> String {
         Some(("StateDirectory", _)) => format!("ReadWritePaths=\"{}\"", data.display()),
         // Nobody else's home is seen, but the folder may be in one.
         Some(("ProtectHome", _)) => "ProtectHome=read-only".into(),
-        _ => line.to_owned(),
+        Some(_) | None => line.to_owned(),
     };
     let lines = PACKAGED.lines().filter(|line| !line.starts_with("StateDirectoryMode="));
     let lines: Vec<String> = lines.map(line).collect();

@@ -177,7 +177,7 @@ fn task_page(grid: &Grid, hash: B256, offset: u32, limit: u32) -> Option<TaskPag
     Some(TaskPage { schema: "quorate.tasks/v1".into(), tasks, next })
 }
 
-fn task_view(task: &Task, idx: u32) -> TaskView {
+pub(crate) fn task_view(task: &Task, idx: u32) -> TaskView {
     match task {
         Task::Queued => row(idx, TaskPhase::Queued, 0),
         Task::Open(open) => row(idx, TaskPhase::Open, open.replicas.len()),
@@ -250,7 +250,7 @@ pub(crate) async fn task_receipt(
     Ok(HttpResponse::Ok().content_type("application/json").body(bytes))
 }
 
-fn cut_receipt(state: &State, batch: u64, place: u32) -> Result<Vec<u8>, Failure> {
+pub(crate) fn cut_receipt(state: &State, batch: u64, place: u32) -> Result<Vec<u8>, Failure> {
     let internal = |error: &dyn std::error::Error| {
         Failure::new(Code::Internal, quorate_common::report::Chain(error))
     };
@@ -269,7 +269,7 @@ fn not_yet(message: &str) -> ApiError {
 }
 
 /// The deals of an order that are known here, by first task. Nearly always it is one, the whole order.
-fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
+pub(crate) fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
     let OrderState::Deal(slot) = order.state else { return Vec::new() };
     let Some(known) = grid.deals().get(&slot) else { return Vec::new() };
     if known.terms.tasks == order.req.tasks {
@@ -282,15 +282,21 @@ fn deals_of<'a>(grid: &'a Grid, order: &Order) -> Vec<&'a Deal> {
     deals
 }
 
+/// The slots of an order's deals; `None` for no such order.
+pub(crate) fn slots_of(grid: &Grid, hash: B256) -> Option<Vec<quorate_common::ids::DealSlot>> {
+    let deals = deals_of(grid, grid.orders().get(&hash)?);
+    Some(deals.iter().map(|deal| deal.slot).collect())
+}
+
 /// The task at a place of the order's bag.
-fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
+pub(crate) fn key(grid: &Grid, hash: B256, idx: u32) -> Option<TaskKey> {
     deals_of(grid, grid.orders().get(&hash)?).into_iter().find_map(|deal| {
         let idx = idx.checked_sub(deal.terms.filled_before)?;
         (idx < deal.terms.tasks).then_some(TaskKey { deal: deal.slot, idx })
     })
 }
 
-async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
+pub(crate) async fn find(state: &State, hash: B256) -> Result<OrderView, ApiError> {
     let found = whole_view(state, hash).await?;
     found.ok_or_else(|| no_order(&hash.to_string()))
 }

@@ -305,3 +305,58 @@ fn bond(config: &Config, bond: u128, pending: u128, window_s: u64) -> Finding {
     }
     Finding::ok(Check::Bond, found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::KEYS, preflight::Level};
+    use quorate_common::config::Layers;
+
+    fn config(set: &[(&str, &str)]) -> Config {
+        let mut layers = Layers::new(KEYS);
+        for (key, value) in set {
+            layers.flag("--set", key, value).expect("known key");
+        }
+        Config::from_layers(&layers).expect("good")
+    }
+
+    /// 48 hours.
+    const WINDOW_S: u64 = 172_800;
+    const TOKEN: u128 = 1_000_000_000_000_000_000;
+
+    #[test]
+    fn a_bond_covers_full_batches_of_a_window_or_is_warned_of() {
+        let config = config(&[]);
+        // 512 tasks of a thousandth token every ten minutes: 147 tokens in 48 hours, of a bond of 221.
+        assert_eq!(bond(&config, 222 * TOKEN, 0, WINDOW_S).level, Level::Ok);
+        let tight = bond(&config, 200 * TOKEN, 0, WINDOW_S);
+        assert_eq!(tight.level, Level::Warning);
+        assert!(tight.found.contains("2777 tasks an hour"), "{}", tight.found);
+        let none = bond(&config, TOKEN / 2, 0, WINDOW_S);
+        assert_eq!(none.level, Level::Error);
+        assert!(none.fix.is_some_and(|fix| fix.contains("1536000000000000000")));
+    }
+
+    #[test]
+    fn more_batches_than_the_contract_holds_are_warned_of() {
+        let config = config(&[("batch.age_s", "60")]);
+        let finding = bond(&config, 1_000_000 * TOKEN, 0, WINDOW_S);
+        assert_eq!((finding.check, finding.level), (Check::Bond, Level::Warning));
+        assert_eq!(finding.fix.as_deref(), Some("set batch.age_s to 338 or more"));
+    }
+
+    #[test]
+    fn gas_is_counted_in_days() {
+        let config = config(&[]);
+        // 144 batches a day of 500,000 gas, at one gwei: 0.072 coins.
+        let days = |milli: u64| {
+            let balance = U256::from(milli) * U256::from(10).pow(U256::from(15));
+            runway(&config, Address::ZERO, balance, 1_000_000_000)
+        };
+        assert_eq!(days(0).level, Level::Error);
+        assert_eq!(days(72 * 6).level, Level::Warning);
+        let week = days(72 * 7);
+        assert_eq!(week.level, Level::Ok);
+        assert!(week.found.contains("7 days of 144 batches"), "{}", week.found);
+    }
+}

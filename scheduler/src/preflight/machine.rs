@@ -12,6 +12,7 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -40,9 +41,20 @@ pub(super) fn all(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// Folders that this process serves: in a hardened unit it sees no list of locks.
+static OURS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Notes that this process has a folder's lock, and will until it ends.
+pub(crate) fn serving(data: &Path) {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner).push(data.to_owned());
+}
+
 /// Whether a process holds the journal's lock. Read from the system's list of locks: to try it could make a
 /// scheduler that starts at this moment believe that it is the second.
 pub(crate) fn is_served(data: &Path) -> bool {
+    if OURS.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|ours| ours == data) {
+        return true;
+    }
     let Ok(lock) = fs::metadata(data.join("journal/lock")) else { return false };
     let inode = format!(":{} ", lock.ino());
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -199,4 +211,51 @@ fn existing(dir: &Path) -> PathBuf {
 
 fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preflight::Level;
+
+    #[test]
+    fn what_others_may_read_or_change_is_an_error_with_its_remedy() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("signer.key");
+        assert_eq!(key("signer", &path).level, Level::Error, "it is not there");
+        fs::write(&path, "x").expect("written");
+        let with = |mode: u32| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
+            key("signer", &path)
+        };
+        assert_eq!(with(0o600).level, Level::Ok);
+        let exposed = with(0o640);
+        assert_eq!(exposed.level, Level::Error);
+        assert!(exposed.fix.is_some_and(|fix| fix.starts_with("chmod 600 ")));
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("its mode");
+        assert_eq!(folder(dir.path()).level, Level::Error);
+    }
+
+    #[test]
+    fn a_locked_folder_is_a_running_schedulers() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(dir.path().join("journal")).expect("made");
+        assert!(!is_served(dir.path()));
+        let lock = quorate_journal::disk::lock_file(&dir.path().join("journal/lock"));
+        assert!(is_served(dir.path()));
+        drop(lock.expect("nobody else has it"));
+        assert!(!is_served(dir.path()));
+        serving(dir.path());
+        assert!(is_served(dir.path()), "this process says so itself");
+    }
+
+    #[test]
+    fn syncs_are_measured_and_leave_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let times = sync_times(dir.path()).expect("a writable folder");
+        assert_eq!(times.len(), SYNCS);
+        assert!(times.is_sorted() && times[0] > Duration::ZERO);
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+        assert_eq!(fsync(&dir.path().join("not/there")).check, Check::Fsync);
+    }
 }

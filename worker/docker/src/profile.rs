@@ -226,3 +226,77 @@ fn mount(folder: &Bound<'_>) -> Mount {
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Whatever a task may say: numbers, words, folders.
+    fn tasks() -> impl Strategy<Value = (Limits, Command, Vec<String>, bool)> {
+        let limits = (any::<u64>(), any::<u64>(), 0..u64::from(u32::MAX), any::<u64>());
+        let words = || proptest::collection::vec(any::<String>(), 0..4);
+        let limits = limits.prop_map(|(memory_bytes, output_bytes, milli_cpus, ms)| {
+            let wall = Duration::from_millis(ms);
+            Limits { memory_bytes, output_bytes, milli_cpus, wall }
+        });
+        let command = (any::<String>(), words(), words(), any::<bool>());
+        let command =
+            command.prop_map(|(image, args, env, stdin)| Command { image, args, env, stdin });
+        (limits, command, words(), any::<bool>())
+    }
+
+    /// What is left of a container's settings when the numbers that a task decides are taken out.
+    fn without_numbers(mut host: HostConfig) -> HostConfig {
+        (host.memory, host.memory_swap, host.nano_cpus, host.mounts) = (None, None, None, None);
+        host
+    }
+
+    proptest! {
+        /// Nothing that a task says loosens anything: but for four numbers and the folders' names every
+        /// container is the same, and of those none is without a limit.
+        #[test]
+        fn every_task_gets_the_baseline((limits, command, at, cgroup_v1) in tasks()) {
+            let profile = Profile { worker: "w".into(), runtime: None, cgroup_v1 };
+            let plain = Limits { memory_bytes: 0, output_bytes: 0, milli_cpus: 1, wall: Duration::ZERO };
+            let folders: Vec<_> =
+                at.iter().map(|at| Bound { volume: "v", at, read_only: true }).collect();
+            let body = profile.container(command.clone(), &limits, &folders);
+            let host = body.host_config.clone().expect("settings");
+            let baseline = profile.container(Command::default(), &plain, &[]);
+            let baseline = baseline.host_config.expect("settings");
+            prop_assert_eq!(without_numbers(host.clone()), without_numbers(baseline));
+            prop_assert!(host.memory.is_some_and(|bytes| bytes >= MEMORY_MIN as i64));
+            prop_assert_eq!(host.memory, host.memory_swap);
+            prop_assert!(host.nano_cpus.is_some_and(|nano| nano >= 0));
+            for mount in host.mounts.unwrap_or_default() {
+                prop_assert_eq!((mount.typ, mount.read_only), (Some(MountType::VOLUME), Some(true)));
+                prop_assert_eq!(mount.source.as_deref(), Some("v"));
+            }
+            // Beyond the settings: its words, and nothing of the machine's.
+            let expected = ContainerCreateBody {
+                image: Some(command.image),
+                cmd: Some(command.args).filter(|args| !args.is_empty()),
+                env: Some(command.env),
+                ..profile.container(Command { stdin: command.stdin, ..Command::default() }, &limits, &folders)
+            };
+            prop_assert_eq!(body, expected);
+        }
+
+        /// The sizes of folders in memory are numbers: no option can be smuggled in with them.
+        #[test]
+        fn folders_have_sizes((limits, _, _, cgroup_v1) in tasks()) {
+            let profile = Profile { worker: "w".into(), runtime: None, cgroup_v1 };
+            for volume in [profile.output(&limits), profile.scratch(&limits)] {
+                let options = volume.driver_opts.expect("options");
+                let mut words = options["o"].split(',');
+                for key in ["nr_blocks=", "nr_inodes="] {
+                    let value = words.next().and_then(|word| word.strip_prefix(key));
+                    prop_assert!(value.and_then(|value| value.parse::<u64>().ok()).is_some_and(|n| n > 0));
+                }
+                let rest: Vec<_> = words.collect();
+                prop_assert_eq!(rest, ["uid=65534", "gid=65534", "mode=0700", "noexec", "nosuid", "nodev"]);
+            }
+        }
+    }
+}

@@ -142,7 +142,7 @@ impl Reason {
             Self::Metered => "the network is paid by the byte".into(),
             Self::MonthBytes => "this month's network allowance is used up".into(),
             Self::Ended { why } => format!("it will not connect again by itself: {why}"),
-            Self::NoConnection { note } => format!("no connection to the pool: {note}"),
+            Self::NoConnection { note } => note.clone(),
             Self::Unregistered => "the pool's contract does not know this worker yet".into(),
             Self::NoWork => "the pool has no work for this worker now".into(),
         }

@@ -2,16 +2,18 @@
 
 use super::{Global, amount, engines::Wish, failure, keys::KEYS};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
-use quorate_chain::ChainUrl;
+use quorate_chain::{Address, ChainUrl};
 use quorate_common::{
     config::{ConfigError, Layers},
     exit::{Code, Failure},
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
+use quorate_update::rules::Mode;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The system's file, the weakest.
@@ -20,13 +22,14 @@ const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
 const FILE: &str = "quorate.toml";
 /// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
 /// run them all on one machine.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 11] = [
     "QUORATE_LOG",
     "QUORATE_CONFIG",
     "QUORATE_PASSWORD",
     "QUORATE_DATA_DIR",
     "QUORATE_GAS_KEY",
     "QUORATE_ANVIL",
+    "QUORATE_LAUNCHED",
     "QUORATE_TEST_DOCKER",
     "QUORATE_TEST_PODMAN",
     "QUORATE_PYTHON_PACK",
@@ -36,6 +39,17 @@ const RESERVED: [&str; 10] = [
 const MIB: u64 = 1 << 20;
 /// Memory of one slot unless told otherwise: twice what a bag asks for by default.
 const SLOT_MIB: u64 = 512;
+
+/// The `update.` keys, read.
+#[derive(Clone, Debug)]
+pub(crate) struct UpdateWish {
+    pub(crate) mode: Mode,
+    pub(crate) url: Option<String>,
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) channel: String,
+    pub(crate) every: Duration,
+    pub(crate) patience: Duration,
+}
 
 /// The configuration, read and layered.
 #[derive(Clone, Debug)]
@@ -147,6 +161,16 @@ impl Config {
         self.amount("docker.price")
     }
 
+    /// Whether runtime packs are wanted.
+    pub(crate) fn packs(&self) -> Result<bool, Failure> {
+        let text = self.layers.text("packs.use").map_err(|error| failure::config(&error))?;
+        match text.as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err(failure::config(&self.layers.refuse("packs.use", "on or off"))),
+        }
+    }
+
     /// What is wanted of containers.
     pub(crate) fn docker(&self) -> Result<Wish, Failure> {
         let text = self.layers.text("docker.use").map_err(|error| failure::config(&error))?;
@@ -156,6 +180,29 @@ impl Config {
             "require" => Ok(Wish::Require),
             _ => Err(failure::config(&self.layers.refuse("docker.use", "off, auto or require"))),
         }
+    }
+
+    /// What is wanted of new versions.
+    pub(crate) fn update(&self) -> Result<UpdateWish, Failure> {
+        let text = self.layers.text("update.mode").map_err(|error| failure::config(&error))?;
+        let mode = match text.as_str() {
+            "off" => Mode::Off,
+            "tell" => Mode::Tell,
+            "stage" => Mode::Stage,
+            "apply" => Mode::Apply,
+            _ => {
+                let expected = "off, tell, stage or apply";
+                return Err(failure::config(&self.layers.refuse("update.mode", expected)));
+            }
+        };
+        Ok(UpdateWish {
+            mode,
+            url: self.layers.optional("update.url"),
+            root: self.file_of("update.root"),
+            channel: self.layers.text("update.channel").map_err(|error| failure::config(&error))?,
+            every: Duration::from_secs(self.number("update.every_hours", 1, 168)? * 3600),
+            patience: Duration::from_secs(self.number("update.patience_s", 1, 3600)?),
+        })
     }
 
     /// Where the owner's Prometheus may ask, if it may.
@@ -174,6 +221,13 @@ impl Config {
             nodes.extend(invite.rpc.clone());
         }
         ChainUrl::parse_all(&nodes).map_err(|error| failure::chain(&error))
+    }
+
+    /// Whom claims are passed on to, if not the owner.
+    pub(crate) fn payout(&self) -> Result<Option<Address>, Failure> {
+        let Some(text) = self.layers.optional("payout") else { return Ok(None) };
+        let expected = "an address: 0x and 40 digits";
+        text.parse().map(Some).map_err(|_| failure::config(&self.layers.refuse("payout", expected)))
     }
 
     /// The scheduler's HTTP API, if anybody names it.
@@ -219,9 +273,12 @@ impl Config {
         self.slots()?;
         self.price()?;
         self.docker()?;
+        self.update()?;
         self.docker_price()?;
         self.preferences()?;
         self.programs()?;
+        self.packs()?;
+        self.payout()?;
         self.memory_bytes()?;
         self.metrics()?;
         self.cache_bytes().map(drop)

@@ -10,7 +10,7 @@ use super::{
     show::STATUS_FILE,
 };
 use crate::{gas, status::Status, ticket};
-use quorate_chain::{Settlement, settlement::SeatView};
+use quorate_chain::{Address, Outbox, Settlement, U256, settlement::SeatView};
 use quorate_common::{
     api::WorkerProof,
     exit::{Code, Failure},
@@ -86,20 +86,45 @@ pub(crate) async fn claim(global: Global, output: Output) -> Result<(), Failure>
         "gas": receipt.gas_used,
     });
     tracing::debug!(%owner, "claimed");
-    output.either(&document, || format!("paid {} to {}", amount::show(due), leaf.owner))
+    let passed_on = account.pass_on(&outbox, due, output).await?;
+    let mut document = document;
+    document["passed_on_to"] = json!(passed_on);
+    output.either(&document, || {
+        let to = passed_on.unwrap_or(leaf.owner);
+        format!("paid {} to {to}", amount::show(due))
+    })
 }
 
 /// This worker on chain.
-struct Account {
-    config: Config,
-    invite: Invite,
-    settlement: Settlement,
-    worker: WorkerIdx,
-    seat: SeatView,
+pub(super) struct Account {
+    pub(super) config: Config,
+    pub(super) invite: Invite,
+    pub(super) settlement: Settlement,
+    pub(super) worker: WorkerIdx,
+    pub(super) seat: SeatView,
 }
 
 impl Account {
-    async fn find(global: &Global) -> Result<Self, Failure> {
+    /// Sends what was paid out to whoever shall have it, no more than the owner has of it: some may be at stake
+    /// again.
+    async fn pass_on(
+        &self,
+        outbox: &Outbox,
+        due: u128,
+        output: Output,
+    ) -> Result<Option<Address>, Failure> {
+        let owner = outbox.account();
+        let payout = self.config.payout()?.filter(|payout| *payout != owner);
+        let Some(payout) = payout else { return Ok(None) };
+        let has = self.settlement.token_balance(owner).await;
+        let amount = has.map_err(|error| failure::chain(&error))?.min(U256::from(due));
+        let call = self.settlement.token_transfer(payout, amount);
+        output.note(format!("sending: {}", call.what));
+        outbox.send(call).await.map_err(|error| failure::chain(&error))?;
+        Ok(Some(payout))
+    }
+
+    pub(super) async fn find(global: &Global) -> Result<Self, Failure> {
         let config = Config::load(global, &[])?;
         let invite = config.invite()?;
         let node_key = keys::node_key_at(&config.path("node.key"));

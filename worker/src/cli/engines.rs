@@ -67,7 +67,8 @@ pub(crate) fn runner(config: &Config, output: Output) -> Result<Arc<dyn Runner>,
 fn modules(config: &Config) -> Result<Arc<dyn Runner>, Failure> {
     let engine = Engine::new(EngineConfig { cache_dir: Some(config.path("modules")) });
     let engine = engine.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
-    Ok(Arc::new(EngineRunner::new(engine)))
+    let runner = EngineRunner::new(engine);
+    Ok(Arc::new(if config.packs()? { runner } else { runner.without_packs() }))
 }
 
 fn offer(

@@ -9,6 +9,7 @@ use quorate_common::{
     keys::KeyError,
     report::Chain,
 };
+use quorate_update::{UpdateError, rules::Refusal};
 use std::{error::Error, path::Path};
 
 pub(crate) fn file(path: &Path, error: &dyn Error) -> Failure {
@@ -38,6 +39,20 @@ pub(crate) fn start(error: &StartError) -> Failure {
         | StartError::Blobs(_)
         | StartError::Setup(_)
         | StartError::Thread => Code::Internal,
+    };
+    Failure::new(code, Chain(error))
+}
+
+pub(crate) fn update(error: &UpdateError) -> Failure {
+    let code = match error {
+        UpdateError::Refused(Refusal::Nothing { .. } | Refusal::Busy(_)) => Code::Conflict,
+        UpdateError::Refused(_) | UpdateError::Unsafe { .. } | UpdateError::WrongBytes { .. } => {
+            Code::Denied
+        }
+        UpdateError::Unreachable { .. } => Code::Unreachable,
+        UpdateError::Missing(_) => Code::NotFound,
+        UpdateError::Setting { .. } => Code::Usage,
+        UpdateError::Disk { .. } => Code::Internal,
     };
     Failure::new(code, Chain(error))
 }

@@ -6,7 +6,7 @@ use super::{
     config::Config,
     failure,
     output::{Output, facts},
-    owner,
+    owner, questions,
 };
 use crate::{api, gas};
 use quorate_chain::{Address, Call, Outbox, Settlement, Signer, U256};
@@ -30,7 +30,15 @@ const BINDING_S: u64 = 3_600;
 const STAKES_PER_SLOT: u128 = 16;
 
 /// `join`.
-pub(crate) async fn run(global: Global, args: JoinArgs, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    mut global: Global,
+    mut args: JoinArgs,
+    output: Output,
+) -> Result<(), Failure> {
+    let is_first = Config::load(&global, &[])?.layers.optional("invite").is_none();
+    if args.invite.is_none() && is_first && questions::can_ask() {
+        questions::ask()?.apply(&mut args, &mut global.set);
+    }
     let config = write_config(&global, &args)?;
     let invite = config.invite()?;
     let node_key = keys::node_key_at(&config.path("node.key"));

@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 14] = [
+pub(crate) const AT_START: [&str; 15] = [
     "invite",
     "name",
     "slots",
@@ -15,6 +15,7 @@ pub(crate) const AT_START: [&str; 14] = [
     "chain.url",
     "api",
     "docker.use",
+    "packs.use",
     "docker.socket",
     "session.socket",
     "metrics.listen",
@@ -58,6 +59,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "owner_key_file",
         default: "",
         help: "Instead of a keystore: a file with that account's private key, mode 0600.",
+    },
+    Key {
+        name: "payout",
+        default: "",
+        help: "Address that claims are passed on to, with the owner's gas; unset: the owner keeps them. A charity's \
+               address is a donation.",
     },
     Key {
         name: "password_file",
@@ -178,6 +185,12 @@ pub(crate) const KEYS: &[Key] = &[
         help: "The least a deal must pay for a task in a container, where that is more than `price`.",
     },
     Key {
+        name: "packs.use",
+        default: "\"on\"",
+        help: "Runtime packs, as Python's: \"off\" gives their tasks back. Compiling one takes five minutes of a \
+               core and 1.5 GB, once, and is not paid for.",
+    },
+    Key {
         name: "docker.use",
         default: "\"off\"",
         help: "Containers: \"off\"; \"auto\" offers them if an engine is there whose limits all hold; \"require\" \
@@ -192,6 +205,37 @@ pub(crate) const KEYS: &[Key] = &[
         name: "metrics.listen",
         default: "",
         help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
+    },
+    Key {
+        name: "update.mode",
+        default: "\"tell\"",
+        help: "New versions: \"off\"; \"tell\" says that there is one; \"stage\" fetches and verifies it too; \"apply\" \
+               installs it too, when the work in hand is done.",
+    },
+    Key {
+        name: "update.url",
+        default: "",
+        help: "Where releases are shown: https://…, or the whole path of a folder; unset: nobody is asked.",
+    },
+    Key {
+        name: "update.root",
+        default: "",
+        help: "File with the publisher's root: whose signatures count. Without it no release is believed.",
+    },
+    Key {
+        name: "update.channel",
+        default: "\"stable\"",
+        help: "Which of the publisher's channels is followed.",
+    },
+    Key {
+        name: "update.every_hours",
+        default: "12",
+        help: "Hours between two looks, 1 to 168: twice a day hears of a release and costs two requests.",
+    },
+    Key {
+        name: "update.patience_s",
+        default: "180",
+        help: "Seconds, 1 to 3600, in which a new version must have reached the scheduler, or the old one runs again.",
     },
     Key {
         name: "api",

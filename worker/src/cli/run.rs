@@ -1,23 +1,29 @@
 //! `run`: the worker until somebody interrupts it, or it cannot go on.
 
 use super::{
-    Global, RunArgs, config::Config, engines, failure, output::Output, owner, show::STATUS_FILE,
+    Global, RunArgs,
+    config::Config,
+    engines, failure,
+    output::Output,
+    owner,
+    renewal::{Left, Renewal},
+    show::STATUS_FILE,
 };
 use crate::{
-    Allowance, Status, WorkerHandle, WorkerOptions,
+    StartError, Status, WorkerHandle, WorkerOptions,
     cgroup::JobGroup,
     control::Control,
     escape::EscapeOptions,
     governor::{Ends, Governor, SESSION_SOCKET, Sight},
+    start,
 };
 use quorate_common::{
     exit::{Code, Failure},
     invite::Invite,
     keys,
 };
-use quorate_policy::Preferences;
 use quorate_senses::session::{self, Surroundings};
-use std::{path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
@@ -31,16 +37,19 @@ const INTERRUPTED: i32 = 130;
 const TERMINATED: i32 = 143;
 
 /// `run`.
-pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result<Left, Failure> {
     let slots = args.slots.map(|slots| slots.to_string());
     let args_flags = [("--slots", "slots", slots), ("--docker", "docker.use", args.docker)];
     let config = Config::load(&global, &args_flags)?;
     let mut signals = Signals::listen()?;
-    let preferences = config.preferences()?;
-    let rest =
-        Allowance { slots: 0, take: true, cpu_percent: 100, ask: preferences.price, until_s: None };
+    if start::is_running(&config.data_dir) {
+        return Err(failure::start(&StartError::Running(config.data_dir)));
+    }
     let (group, options) = (JobGroup::open(), options(&config, output)?);
-    let worker = crate::start_under(options, rest, group, config.docker_price()?);
+    let mut renewal = Renewal::begin(&config, &options, output)?;
+    let mut governor = governor(&config, (global, args_flags)).await?;
+    let first = governor.first().await;
+    let worker = crate::start_under(options, first, group, config.docker_price()?);
     let worker = worker.await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
@@ -52,10 +61,12 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         output.note(format!("metrics at http://{at}/metrics"));
     }
     let (stop, mut stopped) = mpsc::channel(1);
-    let (shown, governing) =
-        govern(&worker, &config, preferences, (global, args_flags), stop).await?;
+    let (shown, governing) = govern(governor, &worker, &config, stop)?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
-    let outcome = until_over(&worker, &mut signals, &mut stopped).await;
+    let outcome = tokio::select! {
+        outcome = until_over(&worker, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
+        left = renewal.watch(&worker) => Ok(left),
+    };
     if outcome.is_ok() {
         output.note("leaving: giving back what is unfinished, showing what is sealed");
     }
@@ -65,7 +76,10 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     // With the worker its last status is out, so governor and reporter end by themselves.
     drop((governing.await, reporter.await));
-    outcome
+    match outcome {
+        Ok(left) => Ok(renewal.end(left).await),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn options(config: &Config, output: Output) -> Result<WorkerOptions, Failure> {
@@ -104,32 +118,39 @@ fn escape(config: &Config, invite: &Invite) -> Result<Option<EscapeOptions>, Fai
 /// What the command line said, to be said again when the configuration is read again.
 type Said = (Global, [(&'static str, &'static str, Option<String>); 2]);
 
-/// Puts the policy in charge, and a session agent beside it where this is a session.
-async fn govern(
-    worker: &WorkerHandle,
-    config: &Config,
-    preferences: Preferences,
-    (global, flags): Said,
-    stop: mpsc::Sender<()>,
-) -> Result<(watch::Receiver<Status>, JoinHandle<()>), Failure> {
+/// The policy, with everything it looks at.
+async fn governor(config: &Config, (global, flags): Said) -> Result<Governor, Failure> {
+    let preferences = config.preferences()?;
     let socket = config.file_of("session.socket");
     let programs = config.programs()?;
     let with_containers = preferences.containers;
+    let failed = |error: io::Error| failure::file(&config.data_dir, &error);
+    fs::create_dir_all(&config.data_dir).map_err(failed)?;
     let sight = Sight::open(&config.data_dir, socket.as_deref(), &programs, with_containers).await;
-    let sight = sight.map_err(|error| failure::file(&config.data_dir, &error))?;
     let reload = move || {
-        let config = Config::load(&global, &flags).map_err(|failure| failure.to_string())?;
         let text = |failure: Failure| failure.to_string();
+        let config = Config::load(&global, &flags).map_err(text)?;
         Ok((config.preferences().map_err(text)?, config.programs().map_err(text)?))
     };
-    let governor = Governor::new(&config.data_dir, preferences, sight, Box::new(reload));
+    let sight = sight.map_err(failed)?;
+    Ok(Governor::new(&config.data_dir, preferences, sight, Box::new(reload)))
+}
+
+/// Puts it in charge, and a session agent beside it where this is a session.
+fn govern(
+    governor: Governor,
+    worker: &WorkerHandle,
+    config: &Config,
+    stop: mpsc::Sender<()>,
+) -> Result<(watch::Receiver<Status>, JoinHandle<()>), Failure> {
     let control = Control::listen(&config.data_dir);
     let (control, commands) = control.map_err(|error| failure::file(&config.data_dir, &error))?;
     let (shown, watched) = watch::channel(worker.view());
     let (status, reins) = (worker.watch(), worker.reins());
     let ends = Ends { commands, control, status, shown, reins, stop };
-    let socket = socket.unwrap_or_else(|| config.path(SESSION_SOCKET));
-    let here = Surroundings::here();
+    let named = config.file_of("session.socket");
+    let (here, socket) =
+        (Surroundings::here(), named.unwrap_or_else(|| config.path(SESSION_SOCKET)));
     if here.is_session() {
         tokio::spawn(async move { session::tell(&here, &socket).await });
     }

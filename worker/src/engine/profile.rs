@@ -26,6 +26,7 @@ wasm 2.0 extended-const tail-call
 host wasi_snapshot_preview1/1
 pack wasi-python/1 exceptions
 weight 2
+component preview1-commands/1
 ";
 
 /// The deterministic profile.

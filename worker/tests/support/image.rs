@@ -7,6 +7,9 @@ use quorate_docker::{
 };
 use std::fs;
 
+/// Where the guest lies.
+const DOCKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../worker/docker");
+
 /// An application in the way of iExec's own examples: it counts the words of its dataset and inputs.
 pub(crate) const IEXEC_APP: &str = r#"
 date
@@ -27,10 +30,32 @@ echo "{\"deterministic-output-path\": \"$IEXEC_OUT/result.txt\"}" > $IEXEC_OUT/c
 
 /// An archive whose image runs this command, with the order's arguments behind it.
 pub(crate) fn archive(command: &[&str]) -> Vec<u8> {
+    saved(command, busybox())
+}
+
+/// The same with what hostile scripts need: the worker's own program, and busybox by its usual names.
+pub(crate) fn toolbox(command: &[&str]) -> Vec<u8> {
+    let mut layer = busybox();
+    let guest = format!("{}/guest/guest-{}", DOCKER, std::env::consts::ARCH);
+    let guest = fs::read(guest).expect("the guest is committed");
+    layer.add(Item::Program("bin/guest"), &guest);
+    let shell = "#!/bin/busybox sh\nexec /bin/busybox \"${0##*/}\" \"$@\"\n";
+    for name in ["cat", "dd", "ls", "ln", "mkdir", "mkfifo", "mknod", "sleep", "truncate", "yes"] {
+        layer.add(Item::Program(&format!("bin/{name}")), shell.as_bytes());
+    }
+    saved(command, layer)
+}
+
+fn busybox() -> Writer {
     let program = fs::read("/bin/busybox").expect("apt-get install busybox-static");
     let mut layer = Writer::default();
     layer.add(Item::Folder("bin"), &[]);
     layer.add(Item::Program("bin/busybox"), &program);
+    layer
+}
+
+/// As `docker save` would write it.
+fn saved(command: &[&str], layer: Writer) -> Vec<u8> {
     let layer = layer.finish();
     let diff_id = format!("sha256:{}", Digest::of(&layer));
     let architecture = Platform::here().expect("a processor for containers").architecture();

@@ -198,11 +198,15 @@ impl Session {
     /// The next votes, their signature checked.
     pub(crate) async fn votes(&mut self) -> Votes {
         let ToScheduler::Votes(votes) = self.hear().await else { panic!("expected votes") };
+        self.check_votes(&votes);
+        votes
+    }
+
+    pub(crate) fn check_votes(&self, votes: &Votes) {
         votes.check().unwrap();
         let hashes = votes.hashes(POOL, |task| Some(deal_id(task.deal.0))).unwrap();
         let signer = frame::signer(&domain().separator(), &hashes, &votes.signature);
         assert_eq!(signer, Some(self.hello.vote_key));
-        votes
     }
 
     pub(crate) async fn one_commit(&mut self) -> CommitItem {
@@ -275,6 +279,10 @@ impl Session {
     pub(crate) async fn settle(&mut self, task: TaskKey, earned: u128) {
         let item = SettledItem { task, outcome: 1, earned, slashed: 0, score: 1 };
         self.say(&ToWorker::Settled(vec![item])).await;
+    }
+
+    pub(crate) async fn cancel(&mut self, task: TaskKey) {
+        self.say(&ToWorker::Cancel(vec![(task, 0)])).await;
     }
 
     pub(crate) async fn duties(&mut self, duties: Duties) {

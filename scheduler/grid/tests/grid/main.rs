@@ -7,6 +7,8 @@ mod census;
 mod decoders;
 mod explain;
 mod fake;
+mod headcount;
+mod idle;
 mod inbox;
 mod late;
 mod matching;

@@ -1,10 +1,12 @@
 //! Strange images: refused with a reason before an engine sees them, or made harmless.
 
-use crate::place::{Place, busybox, read, read_as, saved};
+use crate::place::{Place, busybox, platform, read, read_as, saved};
+use flate2::{Compression, write::GzEncoder};
 use quorate_docker::{
-    Stop,
+    Platform, Stop, image,
     tar::{Item, Writer},
 };
+use std::io::Write as _;
 
 #[test]
 fn what_is_no_image_is_refused_with_the_reason() {
@@ -56,6 +58,103 @@ fn layers_that_would_harm_a_disk_are_refused() {
     (0..=quorate_docker::image::ENTRIES_MAX)
         .for_each(|n| many.add(Item::File(&n.to_string()), &[]));
     refused(many.finish(), "more files and folders in its layers; expected at most 200000");
+}
+
+/// What `docker buildx` and `skopeo` write: a layout, an index that names the manifest, compressed layers.
+#[test]
+fn a_layout_with_compressed_layers_is_an_image_too() {
+    let layer = busybox();
+    let archive = layout(&layer, &gzip(&layer));
+    let image = read(&archive).expect("an image");
+    let plain = read(&saved(&layer, "{}")).expect("an image");
+    assert_eq!(image.id, plain.id, "compressed or not, it is the same image");
+    for place in Place::all("layout") {
+        let image = read_as(&archive, &place.worker).expect("an image");
+        place.engine.prepare(&image).expect("it loads");
+        let mut task = place.task("echo fine");
+        task.image = image.id;
+        let outcome = place.engine.run(task, Stop::default()).expect("an outcome");
+        assert_eq!((outcome.code, outcome.stdout.as_slice()), (0, b"fine\n".as_slice()));
+    }
+}
+
+#[test]
+fn a_layout_that_is_not_what_it_says_is_refused() {
+    let layer = busybox();
+    let refused = |packed: &[u8], expected: &str| {
+        let error = read(&layout(&layer, packed)).expect_err(expected);
+        assert!(error.to_string().contains(expected) && error.is_its_own(), "{error}");
+    };
+    let packed = gzip(&layer);
+    refused(&packed[..packed.len() / 2], "cannot be unpacked");
+    let mut other = packed.clone();
+    other[packed.len() / 2] ^= 1;
+    refused(&other, "");
+    let mut changed = layer.clone();
+    // In busybox, not in a header.
+    changed[5_000] ^= 1;
+    refused(&gzip(&changed), "the configuration names sha256:");
+    refused(&[0x28, 0xb5, 0x2f, 0xfd, 0, 0], "is compressed with zstd; expected gzip, or nothing");
+    // A part of it is missing, and an index leads in circles.
+    let parts = |index: &str| {
+        let mut writer = Writer::default();
+        writer.add(Item::File("index.json"), index.as_bytes());
+        writer.add(Item::File("blobs/sha256/a"), index.as_bytes());
+        read(&writer.finish()).expect_err(index).to_string()
+    };
+    let circle = parts(r#"{"manifests":[{"digest":"sha256:a"}]}"#);
+    assert!(circle.contains("expected one image"), "{circle}");
+    let missing = parts(r#"{"manifests":[{"digest":"sha256:b"}]}"#);
+    assert!(missing.contains("blobs/sha256/b is named by the image and not in"), "{missing}");
+    let two = parts(r#"{"manifests":[{"digest":"sha256:a"},{"digest":"sha256:b"}]}"#);
+    assert!(two.contains("names 1 manifests besides"), "{two}");
+}
+
+/// An image for another processor is refused by whoever looks at it: the requester's own program first.
+#[test]
+fn an_image_for_another_processor_is_refused() {
+    let archive = saved(&busybox(), "{}");
+    let path = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&path, &archive).expect("written");
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&archive).into();
+    for other in [Platform::Amd64, Platform::Arm64].into_iter().filter(|it| *it != platform()) {
+        let error = image::read(path.path(), &digest, other, &[]).expect_err("another processor");
+        let expected = format!("it is for {}; expected {other}", platform());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(bytes).expect("memory");
+    packed.finish().expect("memory")
+}
+
+/// An archive of an OCI layout, whose layer is `layer` as `packed`.
+fn layout(layer: &[u8], packed: &[u8]) -> Vec<u8> {
+    let hash = |bytes: &[u8]| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(bytes));
+    let config = format!(
+        "{{\"architecture\":\"{}\",\"os\":\"linux\",\"config\":{{}},\
+         \"rootfs\":{{\"type\":\"layers\",\"diff_ids\":[\"sha256:{}\"]}}}}",
+        platform().architecture(),
+        hash(layer)
+    );
+    let manifest = format!(
+        "{{\"schemaVersion\":2,\"config\":{{\"digest\":\"sha256:{}\"}},\
+         \"layers\":[{{\"digest\":\"sha256:{}\"}}]}}",
+        hash(config.as_bytes()),
+        hash(packed)
+    );
+    let named = hash(manifest.as_bytes());
+    let index =
+        format!("{{\"schemaVersion\":2,\"manifests\":[{{\"digest\":\"sha256:{named}\"}}]}}");
+    let mut writer = Writer::default();
+    writer.add(Item::File("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#);
+    writer.add(Item::File("index.json"), index.as_bytes());
+    for blob in [config.as_bytes(), manifest.as_bytes(), packed] {
+        writer.add(Item::File(&format!("blobs/sha256/{}", hash(blob))), blob);
+    }
+    writer.finish()
 }
 
 /// Volumes would be disk without a size, a tag would be somebody else's, a user might be root.

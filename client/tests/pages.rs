@@ -1,0 +1,212 @@
+//! The operator's pages, with everything real: a node (`QUORATE_ANVIL`), a scheduler, workers with names that
+//! nobody should have, a requester whose program writes the same, and a browser (`QUORATE_BROWSER` names
+//! Chromium; `scheduler/tests/pages` what drives it, after `npm ci` there). Without either the test says so and
+//! ends. What is looked at is in `pages.mjs`; here is the market that it looks at.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
+
+#[path = "market/anvil.rs"]
+mod anvil;
+#[path = "market/home.rs"]
+#[expect(dead_code, reason = "the other test uses the rest")]
+mod home;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/operator.rs"]
+mod operator;
+#[path = "market/patience.rs"]
+mod patience;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/requester.rs"]
+mod requester;
+#[path = "market/site.rs"]
+mod site;
+#[expect(dead_code, reason = "the other test uses the rest")]
+#[path = "market/volunteer.rs"]
+mod volunteer;
+
+use anvil::Anvil;
+use operator::{Operator, SCHEDULER};
+use patience::until;
+use requester::Requester;
+use serde_json::{Value, json};
+use site::Site;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::process::Command;
+use volunteer::Volunteer;
+
+/// What strangers put where text is shown. Each would run, or make an element, where anything is not escaped.
+const HOSTILE: [&str; 7] = [
+    "<script>hit(1)</script>",
+    "<img src=x onerror=hit(2)>",
+    "\"><svg onload=hit(3)>",
+    "'-hit(4)-'</title><iframe>",
+    "{{7*7}}${7*7}<%=hit(5)%>",
+    "<a href=javascript:hit(6)>worker-1</a>",
+    "--><!--<style>*{display:none}",
+];
+const PASSWORD: &str = "correct horse battery staple";
+const SETTINGS: [&str; 3] = ["batch.age_s=1", "grid.lease_ms=1500", "pool.scheduler_ratio=10"];
+/// Tasks of the first order: a row of cells and a half.
+const TASKS: usize = 150;
+/// Longest run of the browser.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+#[tokio::test]
+async fn operators_pages_in_a_browser() {
+    let Some(browser) = env::var_os("QUORATE_BROWSER") else {
+        eprintln!("SKIPPED: QUORATE_BROWSER does not name a Chromium");
+        return;
+    };
+    let site = Site::new();
+    let Some(anvil) = Anvil::start(&site).await else { return };
+    let mut operator = Operator::init(&site, &anvil, "operator", &SETTINGS).await;
+    add_operators(&operator).await;
+    operator.serve().await;
+    let ui = operator.ready()["ui"].as_str().unwrap().to_owned();
+    let invite = operator.invite().await;
+    let volunteers = join(&site, &operator, &anvil, &invite).await;
+
+    let requester = Requester::new(&site, &operator, "requester", &anvil.url).await;
+    let orders = place(&requester).await;
+    command_line(&operator, &volunteers).await;
+    operator.batches_are("committed").await;
+    anvil.chain().warp(anvil::WINDOW_S).await.unwrap();
+    let finals = operator.batches_are("final").await;
+
+    let market = json!({
+        "ui": format!("http://{ui}"), "port": ui.rsplit(':').next(), "password": PASSWORD,
+        "orders": orders, "hostile": HOSTILE, "tasks": TASKS, "batches": finals.len(),
+        "worker": volunteers[0].worker, "idle": volunteers[HOSTILE.len() - 1].worker,
+    });
+    look(&site, &browser, &market).await;
+    let log = std::fs::read_to_string(operator.home.path().join("pool/operators.log")).unwrap();
+    assert!(log.contains("\"act\":\"ban\"") && !log.contains(PASSWORD), "{log}");
+    assert_eq!(operator.end("INT").await, 0);
+}
+
+async fn add_operators(operator: &Operator) {
+    let home = operator.home.clone().with("QUORATE_PASSWORD", PASSWORD);
+    std::fs::create_dir_all(operator.home.path().join("pool")).unwrap();
+    for (name, role) in [("ada", "act"), ("bob", "read")] {
+        let add = ["--data", "pool", "operator", "add", name, "--role", role];
+        home.run(SCHEDULER, &add).await.expect(0);
+    }
+    let weak = operator.home.clone().with("QUORATE_PASSWORD", "short");
+    let add = ["--data", "pool", "operator", "add", "eve", "--role", "act"];
+    weak.run(SCHEDULER, &add).await.refused(2, &["at least 12"]);
+    let listed = operator.run(&["operator", "ls"]).await.expect(0);
+    assert!(listed.out.contains("ada") && !listed.out.contains("argon2"), "{listed}");
+}
+
+async fn join(site: &Site, operator: &Operator, anvil: &Anvil, invite: &str) -> Vec<Volunteer> {
+    let mut volunteers = Vec::new();
+    for (n, name) in HOSTILE.iter().enumerate() {
+        let mut volunteer = Volunteer::new(site, &format!("volunteer-{n}"));
+        let terms = ["--slots", "2", "--name", name];
+        volunteer.join_with_key(operator, anvil, invite, &terms).await;
+        volunteer.start();
+        volunteers.push(volunteer);
+    }
+    operator.has_workers(volunteers.len()).await;
+    volunteers
+}
+
+/// A program that writes hostile text, makes a file with a hostile name, and ends with a code.
+fn program(exit: i32) -> Vec<u8> {
+    let text: String = HOSTILE.join("\n");
+    let name = HOSTILE[1].replace('/', "");
+    let quoted: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let file: String = name.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let (len, name_len) = (text.len(), name.len());
+    let wat = format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 64) "{quoted}")
+          (data (i32.const 4096) "{file}")
+          (func (export "_start")
+            (i32.store (i32.const 0) (i32.const 64))
+            (i32.store (i32.const 4) (i32.const {len}))
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (drop (call $open (i32.const 4) (i32.const 0) (i32.const 4096) (i32.const {name_len})
+              (i32.const 1) (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 12)))
+            (call $exit (i32.const {exit}))))"#
+    );
+    wat::parse_str(wat).unwrap()
+}
+
+/// Three orders: one that ends well, one whose program fails, one that nobody takes.
+async fn place(requester: &Requester) -> Value {
+    let mut placed = Vec::new();
+    for (name, exit, tasks) in [("well", 0, TASKS), ("ill", 3, 4)] {
+        let app = requester.home.file(&format!("{name}.wasm"), program(exit));
+        let lines: String = (0..tasks).map(|n| format!("{n}\n")).collect();
+        requester.home.file("lines.txt", lines);
+        let app = app.display().to_string();
+        let run =
+            ["run", &app, "--each-line", "lines.txt", "-o", name, "--name", name, "--trust", "4"];
+        let code = if exit == 0 { 0 } else { 10 };
+        requester.run(&run).await.expect(code);
+        placed.push(requester.newest().await);
+    }
+    json!({ "well": placed[0], "ill": placed[1] })
+}
+
+/// The same from the command line: words, JSON, refusals.
+async fn command_line(operator: &Operator, volunteers: &[Volunteer]) {
+    let listed = operator.run(&["worker", "ls"]).await.expect(0);
+    assert!(listed.out.contains(HOSTILE[0]) && listed.out.contains("7 of 7 workers"), "{listed}");
+    let worker = volunteers[1].worker.to_string();
+    operator.run(&["worker", "ban", "99999", "spam"]).await.refused(3, &["not registered"]);
+    let banned = operator.run(&["--json", "worker", "ban", &worker, "it", "is", "slow"]).await;
+    let banned = banned.expect(0).json();
+    assert_eq!(banned["worker"]["restraint"]["reason"], "it is slow");
+    volunteers[1]
+        .shows("that it was banned", |status| {
+            status.to_string().contains("banned this worker: it is slow")
+        })
+        .await;
+    let why = operator.run(&["explain", "worker", &worker]).await.expect(0);
+    assert!(why.out.contains("it is slow"), "{why}");
+    let drained = operator.run(&["worker", "drain", &worker, "a rest"]).await.expect(0);
+    assert!(drained.out.contains("drained") && drained.out.contains("a rest"), "{drained}");
+    operator.run(&["worker", "unban", &worker]).await.expect(0);
+    for what in [&["explain"][..], &["explain", "settlement"], &["explain", "cost"]] {
+        let told = operator.run(what).await.expect(0);
+        assert!(!told.out.trim().is_empty(), "{told}");
+        let document = operator.run(&[&["--json"], what].concat()).await.expect(0).json();
+        assert!(document["schema"].as_str().unwrap().ends_with("-explanation/v1"), "{document}");
+    }
+    operator.run(&["explain", "worker", "nobody here"]).await.refused(3, &["not known here"]);
+}
+
+/// Runs the browser; what it finds wrong is in its words.
+async fn look(site: &Site, browser: &std::ffi::OsStr, market: &Value) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scheduler/tests/pages");
+    let shots = env::var_os("QUORATE_SHOTS").map_or_else(|| site.folder("shots"), PathBuf::from);
+    let mut command = Command::new("node");
+    command
+        .arg(folder.join("pages.mjs"))
+        .env("QUORATE_BROWSER", browser)
+        .env("QUORATE_SHOTS", shots)
+        .env("MARKET", market.to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let ran = tokio::time::timeout(PATIENCE, command.output()).await.expect("the browser ends");
+    let ran = ran.expect("node is there");
+    let said = [ran.stdout, ran.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    eprintln!("{said}");
+    assert!(ran.status.success(), "the pages are not well: see above");
+    // It ends with a count; an empty run is no success.
+    until("the browser's last word", Duration::from_secs(1), async || {
+        said.contains("pages looked at").then_some(())
+    })
+    .await;
+}

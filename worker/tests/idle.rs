@@ -1,0 +1,92 @@
+//! Kind to the machine: what the real program takes while it is connected and has nothing to do, with boinc-client
+//! beside it where that is installed.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "support/program.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
+mod program;
+#[path = "support/scheduler.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
+mod scheduler;
+
+use program::{ends, start};
+use quorate_worker::footprint::{Footprint, IDLE, Sample};
+use scheduler::Scheduler;
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// What comes after a start settles within this.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long it is watched. `quorate-worker measure` does so for a minute.
+const WATCH: Duration = Duration::from_secs(15);
+
+/// BOINC's client, idle and without a project, as its package has it.
+struct Boinc {
+    child: Child,
+    _dir: TempDir,
+}
+
+impl Boinc {
+    fn start() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("boinc");
+        command.arg("--dir").arg(dir.path()).arg("--no_gui_rpc");
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(Self { child: quiet.spawn().ok()?, _dir: dir })
+    }
+}
+
+impl Drop for Boinc {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn line(name: &str, seen: &Footprint) {
+    eprintln!(
+        "{name:8} {:5.1} MB in memory, {:5.1} MB its own, {:.3} % of a core, {:.1} wakeups/s, {} bytes written in {:.0} s, {} threads",
+        seen.resident_bytes as f64 / 1e6,
+        seen.own_bytes as f64 / 1e6,
+        seen.milli_percent as f64 / 1e3,
+        seen.wakeups_per_s,
+        seen.written_bytes,
+        seen.seconds,
+        seen.threads,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_is_hardly_there() {
+    let mut scheduler = Scheduler::start();
+    let dir = tempfile::tempdir().unwrap();
+    ends(dir.path(), &["join", &scheduler.invite().to_string(), "--offline"], 0);
+    let worker = start(dir.path(), &["run"]);
+    let boinc = Boinc::start();
+    let mut session = scheduler.session().await;
+    session.welcome().await;
+    let hearing = tokio::spawn(async move {
+        loop {
+            session.hear().await;
+        }
+    });
+    tokio::time::sleep(SETTLE).await;
+    let sample = |pid: u32| Sample::of(pid).unwrap();
+    let others = boinc.as_ref().map(|boinc| (boinc.child.id(), sample(boinc.child.id())));
+    let (began, before) = (Instant::now(), sample(worker.pid()));
+    tokio::time::sleep(WATCH).await;
+    let seen = before.until(sample(worker.pid()), began.elapsed());
+    line("quorate", &seen);
+    match others {
+        Some((pid, before)) => line("boinc", &before.until(sample(pid), began.elapsed())),
+        None => eprintln!("boinc-client is not installed: nothing is compared"),
+    }
+    hearing.abort();
+    // A build for tests has its programs' pages several times as large: its own memory is what is judged.
+    let judged = Footprint { resident_bytes: seen.own_bytes, ..seen.clone() };
+    let judged = if cfg!(debug_assertions) { judged } else { seen };
+    assert_eq!(judged.over(IDLE), Vec::<String>::new());
+}
