@@ -17,7 +17,7 @@ use quorate_common::{
     sealed::{FilesKey, READERS_MAX, Reader, SealError},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fs,
     path::Path,
 };
@@ -155,10 +155,11 @@ fn sealed(plan: Plan, nodes: &BTreeSet<B256>) -> Result<Sealed, Failure> {
     for file in files {
         // A dataset is its seller's, and guarded by other means.
         let Some(plain) = inputs.get(&file.digest) else { continue };
-        if !known.contains_key(&file.digest) {
-            known.insert(file.digest, seal_file(plain, &key, folder.path())?);
-        }
-        (file.digest, file.sealed) = (known[&file.digest].digest, true);
+        let sealed = match known.entry(file.digest) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(seal_file(plain, &key, folder.path())?),
+        };
+        (file.digest, file.sealed) = (sealed.digest, true);
     }
     inputs.retain(|digest, _| !known.contains_key(digest));
     inputs.extend(known.into_values().map(|blob| (blob.digest, blob)));
