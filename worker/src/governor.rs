@@ -14,11 +14,15 @@ use crate::{
     wish::WishFile,
 };
 use month::Month;
+use quorate_agent::View;
 use quorate_common::clock::SystemClock;
 use quorate_policy::{Asked, Decision, Moment, Policy, Preferences, Reason, Sensed, Wish};
 use quorate_senses::{calendar, week_minute};
 pub use sight::{SESSION_SOCKET, Sight};
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tokio::sync::{mpsc, watch};
 
 /// Between two looks at the machine while tasks run: others may need it.
@@ -27,6 +31,9 @@ const LOOK_BUSY: Duration = Duration::from_secs(2);
 const LOOK_IDLE: Duration = Duration::from_secs(10);
 /// While the owner wants a pause, there is nothing to look for.
 const LOOK_NEVER: Duration = Duration::from_secs(3_600);
+
+/// The shortest sleep: what is due now was looked at now.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// What the configuration says of preferences and programs; read again on demand.
 pub type Reload = Box<dyn Fn() -> Result<(Preferences, Vec<String>), String> + Send>;
@@ -41,6 +48,8 @@ pub struct Governor {
     month: Month,
     reload: Reload,
     sensed: Sensed,
+    /// When it looked last: events may come faster than looks are due.
+    looked: Instant,
     said: Option<Option<Reason>>,
 }
 
@@ -68,7 +77,8 @@ impl Governor {
         let (wish, month) = (file.read(), Month::within(data_dir));
         let (policy, clock) = (Policy::new(prefs), SystemClock::start());
         let sensed = Sensed::default();
-        Self { policy, clock, wish, file, sight, month, reload, sensed, said: None }
+        let looked = Instant::now();
+        Self { policy, clock, wish, file, sight, month, reload, sensed, looked, said: None }
     }
 
     /// What the worker may do from its first moment on.
@@ -81,12 +91,15 @@ impl Governor {
     pub async fn run(mut self, mut ends: Ends) {
         let mut last = None;
         loop {
+            if self.looked.elapsed() >= self.look_every(&ends.status.borrow().view) {
+                self.look().await;
+            }
             self.note_work(&ends);
             let decision = self.decide();
             self.carry_out(&decision, &ends, &mut last);
-            let pause = self.pause(&decision, &ends.status.borrow());
+            let pause = self.pause(&decision, &ends.status.borrow().view);
             tokio::select! {
-                () = tokio::time::sleep(pause) => self.look().await,
+                () = tokio::time::sleep(pause) => {}
                 () = self.sight.changed() => self.look().await,
                 Some(command) = ends.commands.recv() => {
                     self.obey(command, &mut ends, &mut last).await;
@@ -106,6 +119,7 @@ impl Governor {
     }
 
     async fn look(&mut self) {
+        self.looked = Instant::now();
         let unix_ms = self.clock.now().unix_ms;
         let before = std::mem::take(&mut self.sensed);
         self.sensed = self.sight.look(unix_ms).await;
@@ -125,22 +139,29 @@ impl Governor {
         self.sensed.month_bytes = self.month.count(&month, ends.reins.moved());
     }
 
+    /// Between two looks: others may need the machine while tasks run, and a pause needs none.
+    fn look_every(&self, view: &View) -> Duration {
+        let is_busy = view.running > 0 && !view.resting;
+        match self.wish.at(self.clock.now().unix_ms) {
+            Asked::Pause => LOOK_NEVER,
+            Asked::Run | Asked::Finish if is_busy => LOOK_BUSY,
+            Asked::Run | Asked::Finish => LOOK_IDLE,
+        }
+    }
+
     /// Until something may be different: a gate, the end of a pause, a look.
-    fn pause(&self, decision: &Decision, status: &Status) -> Duration {
+    fn pause(&self, decision: &Decision, view: &View) -> Duration {
         let now = self.clock.now();
         let (mono_ms, unix_ms) = (now.mono_ms, now.unix_ms);
         let moment = Moment { mono_ms, unix_ms, week_minute: week_minute(unix_ms) };
+        let until = decision.until_unix_ms;
+        let until = until.map(|ms| Duration::from_millis(ms.saturating_sub(unix_ms) + 1));
+        let look = self.look_every(view).saturating_sub(self.looked.elapsed());
+        // What a gate counts goes on while nobody pauses.
         let gate = self.policy.look_again_ms(moment).map(Duration::from_millis);
-        let until =
-            decision.until_unix_ms.map(|ms| Duration::from_millis(ms.saturating_sub(unix_ms) + 1));
-        let look = match self.wish.at(unix_ms) {
-            Asked::Pause => return until.unwrap_or(LOOK_NEVER).min(LOOK_NEVER),
-            Asked::Run | Asked::Finish if status.view.running > 0 && decision.works() => LOOK_BUSY,
-            Asked::Run | Asked::Finish => LOOK_IDLE,
-        };
-        // A gate that is due was looked at just now; a moment later it has changed.
-        let gate = gate.map(|gate| gate.max(Duration::from_millis(100)));
-        [gate, until].into_iter().flatten().fold(look, Duration::min)
+        let gate = gate.filter(|_| self.wish.at(unix_ms) != Asked::Pause);
+        let soonest = [gate, until].into_iter().flatten().fold(look, Duration::min);
+        soonest.max(SHORTEST)
     }
 
     async fn obey(&mut self, command: Command, ends: &mut Ends, last: &mut Option<Allowance>) {
