@@ -198,7 +198,7 @@ async fn sealed_inputs_are_for_their_readers(market: &Market) {
     let before = market.earned().await;
     let readers = [&before[0], &before[1]];
     let numbers = format!("{},{}", readers[0].0, readers[1].0);
-    market.requester.home.file("keys.txt", &format!("{}\n{} # two\n", readers[0].1, readers[1].1));
+    market.requester.home.file("keys.txt", format!("{}\n{} # two\n", readers[0].1, readers[1].1));
     for (to, folder) in [(numbers.as_str(), "sealed"), ("keys.txt", "sealed-too")] {
         let run = ["sum.tar", "--docker", "-i", "secret.txt", "--encrypt-to", to];
         let run = [&run[..], &["--array", "1-6", "--", "{task.index}"]].concat();

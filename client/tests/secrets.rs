@@ -3,6 +3,7 @@
 //! (`QUORATE_ANVIL` names the node's binary; without it the test says so and ends.)
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/anvil.rs"]
 mod anvil;
 #[expect(dead_code, reason = "the other test uses the rest")]

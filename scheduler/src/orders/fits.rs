@@ -34,8 +34,6 @@ impl Shelf {
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); 2],
-            command: Vec::new(),
-            readers: Vec::new(),
         };
         Self { blobs, bag, _dir: dir }
     }

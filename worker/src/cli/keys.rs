@@ -16,7 +16,6 @@ pub(crate) const AT_START: [&str; 15] = [
     "api",
     "packs.use",
     "docker.use",
-    "packs.use",
     "docker.socket",
     "session.socket",
     "metrics.listen",

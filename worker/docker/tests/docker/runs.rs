@@ -105,7 +105,10 @@ fn a_sweep_finds_what_a_crash_leaves() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "what must not happen is given eight seconds to happen in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what must not happen is given eight seconds to happen in"
+)]
 fn a_held_container_keeps_its_memory_and_takes_no_time() {
     for place in Place::all("hold") {
         let mut task =
