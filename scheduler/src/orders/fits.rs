@@ -29,6 +29,8 @@ impl Shelf {
             dataset: None,
             app,
             with: Vec::new(),
+            command: Vec::new(),
+            readers: Vec::new(),
             limits: Limits::default(),
             files: Vec::new(),
             tasks: vec![Task::default(); 2],
@@ -74,7 +76,7 @@ impl Asked {
             Tasks::All(tasks) => Tasks::All(tasks),
             Tasks::Part { first, tasks } => Tasks::Part { first, tasks },
         };
-        Work { app, params, dataset, tag: *tag, tasks }.fits(blobs)
+        Work { app, params, dataset, tag: *tag, tasks }.fits(blobs).map(drop)
     }
 }
 
@@ -96,7 +98,7 @@ fn an_input_file_that_is_not_here_is_named() {
     let shelf = Shelf::new(b"an app");
     for is_shared in [true, false] {
         let mut bag = shelf.bag.clone();
-        let file = InputFile { path: "data".into(), digest: Digest::from(NOWHERE) };
+        let file = InputFile { path: "data".into(), digest: Digest::from(NOWHERE), sealed: false };
         if is_shared {
             bag.files.push(file)
         } else {
