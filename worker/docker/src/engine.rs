@@ -5,7 +5,8 @@
 
 use crate::{
     image::{Image, Segment, Span},
-    profile::Profile,
+    profile::{Podman, Profile},
+    seccomp,
 };
 use bollard::{
     ClientVersion, Docker,
@@ -131,6 +132,10 @@ impl Engine {
             worker: worker.to_owned(),
             runtime: (about.runtime == RUNSC).then(|| RUNSC.to_owned()),
             cgroup_v1: about.cgroups == 1,
+            podman: about.name.starts_with(PODMAN).then(|| {
+                let filter = seccomp::stricter().map(|file| Arc::new(file.into_temp_path()));
+                Podman { filter }
+            }),
         };
         let (profile, about) = (Arc::new(profile), Arc::new(about));
         Ok(Self { docker, profile, about, runtime: threads })
@@ -217,6 +222,8 @@ impl Engine {
     }
 }
 
+/// What an engine is called that has no containerd.
+const PODMAN: &str = "Podman";
 /// The runtime that puts a kernel of its own between a container and the machine's.
 const RUNSC: &str = "runsc";
 
@@ -259,7 +266,7 @@ fn about(info: &SystemInfo, socket: PathBuf) -> About {
     let is_there = |path: Option<&str>| path.is_some_and(|path| Path::new(path).exists());
     let runtime = runtime.filter(|(_, runtime)| !is_podman || is_there(runtime.path.as_deref()));
     let runtime = runtime.map(|(name, _)| name.clone());
-    let name = if is_podman { "Podman" } else { "Docker" };
+    let name = if is_podman { PODMAN } else { "Docker" };
     About {
         name: format!("{name} {version}"),
         socket,

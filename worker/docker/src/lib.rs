@@ -21,6 +21,7 @@ pub mod image;
 pub mod output;
 pub mod profile;
 pub mod run;
+mod seccomp;
 pub mod sweep;
 pub mod tar;
 

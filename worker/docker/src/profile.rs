@@ -8,7 +8,8 @@ use bollard::models::{
     MountType, MountVolumeOptions, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
     VolumeCreateRequest,
 };
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tempfile::TempPath;
 
 /// Who a task is: nobody, on every distribution.
 pub const NOBODY: u32 = 65_534;
@@ -50,7 +51,7 @@ pub struct Limits {
 }
 
 /// What does not depend on the task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Profile {
     /// Whose everything is.
     pub(crate) worker: String,
@@ -58,6 +59,15 @@ pub(crate) struct Profile {
     pub(crate) runtime: Option<String>,
     /// Whether the kernel's control groups are of version 1, where swappiness is a container's own.
     pub(crate) cgroup_v1: bool,
+    /// What Podman must be told otherwise than Docker.
+    pub(crate) podman: Option<Podman>,
+}
+
+/// Podman's own ways.
+#[derive(Clone, Debug)]
+pub(crate) struct Podman {
+    /// A filter of system calls stricter than its own, in a file.
+    pub(crate) filter: Option<Arc<TempPath>>,
 }
 
 /// A folder of a container that is a volume.
@@ -138,7 +148,7 @@ impl Profile {
             privileged: Some(false),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(Vec::new()),
-            security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+            security_opt: Some(self.security()),
             readonly_rootfs: Some(true),
             network_mode: Some("none".to_owned()),
             publish_all_ports: Some(false),
@@ -167,11 +177,19 @@ impl Profile {
                 ulimit("nproc", USER_PROCESSES),
                 ulimit("core", 0),
             ]),
-            mounts: Some(folders.iter().map(mount).collect()),
+            mounts: self.podman.is_none().then(|| folders.iter().map(mount).collect()),
+            binds: self.podman.is_some().then(|| folders.iter().map(bind).collect()),
             // Nothing is kept: output is read as it comes, and counted.
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..Default::default()
         }
+    }
+
+    fn security(&self) -> Vec<String> {
+        let mut options = vec!["no-new-privileges:true".to_owned()];
+        let filter = self.podman.as_ref().and_then(|podman| podman.filter.as_ref());
+        options.extend(filter.map(|path| format!("seccomp={}", path.display())));
+        options
     }
 
     /// Where a task's input files lie, on disk: they were counted when they were fetched.
@@ -223,6 +241,13 @@ fn mount(folder: &Bound<'_>) -> Mount {
     }
 }
 
+/// The same for Podman, which mounts a volume anew and forgets what the volume itself says.
+fn bind(folder: &Bound<'_>) -> String {
+    let Bound { volume, at, read_only } = folder;
+    let kind = if *read_only { "ro" } else { "rw,noexec" };
+    format!("{volume}:{at}:{kind},nosuid,nodev")
+}
+
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -257,7 +282,7 @@ mod tests {
         /// container is the same, and of those none is without a limit.
         #[test]
         fn every_task_gets_the_baseline((limits, command, at, cgroup_v1) in tasks()) {
-            let profile = Profile { worker: "w".into(), runtime: None, cgroup_v1 };
+            let profile = Profile { worker: "w".into(), runtime: None, cgroup_v1, podman: None };
             let plain = Limits { memory_bytes: 0, output_bytes: 0, milli_cpus: 1, wall: Duration::ZERO };
             let folders: Vec<_> =
                 at.iter().map(|at| Bound { volume: "v", at, read_only: true }).collect();
@@ -286,7 +311,7 @@ mod tests {
         /// The sizes of folders in memory are numbers: no option can be smuggled in with them.
         #[test]
         fn folders_have_sizes((limits, _, _, cgroup_v1) in tasks()) {
-            let profile = Profile { worker: "w".into(), runtime: None, cgroup_v1 };
+            let profile = Profile { worker: "w".into(), runtime: None, cgroup_v1, podman: None };
             for volume in [profile.output(&limits), profile.scratch(&limits)] {
                 let options = volume.driver_opts.expect("options");
                 let mut words = options["o"].split(',');
