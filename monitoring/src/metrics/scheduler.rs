@@ -42,6 +42,7 @@ const REASONS: &[&str] = &[
     "network",
     "owner",
     "aside",
+    "sealed",
     "containers",
     "restrained",
     "exiting",
