@@ -145,9 +145,15 @@ const check = async () => {
 };
 
 if (typeof document !== "undefined") {
-  const button = document.getElementById("check");
-  button.hidden = false;
-  button.addEventListener("click", check);
+  // Again whenever the page has loaded itself anew.
+  const arm = () => {
+    const button = document.getElementById("check");
+    if (!button) return;
+    button.hidden = false;
+    button.addEventListener("click", check);
+  };
+  document.addEventListener("fresh", arm);
+  arm();
 } else {
   module.exports = { Keccak, hex, word, taskLeaf, rootOf, headerHash, steps };
 }

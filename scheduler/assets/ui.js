@@ -11,7 +11,8 @@
     const types = at && at !== document.body && at !== main && main.contains(at);
     const selects = String(document.getSelection() || "") !== "";
     const reads = main.querySelector("details[open]") || main.querySelector("#proof li");
-    return !document.hidden && !types && !selects && !reads;
+    const filled = [...main.querySelectorAll("input")].some((input) => input.value !== input.defaultValue);
+    return !document.hidden && !types && !selects && !reads && !filled;
   };
 
   const again = async () => {
@@ -23,6 +24,7 @@
       const fresh = page.querySelector("main");
       if (fresh) main.replaceChildren(...fresh.childNodes);
       openCells();
+      document.dispatchEvent(new Event("fresh"));
     } catch {
       // The scheduler is away, or the session is over: the next click says which.
     }
