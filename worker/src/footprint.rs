@@ -29,7 +29,7 @@ pub const IDLE: Bounds = Bounds { memory_bytes: 40_000_000, milli_percent: 200, 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     resident_bytes: u64,
-    own_bytes: u64,
+    data_bytes: u64,
     cpu_ms: u64,
     wakeups: u64,
     written_bytes: u64,
@@ -41,8 +41,8 @@ pub struct Sample {
 pub struct Footprint {
     /// Bytes in memory, programs and libraries it shares with others included.
     pub resident_bytes: u64,
-    /// Bytes that are its own.
-    pub own_bytes: u64,
+    /// Bytes of data: what is no program and no library.
+    pub data_bytes: u64,
     /// Thousandths of a percent of a core.
     pub milli_percent: u64,
     /// Times a thread of it was put on a processor, a second.
@@ -64,10 +64,9 @@ impl Sample {
         let proc = PathBuf::from("/proc").join(pid.to_string());
         let text = |name: &str| fs::read_to_string(proc.join(name));
         let (status, memory, io) = (text("status")?, text("smaps_rollup")?, text("io")?);
-        let own = ["Private_Clean:", "Private_Dirty:", "Private_Hugetlb:"];
         Ok(Self {
             resident_bytes: field(&memory, "Rss:") * 1_024,
-            own_bytes: own.iter().map(|name| field(&memory, name)).sum::<u64>() * 1_024,
+            data_bytes: field(&memory, "Anonymous:") * 1_024,
             cpu_ms: cpu_ms(&text("stat")?),
             wakeups: wakeups(&proc)?,
             written_bytes: field(&io, "write_bytes:"),
@@ -83,7 +82,7 @@ impl Sample {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
         Footprint {
             resident_bytes: later.resident_bytes,
-            own_bytes: later.own_bytes,
+            data_bytes: later.data_bytes,
             milli_percent: cpu_ms * 100_000 / took_ms,
             wakeups_per_s: f64::from(u32::try_from(wakeups).unwrap_or(u32::MAX)) / seconds,
             written_bytes: later.written_bytes.saturating_sub(self.written_bytes),

@@ -15,7 +15,7 @@ use quorate_common::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::mpsc::{self, SyncSender},
@@ -28,6 +28,12 @@ const CACHE_BYTES: u64 = 16 << 20;
 /// How long what was written may wait to be synced to the disk: what a loss of power costs. sled has a thread for
 /// it that wakes twice a second for ever; ours sleeps while nothing is written.
 const SYNC: Duration = Duration::from_millis(500);
+/// Bytes of each of the two score buffers that sled keeps for its log: its own default of half a megabyte makes
+/// 25 MB of zeros, most of what an idle worker would take. Half of that is as far as is sensible: smaller ones are
+/// for sled's own tests.
+const SEGMENT_BYTES: usize = 256 << 10;
+/// The file in which sled remembers that size.
+const CONF: &str = "conf";
 /// The file that has sled's log.
 const LOG: &str = "db";
 
@@ -213,8 +219,17 @@ fn open_sled_once(path: &Path) -> sled::Result<sled::Db> {
         .path(path)
         .mode(sled::Mode::LowSpace)
         .cache_capacity(CACHE_BYTES)
+        .segment_size(segment_bytes(path))
         .flush_every_ms(None)
         .open()
+}
+
+/// A store keeps the size it was made with.
+fn segment_bytes(path: &Path) -> usize {
+    let conf = fs::read(path.join(CONF)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&conf);
+    let told = text.lines().find_map(|line| line.strip_prefix("segment_size: "));
+    told.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(SEGMENT_BYTES)
 }
 
 /// Whether another handle has the files. It is one that was dropped in this process: sled 0.34 keeps its

@@ -179,7 +179,7 @@ fn preferences_change_while_it_runs_all_or_nothing() {
         assert_eq!(session.hello.ask, 0);
         session.welcome().await;
         let (_, err) = ends(dir.path(), &["set", "price=7", "schedule=Mun"], 2);
-        assert!(err.contains("`schedule` is") && err.contains("no part of a schedule"), "{err}");
+        assert!(err.contains("`schedule` is") && err.contains("`Mun` is no day"), "{err}");
         assert_eq!(json(dir.path(), &["get", "price"])["keys"][0]["value"], "\"0\"");
         ends(dir.path(), &["set", "price=7", "cpu.percent=40"], 0);
         let session = scheduler.session().await;

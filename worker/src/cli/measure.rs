@@ -66,14 +66,14 @@ fn samples(pids: &[u32]) -> Result<Vec<Sample>, Failure> {
 }
 
 fn text(pid: u32, seen: &Footprint) -> String {
-    let Footprint { resident_bytes, own_bytes, milli_percent, wakeups_per_s, .. } = seen;
+    let Footprint { resident_bytes, data_bytes, milli_percent, wakeups_per_s, .. } = seen;
     let megabytes = |bytes: &u64| format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10);
     let most = "at most 40 MB while idle";
     facts(&[
         ("process", pid.to_string()),
         (
             "memory",
-            format!("{} ({} its own); {most}", megabytes(resident_bytes), megabytes(own_bytes)),
+            format!("{} ({} of it data); {most}", megabytes(resident_bytes), megabytes(data_bytes)),
         ),
         (
             "processor",
