@@ -284,8 +284,16 @@ impl Layers {
         let mut text = String::new();
         let mut section = "";
         let mut rows = self.rows();
-        // A key without a table must come before the first table, or it would be in it.
-        rows.sort_by_key(|(key, _)| key.name.contains('.'));
+        // A key without a table must come before the first table, or it would be in it; and a table that
+        // is opened twice is no TOML, wherever its keys are declared.
+        let table_of = |key: &Key| key.name.rsplit_once('.').map_or("", |(table, _)| table);
+        let mut tables = vec![""];
+        for (key, _) in &rows {
+            if !tables.contains(&table_of(key)) {
+                tables.push(table_of(key));
+            }
+        }
+        rows.sort_by_key(|(key, _)| tables.iter().position(|table| *table == table_of(key)));
         for (key, value) in rows {
             let (table, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
             if table != section {
@@ -411,6 +419,20 @@ mod tests {
             .filter_map(|(_, v)| v.as_ref().map(|(_, o)| o.to_string()))
             .collect();
         assert_eq!(origins[1..], ["flag --listen", "environment QUORATE_BATCH__TASKS"]);
+    }
+
+    #[test]
+    fn a_commented_file_opens_each_table_once() {
+        const SCATTERED: &[Key] = &[
+            Key { name: "a.one", default: "1", help: "First." },
+            Key { name: "b.two", default: "2", help: "Second." },
+            Key { name: "a.three", default: "3", help: "Third." },
+            Key { name: "top", default: "4", help: "Fourth." },
+        ];
+        let text = Layers::new(SCATTERED).commented_file();
+        assert_eq!(text.matches("[a]").count(), 1, "{text}");
+        assert!(text.starts_with("# Fourth."), "{text}");
+        toml::from_str::<toml::Table>(&text.replace("# top", "top")).expect("TOML");
     }
 
     #[test]

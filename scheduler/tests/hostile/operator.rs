@@ -197,7 +197,7 @@ async fn wrong_settings_are_named_by_file_line_key_value_and_expectation() {
         none.contains(&format!("quorate.toml:4: `chain.contract` is \\\"{contract}\\\"")),
         "{none}"
     );
-    assert!(found == Some(1) && none.contains("check its address and chain"), "{none}");
+    assert!(found == Some(1) && none.contains("there is no code"), "{none}");
     // What is nobody's mistake is told apart: the same settings, and a node that is down.
     let down = "[chain]\npreset = \"dev\"\nurl = \"http://127.0.0.1:9/secret-key\"\n\
                 contract = \"0x00000000000000000000000000000000000000aa\"\n[pool]\nid = 1\n";
