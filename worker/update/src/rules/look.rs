@@ -26,7 +26,7 @@ pub struct Me {
     pub running: Version,
     /// What its owner allows.
     pub mode: Mode,
-    /// Nobody else knows it: [`Me::secret`].
+    /// Nobody else knows it.
     pub secret: Digest,
 }
 
