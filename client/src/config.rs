@@ -15,21 +15,6 @@ use std::{path::PathBuf, time::Duration};
 const FILE: &str = "quorate.toml";
 /// The system's file, the weakest.
 const SYSTEM_FILE: &str = "/etc/quorate/quorate.toml";
-/// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
-/// run them all on one machine.
-const RESERVED: [&str; 10] = [
-    "QUORATE_LOG",
-    "QUORATE_CONFIG",
-    "QUORATE_PASSWORD",
-    "QUORATE_DATA_DIR",
-    "QUORATE_GAS_KEY",
-    "QUORATE_ANVIL",
-    "QUORATE_TEST_DOCKER",
-    "QUORATE_TEST_PODMAN",
-    "QUORATE_PYTHON_PACK",
-    "QUORATE_PACK_CACHE",
-];
-
 /// Every key, in the order `config show` prints them.
 pub const KEYS: &[Key] = &[
     Key {
@@ -120,7 +105,7 @@ impl Config {
             if let Some(file) = &asked {
                 layers.file(file, true)?;
             }
-            layers.env(env_vars(), &RESERVED)?;
+            layers.env(env_vars())?;
             for (flag, key, value) in global.named() {
                 layers.flag(flag, key, value)?;
             }

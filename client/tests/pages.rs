@@ -189,12 +189,13 @@ async fn command_line(operator: &Operator, volunteers: &[Volunteer]) {
 /// Runs the browser; what it finds wrong is in its words.
 async fn look(site: &Site, browser: &std::ffi::OsStr, market: &Value) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scheduler/tests/pages");
-    let shots = env::var_os("QUORATE_SHOTS").map_or_else(|| site.folder("shots"), PathBuf::from);
+    let shots =
+        env::var_os("QUORATE_TEST_SHOTS").map_or_else(|| site.folder("shots"), PathBuf::from);
     let mut command = Command::new("node");
     command
         .arg(folder.join("pages.mjs"))
         .env("QUORATE_BROWSER", browser)
-        .env("QUORATE_SHOTS", shots)
+        .env("QUORATE_TEST_SHOTS", shots)
         .env("MARKET", market.to_string())
         .stdin(Stdio::null())
         .kill_on_drop(true);

@@ -99,6 +99,24 @@ pub enum ConfigError {
     },
 }
 
+/// Variables that begin with `QUORATE_` and are no keys of any of the three programs: somebody may run them all
+/// on one machine, and their tests. All that begin with `QUORATE_TEST_` are none either.
+const RESERVED: [&str; 13] = [
+    "QUORATE_LOG",
+    "QUORATE_CONFIG",
+    "QUORATE_PASSWORD",
+    "QUORATE_DATA_DIR",
+    "QUORATE_GAS_KEY",
+    "QUORATE_LAUNCHED",
+    "QUORATE_MISBEHAVE",
+    "QUORATE_ANVIL",
+    "QUORATE_BROWSER",
+    "QUORATE_PROMETHEUS",
+    "QUORATE_MONITORING_OUT",
+    "QUORATE_PYTHON_PACK",
+    "QUORATE_PACK_CACHE",
+];
+
 /// Every key with its value and where it came from.
 #[derive(Clone, Debug)]
 pub struct Layers {
@@ -148,18 +166,14 @@ impl Layers {
     }
 
     /// Lays the environment over the values so far: `QUORATE_QUIC__LISTEN` is `quic.listen`.
-    /// Variables in `reserved` are not configuration.
+    /// Variables in [`RESERVED`] are not configuration.
     ///
     /// # Errors
     /// Unknown key.
-    pub fn env(
-        &mut self,
-        vars: impl Iterator<Item = (String, String)>,
-        reserved: &[&str],
-    ) -> Result<(), ConfigError> {
+    pub fn env(&mut self, vars: impl Iterator<Item = (String, String)>) -> Result<(), ConfigError> {
         for (name, text) in vars {
             let Some(rest) = name.strip_prefix("QUORATE_") else { continue };
-            if reserved.contains(&name.as_str()) {
+            if RESERVED.contains(&name.as_str()) || rest.starts_with("TEST_") {
                 continue;
             }
             let key = rest.to_lowercase().replace("__", ".");
@@ -407,7 +421,7 @@ mod tests {
         layers.file(&path, true).expect("read");
         let env = [("QUORATE_BATCH__TASKS", "8"), ("QUORATE_QUIC__LISTEN", "e:1"), ("HOME", "/")];
         let env = env.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
-        layers.env(env, &[]).expect("known keys");
+        layers.env(env).expect("known keys");
         layers.flag("--listen", "quic.listen", "c:1").expect("known key");
         assert_eq!(layers.text("data").expect("text"), "f");
         assert_eq!(layers.number("batch.tasks", 1, 100).expect("number"), 8);

@@ -48,23 +48,6 @@ Exit codes: quorate-scheduler help exit-codes";
 const SYSTEM_FILE: &str = "/etc/quorate/scheduler.toml";
 /// The pool's own file, in its data folder.
 const FILE: &str = "quorate.toml";
-/// Environment variables that are no configuration keys, for any of the three programs: somebody may
-/// run them all on one machine.
-const RESERVED: &[&str] = &[
-    "QUORATE_LOG",
-    "QUORATE_CONFIG",
-    "QUORATE_PASSWORD",
-    "QUORATE_DATA_DIR",
-    "QUORATE_GAS_KEY",
-    "QUORATE_ANVIL",
-    "QUORATE_TEST_DOCKER",
-    "QUORATE_TEST_PODMAN",
-    "QUORATE_PYTHON_PACK",
-    "QUORATE_PACK_CACHE",
-    #[cfg(feature = "byzantine")]
-    "QUORATE_MISBEHAVE",
-];
-
 /// `quorate-scheduler`.
 #[derive(Debug, Parser)]
 #[command(
@@ -500,7 +483,7 @@ fn file_of(global: &Global, below: &Layers) -> Result<PathBuf, Failure> {
 fn overrides(global: &Global, layers: &mut Layers) -> Result<(), Failure> {
     let vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    layers.env(vars, RESERVED).map_err(usage)?;
+    layers.env(vars).map_err(usage)?;
     if let Some(data) = &global.data {
         layers.flag("--data", "data", &data.display().to_string()).map_err(usage)?;
     }

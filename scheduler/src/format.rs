@@ -83,7 +83,7 @@ fn newer(data: &Path, found: &Format) -> Failure {
 /// # Errors
 /// As [`check`]; the disk's.
 pub fn raise(data: &Path) -> Result<(), Failure> {
-    if read(data)?.is_some_and(|found| found.format >= FORMAT) {
+    if check(data)?.is_some_and(|found| found.format >= FORMAT) {
         return Ok(());
     }
     let path = path(data);

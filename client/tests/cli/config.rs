@@ -45,8 +45,8 @@ fn flags_beat_environment_beats_files_beat_defaults() {
     assert_eq!(value(&shown, "wallet"), ("\"w\"", "flag --wallet"));
     assert_eq!(value(&shown, "order.time_limit"), ("\"3m\"", "flag --set"));
     assert_eq!(value(&shown, "order.deadline"), ("\"9h\"", "environment QUORATE_ORDER__DEADLINE"));
-    assert_eq!(value(&shown, "order.replicas"), ("8", "asked.toml"));
-    assert_eq!(value(&shown, "order.trust"), ("7", user.to_str().unwrap()));
+    assert_eq!(value(&shown, "order.replicas"), ("8", "asked.toml:2"));
+    assert_eq!(value(&shown, "order.trust"), ("7", &*format!("{}:4", user.display())));
     assert_eq!(value(&shown, "chain.finality"), ("\"latest\"", "default"));
     assert_eq!(value(&shown, "chain.url"), ("unset", "unset"));
 }
@@ -102,8 +102,9 @@ fn init_writes_a_file_that_reads() {
     assert_eq!(ran.stdout.trim(), file.to_str().unwrap());
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("[order]\n") && text.contains("\ntrust = 9\n"), "{text}");
+    let line = 1 + text.lines().position(|line| line == "trust = 9").unwrap();
     let shown = shown(home.run(&["config", "show", "--origin", "--json"]));
-    assert_eq!(value(&shown, "order.trust"), ("9", file.to_str().unwrap()));
+    assert_eq!(value(&shown, "order.trust"), ("9", &*format!("{}:{line}", file.display())));
     assert_eq!(value(&shown, "order.replicas"), ("15", "default"));
     home.run(&["config", "init"]).expect(8);
     assert_eq!(fs::read_to_string(&file).unwrap(), text);

@@ -29,7 +29,8 @@ pub(crate) async fn configuration_is_layered(operator: &Operator) {
     let (home, key) = (&operator.home, "batch.tasks");
     assert_eq!(shown(home, &[], key).await, ("512".into(), "default".into()));
     fs::write(&file, text.replace("# tasks = 512", "tasks = 8")).unwrap();
-    assert_eq!(shown(home, &[], key).await, ("8".into(), "pool/quorate.toml".into()));
+    let line = 1 + text.lines().position(|line| line == "# tasks = 512").unwrap();
+    assert_eq!(shown(home, &[], key).await, ("8".into(), format!("pool/quorate.toml:{line}")));
     let home = home.clone().with("QUORATE_BATCH__TASKS", 9);
     let origin = "environment QUORATE_BATCH__TASKS".to_owned();
     assert_eq!(shown(&home, &[], key).await, ("9".into(), origin));

@@ -123,14 +123,16 @@ impl Grid {
         if deal.finished() {
             return;
         }
-        let queued = u64::from(deal.terms.tasks - deal.next);
-        add(&mut census.tasks, "queued", queued);
         let opened = deal.tasks[..deal.next as usize].iter().filter_map(Task::open);
+        let mut queued = u64::from(deal.terms.tasks - deal.settled);
         for open in opened {
+            queued -= 1;
             add(&mut census.tasks, "open", 1);
             add(&mut census.open, stage(open), 1);
             census.canaries += u64::from(open.watch.wide);
         }
+        // Not by how far the deal is handed out: at its deadline tasks end that nobody ever had.
+        add(&mut census.tasks, "queued", queued);
         self.count_waiting(now, deal, queued, census);
     }
 

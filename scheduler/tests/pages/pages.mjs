@@ -8,7 +8,7 @@ import { mkdirSync } from "node:fs";
 import http from "node:http";
 
 const market = JSON.parse(process.env.MARKET);
-const shots = process.env.QUORATE_SHOTS;
+const shots = process.env.QUORATE_TEST_SHOTS;
 mkdirSync(shots, { recursive: true });
 
 const order = `/ui/orders/${market.orders.well}`;

@@ -20,22 +20,6 @@ use std::{
 const SYSTEM_FILE: &str = "/etc/quorate/worker.toml";
 /// The worker's own file, in its data folder.
 const FILE: &str = "quorate.toml";
-/// Variables that begin with `QUORATE_` and are no keys, for any of the three programs: somebody may
-/// run them all on one machine.
-const RESERVED: [&str; 11] = [
-    "QUORATE_LOG",
-    "QUORATE_CONFIG",
-    "QUORATE_PASSWORD",
-    "QUORATE_DATA_DIR",
-    "QUORATE_GAS_KEY",
-    "QUORATE_ANVIL",
-    "QUORATE_LAUNCHED",
-    "QUORATE_TEST_DOCKER",
-    "QUORATE_TEST_PODMAN",
-    "QUORATE_PYTHON_PACK",
-    "QUORATE_PACK_CACHE",
-];
-
 const MIB: u64 = 1 << 20;
 /// Memory of one slot unless told otherwise: twice what a bag asks for by default.
 const SLOT_MIB: u64 = 512;
@@ -71,7 +55,7 @@ impl Config {
         let vars = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        config.layers.env(vars, &RESERVED).map_err(|error| failure::config(&error))?;
+        config.layers.env(vars).map_err(|error| failure::config(&error))?;
         config.flags(global, flags)?;
         config.check()?;
         Ok(config)

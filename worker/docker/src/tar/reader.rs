@@ -360,7 +360,7 @@ fn text(field: &[u8]) -> Option<String> {
 
 /// Octal digits, or big-endian bytes after 0x80 for what octal cannot hold.
 fn number(field: &[u8]) -> Option<u64> {
-    if field[0] & 0x80 != 0 {
+    if field.first().is_some_and(|first| first & 0x80 != 0) {
         let (high, low) = field.split_at(field.len() - 8);
         let is_small = high[0] == 0x80 && high[1..].iter().all(|byte| *byte == 0);
         let low: [u8; 8] = low.try_into().ok()?;
