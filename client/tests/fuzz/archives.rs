@@ -15,6 +15,14 @@ fn a_tar_archive() {
     });
 }
 
+/// Found by the test above: a number in bytes where there is room for digits only.
+#[test]
+fn a_checksum_in_bytes_is_refused() {
+    let mut bytes = sample("a");
+    bytes[148] = 0x80;
+    assert_eq!(read(&bytes, 512), Err(TarError::Checksum { at: 0 }));
+}
+
 #[test]
 fn an_image() {
     let dir = tempfile::tempdir().unwrap();

@@ -180,15 +180,15 @@ pub(crate) const KEYS: &[Key] = &[
                everybody who is logged in may connect.",
     },
     Key {
-        name: "docker.price",
-        default: "\"0\"",
-        help: "The least a deal must pay for a task in a container, where that is more than `price`.",
-    },
-    Key {
         name: "packs.use",
         default: "\"on\"",
         help: "Runtime packs, as Python's: \"off\" gives their tasks back. Compiling one takes five minutes of a \
                core and 1.5 GB, once, and is not paid for.",
+    },
+    Key {
+        name: "docker.price",
+        default: "\"0\"",
+        help: "The least a deal must pay for a task in a container, where that is more than `price`.",
     },
     Key {
         name: "docker.use",

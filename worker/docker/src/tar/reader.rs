@@ -362,7 +362,9 @@ fn text(field: &[u8]) -> Option<String> {
 fn number(field: &[u8]) -> Option<u64> {
     if field.first().is_some_and(|first| first & 0x80 != 0) {
         let (high, low) = field.split_at(field.len() - 8);
-        let is_small = high[0] == 0x80 && high[1..].iter().all(|byte| *byte == 0);
+        // A checksum has no room for more than its eight bytes: there the marker makes it no number.
+        let (marker, zeros) = high.split_first()?;
+        let is_small = *marker == 0x80 && zeros.iter().all(|byte| *byte == 0);
         let low: [u8; 8] = low.try_into().ok()?;
         return Some(u64::from_be_bytes(low)).filter(|value| is_small && *value < 1 << 62);
     }
