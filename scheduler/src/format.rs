@@ -83,7 +83,8 @@ fn newer(data: &Path, found: &Format) -> Failure {
 /// # Errors
 /// As [`check`]; the disk's.
 pub fn raise(data: &Path) -> Result<(), Failure> {
-    if check(data)?.is_some_and(|found| found.format >= FORMAT) {
+    check(data)?;
+    if read(data)?.is_some_and(|found| found.format >= FORMAT) {
         return Ok(());
     }
     let path = path(data);
