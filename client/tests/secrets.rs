@@ -66,6 +66,7 @@ async fn no_secret_is_logged_and_one_word_follows_a_task() {
     }
     operator.has_workers(volunteers.len()).await;
     let requester = Requester::new(&site, &operator, "requester", &anvil.url).await;
+    requester.run(&["wallet", "deposit", "1 QTT"]).await.expect(0);
     requester.home.file("exponents.txt", "2\n3\n5\n7\n11\n13\n");
     let module = requester::lucas_lehmer();
     let module = module.to_str().unwrap();

@@ -51,7 +51,7 @@ pub(crate) async fn configuration_is_layered(operator: &Operator) {
     assert!(message.starts_with("environment QUORATE_BATCH__AGE: unknown key"), "{message}");
     operator.home.file("slip.toml", "[pool]\nunit_prize = 1\n");
     let ran = operator.run(&["--config", "slip.toml", "serve"]).await;
-    ran.refused(2, &["slip.toml: unknown key `pool.unit_prize`", "`pool.unit_price`"]);
+    ran.refused(2, &["slip.toml:2: unknown key `pool.unit_prize`", "`pool.unit_price`"]);
     let ran = operator.run(&["--set", "pool.stake_ratio=101", "serve"]).await;
     ran.refused(2, &["`pool.stake_ratio` is 101; expected a whole number from 0 to 100"]);
 }
