@@ -74,10 +74,10 @@ pub(crate) async fn start_is_refused_in_words(site: &Site, operator: &Operator) 
     let dead = format!("chain.url=http://127.0.0.1:{}", free_port());
     operator.run(&["--set", &dead, "serve"]).await.refused(9, &["did not answer", "chain.url"]);
     let other = ["--set", "chain.preset=arbitrum", "serve"];
-    operator.run(&other).await.refused(9, &["serves chain 31337, expected 42161", "chain.preset"]);
+    operator.run(&other).await.refused(2, &["serves chain 31337, expected 42161", "chain.preset"]);
     let none = format!("chain.contract=0x{}", "11".repeat(20));
     let ran = operator.run(&["--set", &none, "serve"]).await;
-    ran.refused(9, &["there is no code", "check chain.contract"]);
+    ran.refused(2, &["there is no code", "check chain.contract"]);
     let ran = operator.run(&["--set", "pool.id=7", "serve"]).await;
     ran.refused(8, &["`pool.id` is 7", "no such pool", "check chain.contract"]);
 

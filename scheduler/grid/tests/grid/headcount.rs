@@ -30,9 +30,10 @@ fn everybody_and_everything_is_counted_once() {
     assert_eq!((headcount.escrow, headcount.batch_tasks), (price * u128::from(open), 3 - open as usize));
     let count = |among| world.grid.find_workers(&Search { among, ..Search::default() }, 0, 9).total;
     assert_eq!([Among::All, Among::Online, Among::Offline].map(count), [4, 3, 1]);
-    assert_eq!(count(Among::Dissenting), 1, "the liar");
     let liar = world.grid.company().tally(WorkerIdx(4));
     assert_eq!(liar.votes, liar.lost);
+    // What it said where nothing is settled yet is not held against it.
+    assert_eq!(count(Among::Dissenting), usize::from(liar.lost > 0));
 }
 
 #[test]
