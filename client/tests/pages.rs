@@ -106,7 +106,9 @@ async fn join(site: &Site, operator: &Operator, anvil: &Anvil, invite: &str) -> 
     let mut volunteers = Vec::new();
     for (n, name) in HOSTILE.iter().enumerate() {
         let mut volunteer = Volunteer::new(site, &format!("volunteer-{n}"));
-        let terms = ["--slots", "2", "--name", name];
+        // With `=`: one of them begins like a flag.
+        let name = format!("--name={name}");
+        let terms = ["--slots", "2", &name];
         volunteer.join_with_key(operator, anvil, invite, &terms).await;
         volunteer.start();
         volunteers.push(volunteer);

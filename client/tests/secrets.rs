@@ -79,7 +79,8 @@ async fn no_secret_is_logged_and_one_word_follows_a_task() {
     let logs = files(site.path(), &|path| has_ending(path, &["log", "out"]));
     // Not all that ends so is text; what is looked for is.
     let text = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-    let logs: Vec<(PathBuf, String)> = logs.into_iter().map(|path| (path.clone(), text(&path))).collect();
+    let logs: Vec<(PathBuf, String)> =
+        logs.into_iter().map(|path| (path.clone(), text(&path))).collect();
     nothing_is_told(&site, &logs);
     a_task_is_followed(&logs);
 }

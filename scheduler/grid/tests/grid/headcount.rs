@@ -27,7 +27,10 @@ fn everybody_and_everything_is_counted_once() {
     let open = tasks.filter(|task| matches!(task, Task::Open(_))).count() as u64;
     assert_eq!((headcount.queued, headcount.open, headcount.settled), (0, open, 3 - open));
     let price = deals().next().unwrap().terms.price();
-    assert_eq!((headcount.escrow, headcount.batch_tasks), (price * u128::from(open), 3 - open as usize));
+    assert_eq!(
+        (headcount.escrow, headcount.batch_tasks),
+        (price * u128::from(open), 3 - open as usize)
+    );
     let count = |among| world.grid.find_workers(&Search { among, ..Search::default() }, 0, 9).total;
     assert_eq!([Among::All, Among::Online, Among::Offline].map(count), [4, 3, 1]);
     let liar = world.grid.company().tally(WorkerIdx(4));
