@@ -145,6 +145,7 @@ fn program(exit: i32) -> Vec<u8> {
 
 /// Three orders: one that ends well, one whose program fails, one that nobody takes.
 async fn place(requester: &Requester) -> Value {
+    requester.run(&["wallet", "deposit", "10 QTT"]).await.expect(0);
     let mut placed = Vec::new();
     for (name, exit, tasks) in [("well", 0, TASKS), ("ill", 3, 4)] {
         let app = requester.home.file(&format!("{name}.wasm"), program(exit));
