@@ -84,11 +84,11 @@ pub(crate) async fn start_is_refused_in_words(site: &Site, operator: &Operator) 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let http = format!("http.listen={}", taken.local_addr().unwrap());
     let ran = operator.run(&["--set", &http, "serve"]).await;
-    ran.refused(8, &["http.listen 127.0.0.1:", "choose another port"]);
+    ran.refused(8, &["`http.listen` is \"127.0.0.1:", "choose another port"]);
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let quic = format!("quic.listen={}", taken.local_addr().unwrap());
     let ran = operator.run(&["--set", &quic, "serve"]).await;
-    ran.refused(8, &["quic.listen 127.0.0.1:", "choose another port"]);
+    ran.refused(8, &["`quic.listen` is \"127.0.0.1:", "choose another port"]);
     let ran = operator.run(&["--set", "quic.listen=127.0.0.1:0", "invite"]).await;
     ran.refused(2, &["`quic.listen` is 127.0.0.1:0", "set quic.public"]);
 
