@@ -95,7 +95,7 @@ pub(crate) async fn start_is_refused_in_words(site: &Site, operator: &Operator) 
     let key = operator.home.path().join("pool/keys/signer.key");
     let saved = fs::read_to_string(&key).unwrap();
     fs::write(&key, "22".repeat(32)).unwrap();
-    operator.run(&["serve"]).await.refused(6, &["pool-1 is registered with signer", "restore"]);
+    operator.run(&["serve"]).await.refused(6, &["pool is registered with signer", "restore"]);
     fs::write(&key, saved).unwrap();
 }
 
