@@ -35,7 +35,7 @@ pub(crate) async fn programs_end_and_go_on(
     let status = volunteers[0].status().await;
     assert_eq!((&status["running"], &status["broken"]), (&false.into(), &().into()));
     let ran = volunteers[0].run(&["status"]).await.expect(0);
-    assert!(ran.out.contains("not running; what follows is as it was last"), "{ran}");
+    assert!(ran.out.contains("not working: the worker is not running; start it with"), "{ran}");
     operator.serve().await;
     volunteers[0].start();
     assert_eq!(running.code().await, 0, "{}", requester.home.said());
