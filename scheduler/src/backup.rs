@@ -117,7 +117,7 @@ pub fn last(data: &Path) -> Option<u64> {
 /// Puts a verified backup into the empty or absent folder `data`. Nothing of it is started.
 ///
 /// # Errors
-/// As [`verify`]; a folder with something in it.
+/// As [`verify()`]; a folder with something in it.
 pub fn restore(from: &Path, data: &Path) -> Result<Verified, Failure> {
     let verified = verify(from)?;
     let is_empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
