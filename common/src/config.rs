@@ -166,7 +166,7 @@ impl Layers {
     }
 
     /// Lays the environment over the values so far: `QUORATE_QUIC__LISTEN` is `quic.listen`.
-    /// Variables in [`RESERVED`] are not configuration.
+    /// Variables in `RESERVED` are not configuration.
     ///
     /// # Errors
     /// Unknown key.
