@@ -16,6 +16,7 @@ mod join;
 mod keys;
 mod launch;
 mod leave;
+mod machines;
 mod measure;
 mod output;
 mod owner;
@@ -181,6 +182,9 @@ enum Command {
     /// See whether there is a newer version, install it, or go back; nothing is installed that was not asked for
     #[command(subcommand, after_help = update::HELP)]
     Update(update::UpdateCommand),
+    /// Pair with your other machines, ask how they are, pause them all
+    #[command(subcommand, after_help = machines::HELP)]
+    Machines(machines::MachinesCommand),
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -260,6 +264,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::ClaimAbandoned(args) => on_system(abandoned::claim(global, args, output)),
         Command::Settle(args) => on_system(abandoned::settle(global, args, output)),
         Command::Update(command) => on_system(update::run(global, command, output)),
+        Command::Machines(command) => on_system(machines::run(global, command, output)),
         Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
     }
 }

@@ -182,6 +182,14 @@ impl Config {
         }
     }
 
+    /// Where the owner's other machines are heard, if anywhere.
+    pub(crate) fn machines(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("machines.listen") else { return Ok(None) };
+        let expected = "an address with a port, as 0.0.0.0:7423";
+        let refused = || failure::config(&self.layers.refuse("machines.listen", expected));
+        text.parse::<SocketAddr>().map(Some).map_err(|_| refused())
+    }
+
     /// What is wanted of new versions.
     pub(crate) fn update(&self) -> Result<UpdateWish, Failure> {
         let text = self.layers.text("update.mode").map_err(|error| failure::config(&error))?;
@@ -281,6 +289,7 @@ impl Config {
         self.payout()?;
         self.memory_bytes()?;
         self.metrics()?;
+        self.machines()?;
         self.cache_bytes().map(drop)
     }
 

@@ -207,6 +207,12 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
     },
     Key {
+        name: "machines.listen",
+        default: "",
+        help: "Address with a port, as 0.0.0.0:7423, where your other machines are heard once they are paired; \
+               unset: nowhere.",
+    },
+    Key {
         name: "update.mode",
         default: "\"tell\"",
         help: "New versions: \"off\"; \"tell\" says that there is one; \"stage\" fetches and verifies it too; \"apply\" \

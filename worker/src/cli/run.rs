@@ -3,7 +3,7 @@
 use super::{
     Global, RunArgs,
     config::Config,
-    engines, failure,
+    engines, failure, machines,
     output::Output,
     owner,
     renewal::{Left, Renewal},
@@ -47,12 +47,13 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     let (group, options) = (JobGroup::open(), options(&config, output)?);
     let mut renewal = Renewal::begin(&config, &options, output)?;
+    let node_key = options.node_key.clone();
     let mut governor = governor(&config, (global, args_flags)).await?;
     let first = governor.first().await;
     let worker = crate::start_under(options, first, group, config.docker_price()?);
     let worker = worker.await.map_err(|error| failure::start(&error))?;
-    let Status { name, node_key, scheduler, .. } = worker.view();
-    output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
+    let Status { name, node_key: public, scheduler, .. } = worker.view();
+    output.note(format!("{name} works for {scheduler}; its node key is {public}"));
     if let Some(listen) = config.metrics()? {
         let at = crate::metrics::serve(listen, worker.watch()).await.map_err(|error| {
             Failure::new(Code::Conflict, format!("metrics.listen {listen}: {error}"))
@@ -60,6 +61,7 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         })?;
         output.note(format!("metrics at http://{at}/metrics"));
     }
+    machines::serve(&config, &node_key, output)?;
     let (stop, mut stopped) = mpsc::channel(1);
     let (shown, governing) = govern(governor, &worker, &config, stop)?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
