@@ -1,7 +1,7 @@
 //! What a process takes of its machine over a while: memory, processor, wakeups, disk. Of any process, so that
 //! others can be compared.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -37,7 +37,7 @@ pub struct Sample {
 }
 
 /// A process over a while.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Footprint {
     /// Bytes in memory, programs and libraries it shares with others included.
     pub resident_bytes: u64,
@@ -105,6 +105,19 @@ impl Footprint {
     }
 }
 
+/// What the kernel calls a process; a question mark when it is gone.
+pub fn name(pid: u32) -> String {
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
+    comm.map_or_else(|_| "?".to_owned(), |name| name.trim_end().to_owned())
+}
+
+/// A process of that name: the one with the lowest number, which the others were started by.
+pub fn find(called: &str) -> Option<u32> {
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| name(*pid) == called).min()
+}
+
 /// The number behind a name, in whatever unit it is told.
 fn field(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -147,5 +160,6 @@ mod tests {
         assert!(seen.milli_percent > 10_000, "a busy loop takes some of a core: {seen:?}");
         assert!(!seen.over(IDLE).is_empty());
         assert!(Sample::of(u32::MAX).is_err());
+        assert_eq!((find(&name(pid)).is_some(), find("no such name")), (true, None));
     }
 }

@@ -10,18 +10,20 @@ mod program;
 mod scheduler;
 
 use program::{ends, start};
-use quorate_worker::footprint::{Bounds, Footprint, IDLE, Sample};
+use quorate_worker::footprint::{Bounds, Footprint, IDLE};
 use scheduler::Scheduler;
+use serde_json::Value;
 use std::{
+    path::PathBuf,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tempfile::TempDir;
 
 /// What comes after a start settles within this.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How long it is watched. `quorate-worker measure` does so for a minute.
-const WATCH: Duration = Duration::from_secs(15);
+/// Seconds it is watched. `quorate-worker measure` does so for a minute unless told.
+const WATCH_S: &str = "15";
 
 /// BOINC's client, idle and without a project, as its package has it.
 struct Boinc {
@@ -44,6 +46,18 @@ impl Drop for Boinc {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// What `measure` tells of the worker, and of another process over the same while.
+async fn measured(dir: PathBuf, beside: Option<String>) -> Vec<Footprint> {
+    let watching = tokio::task::spawn_blocking(move || {
+        let mut arguments = vec!["--json", "measure", "--seconds", WATCH_S];
+        arguments.extend(beside.iter().flat_map(|pid| ["--beside", pid]));
+        ends(&dir, &arguments, 0).0
+    });
+    let told: Value = serde_json::from_str(&watching.await.unwrap()).unwrap();
+    let processes = told["processes"].as_array().unwrap().iter();
+    processes.map(|seen| serde_json::from_value(seen["footprint"].clone()).unwrap()).collect()
 }
 
 fn line(name: &str, seen: &Footprint) {
@@ -74,26 +88,25 @@ async fn an_idle_worker_is_hardly_there() {
         }
     });
     tokio::time::sleep(SETTLE).await;
-    let sample = |pid: u32| Sample::of(pid).unwrap();
-    let others = boinc.as_ref().map(|boinc| (boinc.child.id(), sample(boinc.child.id())));
-    let (began, before) = (Instant::now(), sample(worker.pid()));
-    tokio::time::sleep(WATCH).await;
-    let seen = before.until(sample(worker.pid()), began.elapsed());
-    line("quorate", &seen);
-    match others {
-        Some((pid, before)) => line("boinc", &before.until(sample(pid), began.elapsed())),
+    let beside = boinc.as_ref().map(|boinc| boinc.child.id().to_string());
+    let seen = measured(dir.path().into(), beside).await;
+    line("quorate", &seen[0]);
+    match seen.get(1) {
+        Some(seen) => line("boinc", seen),
         None => eprintln!("boinc-client is not installed: nothing is compared"),
     }
+    let seen = seen[0].clone();
+    drop(worker);
     hearing.abort();
     // A build for tests has its program's pages several times as large (40 MB of 133 are in memory): there its own
     // data is judged, by what a release leaves for it.
     let (judged, bounds) = if cfg!(debug_assertions) {
         (
-            Footprint { resident_bytes: seen.data_bytes, ..seen },
+            Footprint { resident_bytes: seen.data_bytes, ..seen.clone() },
             Bounds { memory_bytes: 20_000_000, ..IDLE },
         )
     } else {
-        (seen, IDLE)
+        (seen.clone(), IDLE)
     };
     assert_eq!(judged.over(bounds), Vec::<String>::new());
     // A wakeup each for a look, a heartbeat, its answer and QUIC's own: four in ten seconds, and some to spare.

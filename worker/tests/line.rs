@@ -12,7 +12,7 @@ use program::{Running, ends, start};
 use quorate_common::{
     bag::{InputFile, Task},
     digest::Digest,
-    wire::{DealInfo, GiveUpReason, ToScheduler},
+    wire::{DealInfo, GiveUpReason, ToScheduler, ToWorker},
 };
 use scheduler::{Scheduler, Session, soon, task};
 use std::time::{Duration, Instant};
@@ -112,7 +112,9 @@ async fn transfers_keep_to_a_limit_by_the_second_both_ways() {
     session.ack(&commit).await;
     session.freeze(&commit).await;
     let began = Instant::now();
-    let _reveal = session.one_reveal().await;
+    let reveal = session.one_reveal().await;
+    session.ack_reveal(&reveal).await;
+    session.say(&ToWorker::Fetch { task: task(0, 0), digest: reveal.digest }).await;
     let mut bringing = brought;
     soon("the result", bringing.wait_for(|brought| *brought >= 2)).await.unwrap();
     let up = began.elapsed();

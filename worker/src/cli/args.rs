@@ -60,13 +60,16 @@ pub(crate) struct PauseArgs {
 /// `measure`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct MeasureArgs {
-    /// Another process, to compare with; may be repeated [default: the worker]
+    /// The process to watch; may be repeated [default: the worker]
     #[arg(long, value_name = "PID", action = ArgAction::Append)]
     pub(super) pid: Vec<u32>,
+    /// Another one to compare with, by number or name, as `boinc`; may be repeated
+    #[arg(long, value_name = "PID|NAME", action = ArgAction::Append)]
+    pub(super) beside: Vec<String>,
     /// How long to watch
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(super) seconds: u64,
-    /// End with exit code 10 if it takes more than an idle worker may: 40 MB, 0.2 % of a core, nothing written
+    /// End with exit code 10 if the worker takes more than an idle worker may: 40 MB, 0.2 % of a core, nothing written
     #[arg(long)]
     pub(super) check: bool,
 }

@@ -1,4 +1,4 @@
-//! `measure`: what the worker takes of the machine while it does nothing, and others beside it.
+//! `measure`: what the worker takes of the machine while it does nothing, and others beside it, over the same while.
 
 use super::{
     Global, MeasureArgs,
@@ -6,7 +6,7 @@ use super::{
     control,
     output::{Output, facts},
 };
-use crate::footprint::{Footprint, IDLE, Sample};
+use crate::footprint::{self, Footprint, IDLE, Sample};
 use quorate_common::exit::{Code, Failure};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -16,6 +16,10 @@ pub(super) async fn run(global: Global, args: MeasureArgs, output: Output) -> Re
     let mut pids = args.pid.clone();
     if pids.is_empty() {
         pids.push(worker(&global).await?);
+    }
+    let judged = pids.len();
+    for named in &args.beside {
+        pids.push(beside(named)?);
     }
     let time = Duration::from_secs(args.seconds);
     output.note(format!("watching for {} s", args.seconds));
@@ -36,7 +40,7 @@ pub(super) async fn run(global: Global, args: MeasureArgs, output: Output) -> Re
     output.either(&document, || {
         rows.iter().map(|(pid, seen)| text(**pid, seen)).collect::<Vec<_>>().join("\n\n")
     })?;
-    let over: Vec<String> = seen.iter().flat_map(|seen| seen.over(IDLE)).collect();
+    let over: Vec<String> = seen[..judged].iter().flat_map(|seen| seen.over(IDLE)).collect();
     if args.check && !over.is_empty() {
         return Err(Failure::new(
             Code::Failed,
@@ -55,6 +59,14 @@ async fn worker(global: &Global) -> Result<u32, Failure> {
     Ok(pid)
 }
 
+/// A number, or the name of a program that runs.
+fn beside(named: &str) -> Result<u32, Failure> {
+    named.parse().ok().or_else(|| footprint::find(named)).ok_or_else(|| {
+        Failure::new(Code::NotFound, format!("no process is called {named}"))
+            .hint("`ps -A` shows their names")
+    })
+}
+
 fn samples(pids: &[u32]) -> Result<Vec<Sample>, Failure> {
     let sample = |pid: &u32| {
         Sample::of(*pid).map_err(|error| {
@@ -70,7 +82,7 @@ fn text(pid: u32, seen: &Footprint) -> String {
     let megabytes = |bytes: &u64| format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10);
     let most = "at most 40 MB while idle";
     facts(&[
-        ("process", pid.to_string()),
+        ("process", format!("{pid}, {}", footprint::name(pid))),
         (
             "memory",
             format!("{} ({} of it data); {most}", megabytes(resident_bytes), megabytes(data_bytes)),
