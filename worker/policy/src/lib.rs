@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod claim;
 pub mod decision;
 pub mod energy;
 pub mod gate;
@@ -28,6 +29,7 @@ pub mod schedule;
 pub mod sensed;
 pub mod wish;
 
+pub use claim::{Claims, Verdict};
 pub use decision::{Decision, Network};
 pub use energy::Energy;
 pub use policy::Policy;

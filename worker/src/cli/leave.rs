@@ -15,17 +15,7 @@ pub(super) async fn leave(global: Global, output: Output) -> Result<(), Failure>
     config.invite()?;
     rest(&config).await?;
     let account = Account::find(&global).await?;
-    let view = || async {
-        let found = account.settlement.worker(account.worker).await;
-        found.map_err(|error| failure::chain(&error))
-    };
-    if view().await?.exit_at.is_none() {
-        let outbox = gas::outbox(&account.settlement, owner::open(&config, output)?);
-        let call = account.settlement.request_exit(account.worker);
-        output.note(format!("sending: {}", call.what));
-        outbox.send(call).await.map_err(|error| failure::chain(&error))?;
-    }
-    let exit_at = view().await?.exit_at;
+    let exit_at = sign_off(&account, output).await?;
     let document = json!({
         "schema": "quorate.leave/v1", "worker": account.worker, "exit_at": exit_at,
         "stake": account.seat.stake.to_string(),
@@ -34,6 +24,21 @@ pub(super) async fn leave(global: Global, output: Output) -> Result<(), Failure>
         let when = exit_at.map_or_else(|| "soon".into(), |at| calendar::clock(at * 1_000));
         format!("left {}; its stake is free from {when} on", account.invite.pool)
     })
+}
+
+/// Starts the timer of the stake, unless it runs; when it ends, in unix seconds.
+pub(crate) async fn sign_off(account: &Account, output: Output) -> Result<Option<u64>, Failure> {
+    let view = || async {
+        let found = account.settlement.worker(account.worker).await;
+        found.map_err(|error| failure::chain(&error))
+    };
+    if view().await?.exit_at.is_none() {
+        let outbox = gas::outbox(&account.settlement, owner::open(&account.config, output)?);
+        let call = account.settlement.request_exit(account.worker);
+        output.note(format!("sending: {}", call.what));
+        outbox.send(call).await.map_err(|error| failure::chain(&error))?;
+    }
+    Ok(view().await?.exit_at)
 }
 
 /// `uninstall`: the programs are the package's business, keys and money the owner's.

@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 4_096;
 type Keys = &'static [(&'static str, &'static str)];
 
 /// How much of the computer, in words and in keys.
-const SHARES: [(&str, &str, Keys); 3] = [
+pub(super) const SHARES: [(&str, &str, Keys); 3] = [
     ("quiet", "only while nobody is there", &[("idle.only", "true"), ("cpu.percent", "60")]),
     ("balanced", "half of the cores while you work, all of them otherwise", &[]),
     ("all", "this machine is for nothing else", &[("dedicated", "true")]),
@@ -62,7 +62,7 @@ fn ask_on(hear: &mut impl BufRead, say: &mut impl Write) -> Result<Answers, Fail
     Ok(Answers { invite, set })
 }
 
-fn payout(text: &str) -> Result<Option<Address>, String> {
+pub(super) fn payout(text: &str) -> Result<Option<Address>, String> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -70,7 +70,7 @@ fn payout(text: &str) -> Result<Option<Address>, String> {
     text.parse().map(Some).map_err(|_| expected.to_owned())
 }
 
-fn share(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn share(text: &str) -> Result<Vec<String>, String> {
     let text = if text.is_empty() { "balanced" } else { text };
     let found = SHARES.iter().find(|(name, _, _)| *name == text);
     let found = found.ok_or_else(|| {
