@@ -38,7 +38,7 @@ impl Joining<'_> {
         let node_key = self.me.node_key.public();
         let permit = self.signing().registration(node_key, &self.me.vote_key).await?;
         sponsor.carry(&permit).await?;
-        shown("the registration", async || {
+        shown("the registration", || async {
             self.read(self.settlement.worker_of_node_key(node_key).await)
         })
         .await
@@ -78,7 +78,7 @@ impl Joining<'_> {
         }
         let op = if keep { Op::Restake } else { Op::PayOut };
         sponsor.carry(&self.signing().operation(worker, op).await?).await?;
-        let look = async || Ok((self.restakes(worker).await? == keep).then_some(()));
+        let look = || async { Ok((self.restakes(worker).await? == keep).then_some(())) };
         shown("the owner's decision", look).await
     }
 
@@ -118,7 +118,7 @@ impl Joining<'_> {
 
     async fn has_come(&self, tokens: u128) -> Result<(), Failure> {
         let owner = self.outbox.account();
-        shown("the first stake", async || {
+        shown("the first stake", || async {
             let has = self.settlement.token_balance(owner).await.map_err(|e| failure::chain(&e))?;
             let all = has >= U256::from(tokens) && sponsored::can_pay(&self.outbox).await?;
             Ok(all.then_some(()))

@@ -283,7 +283,7 @@ impl Account {
         let restaked = self.restakes().await?;
         let carried = sponsor.carry(&self.claim_permit(proof)).await?;
         let (pool, worker, claimed) = (self.invite.pool, self.worker, self.seat.claimed);
-        shown("the claim", async || {
+        shown("the claim", || async {
             let seat = self.settlement.seat(pool, worker).await;
             let seat = seat.map_err(|error| failure::chain(&error))?;
             Ok((seat.claimed > claimed).then_some(()))
@@ -322,7 +322,7 @@ impl Account {
         }
         if let Some(sponsor) = sponsor {
             sponsor.help(self.worker, Help::PassOn).await?;
-            let look = async || Ok(sponsored::can_pay(outbox).await?.then_some(()));
+            let look = || async { Ok(sponsored::can_pay(outbox).await?.then_some(())) };
             shown("the gas", look).await?;
         }
         let call = self.settlement.token_transfer(payout, amount);

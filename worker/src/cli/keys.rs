@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 16] = [
+pub(crate) const AT_START: [&str; 17] = [
     "share",
     "invite",
     "name",

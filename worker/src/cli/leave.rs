@@ -86,7 +86,7 @@ impl Leaving {
         if let Some(sponsor) = self.sponsor().await? {
             let permit = self.signing().operation(self.account.worker, Op::Exit).await?;
             sponsor.carry(&permit).await?;
-            return shown("the exit", async || Ok(self.exit_at().await?.map(|_| ()))).await;
+            return shown("the exit", || async { Ok(self.exit_at().await?.map(|_| ())) }).await;
         }
         let call = self.account.settlement.request_exit(self.account.worker);
         self.output.note(format!("sending: {}", call.what));
@@ -120,7 +120,7 @@ impl Leaving {
         }
         if let Some(sponsor) = self.sponsor().await? {
             sponsor.help(worker, Help::Exit).await?;
-            let look = async || Ok(sponsored::can_pay(&self.outbox).await?.then_some(()));
+            let look = || async { Ok(sponsored::can_pay(&self.outbox).await?.then_some(())) };
             shown("the gas", look).await?;
         }
         self.unstake().await?;

@@ -127,9 +127,9 @@ impl<'a> Sponsor<'a> {
 }
 
 /// Waits until the chain shows what was sent.
-pub(super) async fn shown<T>(
+pub(super) async fn shown<T, Look: Future<Output = Result<Option<T>, Failure>>>(
     what: &str,
-    mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+    mut look: impl FnMut() -> Look,
 ) -> Result<T, Failure> {
     let until = Instant::now() + SHOWN;
     loop {
