@@ -79,6 +79,8 @@ bugs! {
     StakeReused,
     /// Work is given to who asked to leave.
     LeaverAsked,
+    /// Work is given to whom the operator keeps from it.
+    KeptAsked,
     /// A set ends before its assignments said.
     ShortSet,
     /// Silence is taken for silence before the chain could tell.

@@ -62,11 +62,23 @@ pub fn client_config(key: &NodeKey, scheduler: B256) -> Result<ClientConfig, Set
     let tls = tls::client(key, scheduler).map_err(setup)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(setup)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(client_transport()));
+    Ok(config)
+}
+
+/// Lets a stream have so many bytes under way at most on the connections that follow: those of a line whose
+/// owner limits it come no faster than they are read.
+pub fn narrow(config: &mut ClientConfig, window_bytes: u32) {
+    let mut transport = client_transport();
+    transport.stream_receive_window(window_bytes.min(STREAM_WINDOW_BYTES).into());
+    config.transport_config(Arc::new(transport));
+}
+
+fn client_transport() -> TransportConfig {
     let mut transport = transport();
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     transport.keep_alive_interval(Some(KEEP_ALIVE));
-    config.transport_config(Arc::new(transport));
-    Ok(config)
+    transport
 }
 
 /// UDP settings of an endpoint: quinn's own, which are sound.

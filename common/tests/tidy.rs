@@ -63,7 +63,7 @@ const PURE_TEST_DEPENDENCIES: [&str; 2] = ["proptest", "postcard"];
 
 /// Words that only the named places may use, by the beginning of the path.
 const EDGES: [(&str, &[&str]); 7] = [
-    ("sled::", &["scheduler/src/store", "worker/src/store"]),
+    ("sled::", &["scheduler/src/store"]),
     ("alloy::", &["common/chain/"]),
     ("revm", &["common/chain/"]),
     ("bollard", &["worker/docker/src/"]),

@@ -152,6 +152,16 @@ impl Blobs {
         self.adopt(digest, bytes.len() as u64, &path)
     }
 
+    /// Makes blobs outlive a loss of power.
+    ///
+    /// # Errors
+    /// One is gone, or the disk failed.
+    pub fn sync(&self, digests: &[Digest]) -> Result<(), BlobError> {
+        let sync = |path: &Path| fs::File::open(path)?.sync_all();
+        let files = digests.iter().try_for_each(|digest| sync(&self.path(*digest)));
+        files.and_then(|()| sync(&self.dir)).map_err(|source| self.failed(source))
+    }
+
     /// A name for a file of `len` bytes that will be [`Blobs::adopt`]ed, once there is room for it.
     fn temporary(&self, digest: Digest, len: u64) -> Result<PathBuf, BlobError> {
         self.make_room(digest, len)?;

@@ -3,6 +3,7 @@
 use crate::{
     blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
     engine::PackError,
+    pace::Pace,
     runner::{Packed, Program, Runner, give_up_reason},
     transfer::{self, Line, TransferError},
 };
@@ -53,6 +54,7 @@ type Cell = Arc<OnceCell<Result<Arc<PreparedDeal>, GiveUpReason>>>;
 /// Fetches what jobs need.
 pub struct Deals {
     line: Line,
+    pace: Pace,
     blobs: Arc<Blobs>,
     runner: Arc<dyn Runner>,
     memory_bytes: u64,
@@ -65,9 +67,9 @@ pub struct Deals {
 }
 
 impl Deals {
-    /// Fetches over `line`, and gives back tasks that may take more than `memory_bytes` each.
+    /// Fetches over `line` at its pace, and gives back tasks that may take more than `memory_bytes` each.
     pub fn new(
-        line: Line,
+        (line, pace): (Line, Pace),
         blobs: Arc<Blobs>,
         runner: Arc<dyn Runner>,
         memory_bytes: u64,
@@ -75,7 +77,7 @@ impl Deals {
     ) -> Self {
         let permits = Semaphore::new(FETCHES_MAX);
         let (prepared, flights) = (Mutex::default(), Mutex::default());
-        Self { line, blobs, runner, memory_bytes, node_key, prepared, permits, flights }
+        Self { line, pace, blobs, runner, memory_bytes, node_key, prepared, permits, flights }
     }
 
     /// Makes everything one task needs be here, and stay for `holder`.
@@ -194,7 +196,7 @@ impl Deals {
             if self.blobs.has(digest) {
                 return Ok(());
             }
-            let outcome = transfer::get(&connection, &self.blobs, digest, most).await;
+            let outcome = transfer::get((&connection, &self.pace), &self.blobs, digest, most).await;
             drop(permit);
             match outcome {
                 Ok(()) => return Ok(()),
@@ -205,6 +207,10 @@ impl Deals {
                 Err(TransferError::Refused(_)) if tries + 1 < TRIES_MAX => {
                     tries += 1;
                     tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(error @ TransferError::Month { .. }) => {
+                    tracing::info!("{error}");
+                    return Err(GiveUpReason::Leaving);
                 }
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "a blob cannot be fetched");

@@ -29,7 +29,10 @@ use tokio::sync::{mpsc, watch};
 const LOOK_BUSY: Duration = Duration::from_secs(2);
 /// While none runs.
 const LOOK_IDLE: Duration = Duration::from_secs(10);
-/// While the owner wants a pause, there is nothing to look for.
+/// While the owner wants a pause, there is nothing to look for but its end: while a laptop sleeps, the clock that
+/// sleeps are counted by stands still.
+const LOOK_PAUSED: Duration = Duration::from_secs(60);
+/// The same where no end was named.
 const LOOK_NEVER: Duration = Duration::from_secs(3_600);
 
 /// The shortest sleep: what is due now was looked at now.
@@ -143,6 +146,7 @@ impl Governor {
     fn look_every(&self, view: &View) -> Duration {
         let is_busy = view.running > 0 && !view.resting;
         match self.wish.at(self.clock.now().unix_ms) {
+            Asked::Pause if self.wish.until_unix_ms.is_some() => LOOK_PAUSED,
             Asked::Pause => LOOK_NEVER,
             Asked::Run | Asked::Finish if is_busy => LOOK_BUSY,
             Asked::Run | Asked::Finish => LOOK_IDLE,
@@ -205,6 +209,7 @@ impl Governor {
 
     fn carry_out(&mut self, decision: &Decision, ends: &Ends, last: &mut Option<Allowance>) {
         let allowance = Allowance::from(decision);
+        ends.reins.pace(decision.network);
         if last.replace(allowance) != Some(allowance) {
             ends.reins.follow(allowance);
         }

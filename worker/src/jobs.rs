@@ -8,6 +8,7 @@ use crate::{
     cgroup::JobGroup,
     deals::{Deals, PreparedDeal, task_of},
     engine::{self, Cancel, Job, Run},
+    pace::Pace,
     runner::{JobSpec, Runner, give_up_reason},
     transfer::{self, Line},
 };
@@ -63,6 +64,8 @@ enum UnderWay {
 pub(crate) struct Rule {
     /// Which of them go on.
     pub(crate) brake: Brake,
+    /// How fast bytes may move.
+    pub(crate) pace: Pace,
     /// Where the kernel keeps their share, if it does.
     pub(crate) group: Option<Arc<JobGroup>>,
     /// The least pay of a task in a container, in token units.
@@ -92,7 +95,13 @@ impl Jobs {
         rule: Rule,
         node_key: NodeKey,
     ) -> Self {
-        let deals = Deals::new(line.clone(), blobs.clone(), runner.clone(), memory_bytes, node_key);
+        let deals = Deals::new(
+            (line.clone(), rule.pace.clone()),
+            blobs.clone(),
+            runner.clone(),
+            memory_bytes,
+            node_key,
+        );
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
         let deals = Arc::new(deals);
         Self { agent, runner, blobs, rule, deals, line, uploads, under_way: BTreeMap::new() }
@@ -179,11 +188,12 @@ impl Jobs {
     /// Brings a result to the scheduler. If the connection breaks, the scheduler asks again.
     pub(crate) fn upload(&self, task: TaskKey, digests: Vec<Digest>) {
         let (blobs, uploads) = (self.blobs.clone(), self.uploads.clone());
+        let pace = self.rule.pace.clone();
         let Some(connection) = self.line.borrow().clone() else { return };
         tokio::spawn(async move {
             let Ok(_permit) = uploads.acquire().await else { return };
             for digest in digests {
-                if let Err(error) = transfer::put(&connection, &blobs, digest).await {
+                if let Err(error) = transfer::put((&connection, &pace), &blobs, digest).await {
                     tracing::warn!(%task, error = %Chain(&error), "a result was not brought");
                     return;
                 }
@@ -334,6 +344,8 @@ fn keep(blobs: &Blobs, task: TaskKey, run: Run) -> Result<Output, BlobError> {
     let stored = found
         .iter()
         .fold(stored, |stored, (digest, bytes)| stored.and_then(|()| blobs.put(*digest, bytes)));
+    // What the seal does not have in it must be there as long as the seal.
+    let stored = stored.and_then(|()| if inline.is_some() { Ok(()) } else { blobs.sync(&digests) });
     if let Err(error) = stored {
         blobs.release_some(Holder::Result(task), &digests);
         return Err(error);

@@ -40,6 +40,7 @@ pub mod governor;
 mod jobs;
 mod metrics;
 pub mod options;
+pub mod pace;
 pub mod remains;
 pub mod runner;
 pub mod start;

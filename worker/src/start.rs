@@ -26,6 +26,7 @@ use quorate_common::{
     quic,
     wire::{EngineInfo, Hello, SLOTS_MAX},
 };
+use quorate_policy::Network;
 use std::{
     fs::{File, TryLockError},
     io,
@@ -121,10 +122,10 @@ async fn begin(
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
     let watched = status.clone();
-    let (jobs_rule, watched_line) = (rule.clone(), line.clone());
+    let (jobs_rule, pace, watched_line) = (rule.clone(), rule.pace.clone(), line.clone());
     arbiter.spawn_fn(move || {
         let address = options.invite.address.clone();
-        let link = LinkActor::new(address, client, line_sender, watched).start();
+        let link = LinkActor::new(address, (client, pace), line_sender, watched).start();
         let agent = AgentActor::create(|ctx| AgentActor {
             agent,
             store,
@@ -239,6 +240,11 @@ impl Reins {
         let take = allowance.take && !last.1;
         self.rule.apply(allowance);
         self.agent.do_send(Wish::Follow(Allowance { take, ..allowance }));
+    }
+
+    /// Keeps transfers to what may be used of the line.
+    pub fn pace(&self, network: Network) {
+        self.rule.pace.follow(network);
     }
 
     /// Takes nothing new from now on, whatever else is allowed, so that it can go when nothing runs; or takes

@@ -1,11 +1,12 @@
-//! What was sealed and not yet settled, on disk: the one file that names sled.
+//! What was sealed and not yet settled, on disk: a journal like the scheduler's, kept short.
 //!
-//! A record is two dozen to a few thousand bytes, and a worker writes three per task. sled's flush
-//! survives the death of the process, not that of the machine's power; a volunteer's lost seal costs
-//! one stake, so that is enough here (the scheduler's journal does more).
+//! A seal, an acknowledgement and a reveal are a few hundred bytes each. They are synced before anything they
+//! justify leaves, so that neither a crash nor a loss of power costs a stake; everything that waits in the
+//! agent's mailbox shares one sync. When much more was written than is still of use, what is of use is said
+//! again in a new file and the older ones go.
 //!
-//! Keys: `j` task kind → record, `t` → totals, `f` → format, `p` → whose store it is. A batch is
-//! applied whole or not at all.
+//! It has no threads and no cache, and writes nothing while nothing is worked on. The scheduler's index, sled,
+//! takes 25 MB and wakes several times a second for the same dozen records.
 
 use quorate_agent::{Record, Totals, record::FORMAT};
 use quorate_common::{
@@ -13,42 +14,33 @@ use quorate_common::{
     lock,
     messages::Domain,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use quorate_journal::{BLOCK_BYTES_MAX, Journal, JournalError, Options};
+use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io,
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::mpsc::{self, SyncSender},
-    thread,
-    time::{Duration, Instant},
 };
 
-/// Bytes of sled's page cache: all of an ordinary worker's store, ten times over.
-const CACHE_BYTES: u64 = 16 << 20;
-/// How long what was written may wait to be synced to the disk: what a loss of power costs. sled has a thread for
-/// it that wakes twice a second for ever; ours sleeps while nothing is written.
-const SYNC: Duration = Duration::from_millis(500);
-/// Bytes of each of the two score buffers that sled keeps for its log: its own default of half a megabyte makes
-/// 25 MB of zeros, most of what an idle worker would take. Half of that is as far as is sensible: smaller ones are
-/// for sled's own tests.
-const SEGMENT_BYTES: usize = 256 << 10;
-/// The file in which sled remembers that size.
-const CONF: &str = "conf";
-/// The file that has sled's log.
-const LOG: &str = "db";
-
-const FORMAT_KEY: &[u8] = b"f";
-const OWNER_KEY: &[u8] = b"p";
-const TOTALS_KEY: &[u8] = b"t";
-const JOB_PREFIX: &[u8] = b"j";
+/// Bytes of a file of the journal: a thousand records or so.
+const SEGMENT_BYTES: u64 = 1 << 20;
+/// Bytes written after which it is worth saying again what is of use, if that is a quarter of them at most.
+const SHORTEN_BYTES: u64 = 4 << 20;
+/// Bytes that go to the disk at once: half of what a journal takes, since it frames each record.
+const PIECE_BYTES: usize = BLOCK_BYTES_MAX / 2;
+/// Bytes of the disk that a piece may take besides its own: a sector and a header.
+const PADDING_BYTES: usize = 1 << 10;
+/// A file that the stores of the first versions have, which were sled's.
+const OLDER: &str = "db";
 
 /// A worker's records.
 #[derive(Debug)]
 pub struct Store {
-    db: sled::Db,
+    journal: Journal,
     path: PathBuf,
-    /// Told of every write; one word is as good as many.
-    written: SyncSender<()>,
+    owner: (PoolId, Domain),
+    live: Live,
+    /// Bytes written since what is of use was said last.
+    since: u64,
 }
 
 /// Everything a store brings back.
@@ -58,6 +50,21 @@ pub struct Memory {
     pub totals: Totals,
     /// The records of all open jobs, each job's in order.
     pub records: Vec<Record>,
+}
+
+/// What is of use.
+#[derive(Debug, Default)]
+struct Live {
+    totals: Totals,
+    jobs: BTreeMap<(TaskKey, u8), Record>,
+}
+
+/// What is written. The first record of a journal says whose it is.
+#[derive(Debug, Serialize, Deserialize)]
+enum Entry {
+    Owner { format: u16, pool: PoolId, domain: Domain },
+    Step(Record),
+    Totals(Totals),
 }
 
 /// Why the store cannot be used. Nothing is repaired silently: it may hold sealed votes, and a vote
@@ -75,15 +82,17 @@ pub enum StoreError {
         verb: &'static str,
         /// Why.
         #[source]
-        source: sled::Error,
+        source: JournalError,
     },
-    /// A value does not read.
-    #[error("store {path} is damaged at key {key}; move it away: votes sealed in it are then lost")]
+    /// A record does not read.
+    #[error(
+        "store {path} is damaged at record {seq}; move it away: votes sealed in it are then lost"
+    )]
     Damaged {
         /// Which.
         path: PathBuf,
-        /// Where, in hex.
-        key: String,
+        /// Where.
+        seq: u64,
     },
     /// Written by another version.
     #[error(
@@ -95,6 +104,11 @@ pub enum StoreError {
         /// What it has.
         found: u16,
     },
+    /// Written by a version that kept its records in sled.
+    #[error(
+        "store {0} is sled's, expected a journal; use the quorate-worker that wrote it until its votes are settled, then remove that folder"
+    )]
+    Older(PathBuf),
     /// Another pool's votes.
     #[error("store {path} belongs to {found:?}; give this pool a data folder of its own")]
     Foreign {
@@ -105,144 +119,166 @@ pub enum StoreError {
     },
 }
 
+/// Why a reading ends early.
+enum Stop {
+    Journal(JournalError),
+    Store(StoreError),
+}
+
 impl Store {
     /// Opens the store at `path`, or makes one for this pool, chain and contract.
     ///
     /// # Errors
     /// Damaged, of another format, or another pool's.
     pub fn open(path: &Path, pool: PoolId, domain: Domain) -> Result<(Self, Memory), StoreError> {
-        let failed = |source| StoreError::Failed { path: path.into(), verb: "opened", source };
-        let db = open_sled(path).map_err(failed)?;
-        let written = sync_after_writes(path).map_err(|error| failed(error.into()))?;
-        let store = Self { db, path: path.into(), written };
-        match store.get::<u16>(FORMAT_KEY)? {
-            None => store.found(pool, domain)?,
-            Some(FORMAT) => store.check_owner(pool, domain)?,
-            Some(found) => return Err(StoreError::Format { path: path.into(), found }),
+        if path.join(OLDER).exists() {
+            return Err(StoreError::Older(path.into()));
         }
-        let memory = store.read()?;
+        let options = Options { segment_bytes: SEGMENT_BYTES };
+        // Two workers never meet here, for a data folder has a lock of its own; a program that was just started
+        // by this one holds its files until it is itself.
+        let is_held = |error: &JournalError| matches!(error, JournalError::Locked { .. });
+        let journal = lock::wait_for(|| Journal::open(path, options), is_held);
+        let failed = |source| StoreError::Failed { path: path.into(), verb: "opened", source };
+        Self::on(journal.map_err(failed)?.0, path, (pool, domain))
+    }
+
+    fn on(
+        journal: Journal,
+        path: &Path,
+        owner: (PoolId, Domain),
+    ) -> Result<(Self, Memory), StoreError> {
+        let mut store = Self { journal, path: path.into(), owner, live: Live::default(), since: 0 };
+        if store.journal.head().seq == 0 {
+            store.write(&[store.whose()])?;
+        }
+        store.read()?;
+        let records = store.live.jobs.values().cloned().collect();
+        let memory = Memory { totals: store.live.totals, records };
         Ok((store, memory))
     }
 
-    /// Makes `records` durable, all or none, with the totals after them.
+    /// Makes `records` durable, with the totals after them. If the power fails meanwhile, the first few may be.
     ///
     /// # Errors
     /// The disk failed; nobody may then hear of what the records say.
-    pub fn append(&self, records: &[Record], totals: Totals) -> Result<(), StoreError> {
+    pub fn append(&mut self, records: &[Record], totals: Totals) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
         }
-        let mut batch = sled::Batch::default();
-        for record in records {
-            if let Record::Closed { task, .. } = record {
-                KINDS.iter().for_each(|kind| batch.remove(job_key(*task, *kind)));
-                batch.insert(TOTALS_KEY, bytes(&totals));
-            } else {
-                batch.insert(job_key(record.task(), kind(record)), bytes(record));
-            }
+        let mut entries: Vec<Entry> = records.iter().cloned().map(Entry::Step).collect();
+        if self.live.totals != totals {
+            entries.push(Entry::Totals(totals));
         }
-        self.write(batch)
+        self.write(&entries)?;
+        entries.into_iter().for_each(|entry| self.live.apply(entry));
+        self.shorten()
     }
 
-    fn found(&self, pool: PoolId, domain: Domain) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        batch.insert(FORMAT_KEY, bytes(&FORMAT));
-        batch.insert(OWNER_KEY, bytes(&(pool, domain)));
-        self.write(batch)
-    }
-
-    fn check_owner(&self, pool: PoolId, domain: Domain) -> Result<(), StoreError> {
-        let found: (PoolId, Domain) =
-            self.get(OWNER_KEY)?.ok_or_else(|| self.damaged(OWNER_KEY))?;
-        if found == (pool, domain) {
+    /// Says again what is of use, where that is little beside what was written, and lets the rest go.
+    fn shorten(&mut self) -> Result<(), StoreError> {
+        if self.since < SHORTEN_BYTES {
             return Ok(());
         }
-        Err(StoreError::Foreign { path: self.path.clone(), found })
-    }
-
-    fn read(&self) -> Result<Memory, StoreError> {
-        let totals = self.get(TOTALS_KEY)?.unwrap_or_default();
-        let mut records = Vec::new();
-        for entry in self.db.scan_prefix(JOB_PREFIX) {
-            let (key, value) = entry.map_err(|error| self.failed("read", error))?;
-            records.push(decode(&value).ok_or_else(|| self.damaged(&key))?);
+        let (since, totals) = (self.since, Entry::Totals(self.live.totals));
+        let steps = self.live.jobs.values().cloned().map(Entry::Step);
+        let of_use: Vec<Entry> = [self.whose(), totals].into_iter().chain(steps).collect();
+        if since < 4 * of_use.iter().map(|entry| bytes(entry).len() as u64).sum::<u64>() {
+            return Ok(());
         }
-        Ok(Memory { totals, records })
+        self.journal.rotate().map_err(|error| self.failed("written", error))?;
+        let first = self.journal.head().seq + 1;
+        self.write(&of_use)?;
+        self.since = 0;
+        // A crash may leave the last of the older ones: what they say is said again here.
+        let pruned = self.journal.prune_below(first);
+        pruned.map(drop).map_err(|error| self.failed("written", error))
     }
 
-    fn get<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StoreError> {
-        let value = self.db.get(key).map_err(|error| self.failed("read", error))?;
-        value.map(|value| decode(&value).ok_or_else(|| self.damaged(key))).transpose()
+    fn read(&mut self) -> Result<(), StoreError> {
+        let (owner, path, mut live) = (self.owner, self.path.clone(), Live::default());
+        let first = self.journal.first_seq();
+        let visited = self.journal.replay(first, |seq, written| {
+            let entry = decode(written)
+                .ok_or_else(|| Stop::Store(StoreError::Damaged { path: path.clone(), seq }))?;
+            check(&entry, owner, &path).map_err(Stop::Store)?;
+            live.apply(entry);
+            Ok(())
+        });
+        self.live = live;
+        visited.map_err(|stop| match stop {
+            Stop::Journal(error) => self.failed("read", error),
+            Stop::Store(error) => error,
+        })
     }
 
-    fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.db.apply_batch(batch).map_err(|error| self.failed("written", error))?;
-        self.db.flush().map_err(|error| self.failed("written", error))?;
-        // It is told already, or its thread is gone with the disk it could not sync.
-        let _ = self.written.try_send(());
-        Ok(())
+    /// Writes all of it, in as few pieces as can be, and syncs.
+    fn write(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut piece = Vec::new();
+        let mut piece_bytes = 0;
+        for written in entries.iter().map(bytes) {
+            if piece_bytes + written.len() > PIECE_BYTES {
+                self.write_piece(&std::mem::take(&mut piece))?;
+                piece_bytes = 0;
+            }
+            piece_bytes += written.len();
+            piece.push(written);
+        }
+        self.write_piece(&piece)
     }
 
-    fn failed(&self, verb: &'static str, source: sled::Error) -> StoreError {
+    fn write_piece(&mut self, piece: &[Vec<u8>]) -> Result<(), StoreError> {
+        let written = self.journal.append(piece.iter().map(Vec::as_slice));
+        let synced = written.and_then(|_| self.journal.sync());
+        self.since += (piece.iter().map(Vec::len).sum::<usize>() + PADDING_BYTES) as u64;
+        synced.map_err(|error| self.failed("written", error))
+    }
+
+    fn whose(&self) -> Entry {
+        let (pool, domain) = self.owner;
+        Entry::Owner { format: FORMAT, pool, domain }
+    }
+
+    fn failed(&self, verb: &'static str, source: JournalError) -> StoreError {
         StoreError::Failed { path: self.path.clone(), verb, source }
     }
+}
 
-    fn damaged(&self, key: &[u8]) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), key: hex::encode(key) }
+impl Live {
+    fn apply(&mut self, entry: Entry) {
+        match entry {
+            Entry::Owner { .. } => {}
+            Entry::Totals(totals) => self.totals = totals,
+            Entry::Step(Record::Closed { task, .. }) => {
+                let of_job: Vec<_> =
+                    self.jobs.range((task, 0)..=(task, u8::MAX)).map(|(key, _)| *key).collect();
+                of_job.iter().for_each(|key| drop(self.jobs.remove(key)));
+            }
+            Entry::Step(record) => drop(self.jobs.insert((record.task(), rank(&record)), record)),
+        }
     }
 }
 
-/// Syncs the log a moment after something was written, until the store is dropped.
-fn sync_after_writes(path: &Path) -> io::Result<SyncSender<()>> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    let log = path.join(LOG);
-    let work = move || {
-        while receiver.recv().is_ok() {
-            // Whatever is written within this time goes with it.
-            let due = Instant::now() + SYNC;
-            while receiver.recv_timeout(due.saturating_duration_since(Instant::now())).is_ok() {}
-            if let Err(error) = File::open(&log).and_then(|file| file.sync_all()) {
-                tracing::warn!(%error, path = %log.display(), "the store is not synced to the disk");
-            }
+impl From<JournalError> for Stop {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+fn check(entry: &Entry, owner: (PoolId, Domain), path: &Path) -> Result<(), StoreError> {
+    match *entry {
+        Entry::Owner { format, .. } if format != FORMAT => {
+            Err(StoreError::Format { path: path.into(), found: format })
         }
-    };
-    thread::Builder::new().name("store-sync".into()).spawn(work)?;
-    Ok(sender)
+        Entry::Owner { pool, domain, .. } if (pool, domain) != owner => {
+            Err(StoreError::Foreign { path: path.into(), found: (pool, domain) })
+        }
+        Entry::Owner { .. } | Entry::Step(_) | Entry::Totals(_) => Ok(()),
+    }
 }
 
-fn open_sled(path: &Path) -> sled::Result<sled::Db> {
-    lock::wait_for(|| open_sled_once(path), is_locked)
-}
-
-fn open_sled_once(path: &Path) -> sled::Result<sled::Db> {
-    sled::Config::new()
-        .path(path)
-        .mode(sled::Mode::LowSpace)
-        .cache_capacity(CACHE_BYTES)
-        .segment_size(segment_bytes(path))
-        .flush_every_ms(None)
-        .open()
-}
-
-/// A store keeps the size it was made with.
-fn segment_bytes(path: &Path) -> usize {
-    let conf = fs::read(path.join(CONF)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&conf);
-    let told = text.lines().find_map(|line| line.strip_prefix("segment_size: "));
-    told.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(SEGMENT_BYTES)
-}
-
-/// Whether another handle has the files. It is one that was dropped in this process: sled 0.34 keeps its
-/// lock until its last background job is done. Two workers never meet here, for a data folder has a
-/// lock of its own. sled has no other mark for it than these words.
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
-}
-
-/// The kinds of a job's stored records, in the order they are applied.
-const KINDS: [u8; 3] = [0, 1, 2];
-
-fn kind(record: &Record) -> u8 {
+/// The order in which a job's records are applied.
+fn rank(record: &Record) -> u8 {
     match record {
         Record::Sealed(_) => 0,
         Record::Acked { .. } => 1,
@@ -250,135 +286,17 @@ fn kind(record: &Record) -> u8 {
     }
 }
 
-/// Big-endian, so that a scan goes job by job.
-fn job_key(task: TaskKey, kind: u8) -> Vec<u8> {
-    let mut key = JOB_PREFIX.to_vec();
-    key.extend_from_slice(&task.deal.0.to_be_bytes());
-    key.extend_from_slice(&task.idx.to_be_bytes());
-    key.push(kind);
-    key
+fn bytes(entry: &Entry) -> Vec<u8> {
+    postcard::to_allocvec(entry).expect("records always encode")
 }
 
-fn bytes(value: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("records always encode")
-}
-
-/// A value and nothing behind it.
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+/// An entry and nothing behind it.
+fn decode(bytes: &[u8]) -> Option<Entry> {
     postcard::take_from_bytes(bytes)
         .ok()
         .filter(|(_, rest)| rest.is_empty())
-        .map(|(value, _)| value)
+        .map(|(entry, _)| entry)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use quorate_agent::{Closing, Seal, SealedJob};
-    use quorate_common::{
-        Address, B256,
-        digest::Digest,
-        ids::{DealId, DealSlot, WorkerIdx},
-        wire::DealInfo,
-    };
-
-    const POOL: PoolId = PoolId(1);
-
-    fn domain() -> Domain {
-        Domain { chain_id: 5, contract: Address::repeat_byte(1) }
-    }
-
-    fn sealed(idx: u32) -> Record {
-        let digest = Digest::of(b"x");
-        let deal = DealInfo {
-            slot: DealSlot(0),
-            id: DealId::default(),
-            app: digest,
-            bag: digest,
-            first: 0,
-            unit_price: 1,
-            stake: 1,
-            max_task_time: 1,
-            deadline: 1,
-        };
-        let word = B256::repeat_byte(2);
-        let seal = Seal {
-            worker: WorkerIdx(1),
-            digest,
-            salt: word,
-            commitment: word,
-            blobs: vec![digest],
-            inline: None,
-        };
-        Record::Sealed(Box::new(SealedJob {
-            task: TaskKey { deal: DealSlot(0), idx },
-            attempt: 0,
-            deal,
-            commit_deadline: 1,
-            reveal_deadline: 2,
-            seal,
-        }))
-    }
-
-    #[test]
-    fn records_come_back_in_order_and_closed_jobs_are_gone() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let totals = Totals { settled: 1, earned: 9, ..Totals::default() };
-        let (store, memory) = Store::open(dir.path(), POOL, domain()).expect("new");
-        assert!(memory.records.is_empty());
-        let batch = [sealed(700), sealed(2), sealed(1)];
-        store.append(&batch, Totals::default()).expect("written");
-        let closed = Record::Closed { task: batch[1].task(), closing: Closing::Forgotten };
-        store.append(&[closed], totals).expect("written");
-        drop(store);
-        let (_, memory) = Store::open(dir.path(), POOL, domain()).expect("there");
-        assert_eq!(memory.totals, totals);
-        assert_eq!(memory.records, [sealed(1), sealed(700)]);
-    }
-
-    /// Without the wait for a dropped store's lock, a few in a hundred of these fail.
-    #[test]
-    fn a_store_can_be_opened_again_at_once() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        for round in 0..300 {
-            let (store, memory) = Store::open(dir.path(), POOL, domain()).expect("there");
-            assert_eq!(memory.totals.settled, round);
-            let closed = Record::Closed { task: sealed(1).task(), closing: Closing::Forgotten };
-            let totals = Totals { settled: round + 1, ..Totals::default() };
-            store.append(&[sealed(1), closed], totals).expect("written");
-        }
-    }
-
-    #[test]
-    fn who_opens_while_another_still_holds_the_files_waits() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let (held, _) = Store::open(dir.path(), POOL, domain()).expect("new");
-        let (opening, is_opening) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            let second = scope.spawn(|| {
-                opening.send(open_sled_once(dir.path()).is_err()).expect("heard");
-                Store::open(dir.path(), POOL, domain()).map(|_| ())
-            });
-            assert!(is_opening.recv().expect("said"), "the files are held");
-            drop(held);
-            second.join().expect("no panic").expect("opened once the first was gone");
-        });
-    }
-
-    #[test]
-    fn what_is_damaged_old_or_foreign_is_refused_by_name() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let (store, _) = Store::open(dir.path(), POOL, domain()).expect("new");
-        store.db.insert(job_key(sealed(1).task(), 0), &b"\xff"[..]).expect("inserted");
-        drop(store);
-        let error = Store::open(dir.path(), POOL, domain()).expect_err("damaged").to_string();
-        assert!(error.contains("is damaged at key 6a0000000000000001"), "{error}");
-        let error = Store::open(dir.path(), PoolId(2), domain()).expect_err("foreign").to_string();
-        assert!(error.contains("belongs to (PoolId(1), Domain"), "{error}");
-        let db = open_sled(dir.path()).expect("opened");
-        db.insert(FORMAT_KEY, bytes(&9_u16)).expect("inserted");
-        drop(db);
-        let error = Store::open(dir.path(), POOL, domain()).expect_err("newer").to_string();
-        assert!(error.contains(&format!("has format 9, expected {FORMAT}")), "{error}");
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! Blobs over QUIC: one stream each, checked against their name before they are kept.
 //! Which blobs, and when to give up, is `deals`' and `jobs`' business.
 
-use crate::blobs::{BlobError, Blobs};
+use crate::{
+    blobs::{BlobError, Blobs},
+    pace::{Booking, PIECE_BYTES_MAX, Pace},
+};
 use quinn::{Connection, RecvStream, SendStream};
 use quorate_common::{
     digest::Digest,
@@ -20,8 +23,6 @@ pub type Line = watch::Receiver<Option<Connection>>;
 
 /// Silence on a transfer after which it has failed: as long as QUIC waits for a lost peer.
 const STALL: Duration = quorate_common::quic::IDLE;
-/// Bytes moved at a time.
-const CHUNK_BYTES: usize = 64 << 10;
 /// The length that says "not here".
 const NOT_HERE: u64 = u64::MAX;
 
@@ -44,6 +45,16 @@ pub enum TransferError {
         /// What it may be.
         most: u64,
     },
+    /// More than the owner's month has.
+    #[error("blob {digest} has {len} bytes; this month {left} are left (network.month_mib)")]
+    Month {
+        /// Which.
+        digest: Digest,
+        /// Bytes of it that are to come.
+        len: u64,
+        /// Bytes that are left.
+        left: u64,
+    },
     /// Other bytes came than were asked for.
     #[error("the bytes sent for blob {0} are not its own")]
     WrongBytes(Digest),
@@ -61,18 +72,20 @@ pub enum TransferError {
     },
 }
 
-/// Fetches a blob into the folder, from where it broke off last time. One call at a time for each blob.
+/// Fetches a blob into the folder, from where it broke off last time, as fast as `pace` lets it. One call at a time
+/// for each blob.
 ///
 /// # Errors
 /// [`TransferError`]; after [`TransferError::Broken`] what came is kept for the next call.
 pub async fn get(
-    connection: &Connection,
+    (connection, pace): (&Connection, &Pace),
     blobs: &Blobs,
     digest: Digest,
     most: u64,
 ) -> Result<(), TransferError> {
+    let _turn = pace.down().turn().await;
     let path = blobs.part(digest);
-    let outcome = get_rest(connection, blobs, (digest, most), &path).await;
+    let outcome = get_rest((connection, pace), blobs, (digest, most), &path).await;
     match &outcome {
         Ok(()) => {}
         Err(TransferError::Broken(_)) => blobs.keep_part(digest),
@@ -83,7 +96,7 @@ pub async fn get(
 }
 
 async fn get_rest(
-    connection: &Connection,
+    (connection, pace): (&Connection, &Pace),
     blobs: &Blobs,
     (digest, most): (Digest, u64),
     path: &Path,
@@ -101,30 +114,34 @@ async fn get_rest(
     }
     blobs.make_room(digest, len)?;
     let left = len.checked_sub(from).ok_or(TransferError::WrongBytes(digest))?;
-    part.receive(&mut recv, digest, left).await?;
+    let mut booked = pace.book(digest, left)?;
+    part.receive(&mut recv, (pace, &mut booked), digest, left).await?;
     part.file.sync_data().await.map_err(disk)?;
     Ok(blobs.adopt(digest, len, path)?)
 }
 
-/// Brings a blob from the folder to the scheduler.
+/// Brings a blob from the folder to the scheduler, as fast as `pace` lets it.
 ///
 /// # Errors
 /// [`TransferError`].
 pub async fn put(
-    connection: &Connection,
+    (connection, pace): (&Connection, &Pace),
     blobs: &Blobs,
     digest: Digest,
 ) -> Result<(), TransferError> {
+    let _turn = pace.up().turn().await;
     let disk = |source| TransferError::Disk { digest, source };
     let mut file = File::open(blobs.path(digest)).await.map_err(disk)?;
     let len = file.metadata().await.map_err(disk)?.len();
     let (mut send, mut recv) = open(connection, &Open::Put { digest, len }).await?;
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut chunk = vec![0; PIECE_BYTES_MAX];
     loop {
-        let read = file.read(&mut chunk).await.map_err(disk)?;
+        let piece = pace.up().piece();
+        let read = file.read(&mut chunk[..piece]).await.map_err(disk)?;
         if read == 0 {
             break;
         }
+        pace.up().pay(read).await;
         timely(send.write_all(&chunk[..read])).await?;
     }
     send.finish().map_err(broken)?;
@@ -156,7 +173,7 @@ impl Part {
     async fn open(path: &Path) -> io::Result<(Self, u64)> {
         let options = File::options().read(true).write(true).create(true).truncate(false).clone();
         let (mut file, mut hash) = (options.open(path).await?, Sha256::new());
-        let (mut chunk, mut from) = (vec![0; CHUNK_BYTES], 0);
+        let (mut chunk, mut from) = (vec![0; PIECE_BYTES_MAX], 0);
         loop {
             let read = file.read(&mut chunk).await?;
             if read == 0 {
@@ -171,12 +188,13 @@ impl Part {
     async fn receive(
         &mut self,
         recv: &mut RecvStream,
+        (pace, booked): (&Pace, &mut Booking<'_>),
         digest: Digest,
         mut left: u64,
     ) -> Result<(), TransferError> {
         let disk = |source| TransferError::Disk { digest, source };
         loop {
-            let chunk = timely(recv.read_chunk(CHUNK_BYTES, true)).await;
+            let chunk = timely(recv.read_chunk(pace.down().piece(), true)).await;
             let Ok(Some(chunk)) = chunk else {
                 self.file.flush().await.map_err(disk)?;
                 chunk?;
@@ -186,6 +204,8 @@ impl Part {
             left = left.checked_sub(len).ok_or(TransferError::WrongBytes(digest))?;
             self.hash.update(&chunk.bytes);
             self.file.write_all(&chunk.bytes).await.map_err(disk)?;
+            booked.moved(len);
+            pace.down().pay(chunk.bytes.len()).await;
         }
         let whole = left == 0 && Digest(self.hash.finalize_reset().into()) == digest;
         if whole { Ok(()) } else { Err(TransferError::WrongBytes(digest)) }

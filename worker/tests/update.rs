@@ -228,16 +228,21 @@ fn killed_launchers_leave_no_worker_behind_and_forget_no_trial() {
         let dir = dir.path();
         site.publish("0.2.0", 1, &itself("0.2.0"));
         ends(dir, &["update", "apply"], 0);
-        // The power fails before the new version has reached the scheduler, twice.
-        for _ in 0..2 {
-            let mut worker = start(dir, &["run"]);
-            let session = scheduler.session().await;
-            assert_eq!(status(dir)["on_trial"], true);
-            worker.kill();
-            // What it had started hears that its launcher is gone, and leaves.
-            assert!(!session.ended().await.is_empty());
-            until_free(dir).await;
-        }
+        // The power fails before the new version has reached the scheduler.
+        let mut worker = start(dir, &["run"]);
+        let session = scheduler.session().await;
+        assert_eq!(status(dir)["on_trial"], true);
+        worker.kill();
+        // What it had started hears that its launcher is gone, and leaves.
+        assert!(!session.ended().await.is_empty());
+        until_free(dir).await;
+        // An owner who ends it blames no version.
+        let mut worker = start(dir, &["run"]);
+        let _session = scheduler.session().await;
+        ends(dir, &["stop"], 0);
+        assert_eq!(soon("the end", worker.code()).await, Some(0));
+        let now = status(dir);
+        assert_eq!((&now["on_trial"], &now["bad"]), (&true.into(), &serde_json::json!({})));
         let mut worker = start(dir, &["run"]);
         let _session = welcomed(&mut scheduler).await;
         settled(dir, "0.2.0").await;

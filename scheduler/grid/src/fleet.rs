@@ -294,7 +294,8 @@ impl Fleet {
     /// What a worker has room for.
     pub fn room(&self, member: &Member) -> Option<Room> {
         let leaving = member.exiting && !bug::is(Bug::LeaverAsked);
-        let asked = !leaving && !member.is_restrained() && !member.quota.paused();
+        let kept = member.is_restrained() && !bug::is(Bug::KeptAsked);
+        let asked = !leaving && !kept && !member.quota.paused();
         let link = member.link.as_ref().filter(|_| asked)?;
         let most = member.quota.cap();
         let buffer = link.slots.saturating_mul(self.per_slot);

@@ -12,7 +12,7 @@ use quorate_common::{
     merkle::{SET_DEPTH, Tree},
     messages::{Message as _, Reveal, Separator},
 };
-use quorate_grid::{Grid, Record, deal::Opened, poco::Outcome};
+use quorate_grid::{Grid, Record, deal::Opened, poco::Outcome, restraint::Keep};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A law that did not hold.
@@ -81,6 +81,7 @@ struct Account {
     owner: Address,
     stake: u128,
     exiting: bool,
+    kept: Option<Keep>,
     held: u128,
     score: u32,
     earned: u128,
@@ -140,6 +141,10 @@ impl Law {
                 let account = self.workers.entry(*worker).or_default();
                 (account.stake, account.exiting) = (*stake, *exiting);
             }
+            Record::Restrained { worker, restraint } => {
+                let account = self.workers.entry(*worker).or_default();
+                account.kept = restraint.as_ref().map(|restraint| restraint.keep);
+            }
             Record::Deal { opened, .. } => self.deal(opened),
             Record::Assigned { task, worker, net, commit_deadline, reveal_deadline, .. } => {
                 self.assigned(*task, (*worker, *net), (*commit_deadline, *reveal_deadline))?;
@@ -172,8 +177,7 @@ impl Law {
             | Record::Closed
             | Record::BatchCommitted { .. }
             | Record::BatchFinal { .. }
-            | Record::Cursor { .. }
-            | Record::Restrained { .. } => {}
+            | Record::Cursor { .. } => {}
         }
         Ok(())
     }
@@ -242,6 +246,9 @@ impl Law {
         });
         let account = self.workers.entry(worker).or_default();
         hold(!account.exiting, "who leaves is given no work", || format!("{key}: {worker}"))?;
+        hold(account.kept.is_none(), "who is kept from work is given none", || {
+            format!("{key}: {worker}")
+        })?;
         self.stake_holds(key, worker, stake)
     }
 
@@ -257,13 +264,14 @@ impl Law {
 
     fn lost(&mut self, key: TaskKey, worker: WorkerIdx, at: Moment) -> Lawful {
         let stake = self.deals[&key.deal].price.stake();
+        let banned = self.workers.get(&worker).is_some_and(|a| a.kept == Some(Keep::Banned));
         let replica = self.replica(key, worker)?;
         let late = at.now_s > replica.commit_deadline;
         hold(replica.state == State::Assigned, "only running replicas are lost", || {
             format!("{key}: {replica:?}")
         })?;
         replica.state = State::Lost;
-        if !(late || at.gave_up || !at.connected) {
+        if !(late || banned || at.gave_up || !at.connected) {
             self.overtaken = Some((key, worker));
         }
         self.workers.entry(worker).or_default().held -= stake;

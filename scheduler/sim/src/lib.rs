@@ -4,7 +4,8 @@
 //!
 //! In reading order: [`plan`] is what a seed draws, [`world`] the loop. `node`, `desk` and `settler` are the
 //! scheduler's shell around the production grid and journal, `machine` the worker's around the production
-//! agent, `links` and [`chain`] what lies between them, `mischief` what bad people do. [`law`] and [`paper`]
+//! agent, `links` and [`chain`] what lies between them, `mischief` what bad people do, `operator`
+//! what the pool's does. [`law`] and [`paper`]
 //! judge what is written down, `watch` what is published. [`run`] takes many seeds, [`bugs`] shows that all
 //! this can fail.
 
@@ -23,6 +24,7 @@ mod links;
 mod machine;
 mod mischief;
 mod node;
+mod operator;
 pub mod paper;
 pub mod plan;
 mod programs;

@@ -282,6 +282,7 @@ impl World {
             self.read_answers(at)?;
         }
         self.tend_copy()?;
+        self.operate()?;
         if !self.calm {
             self.disturb_links();
             self.disturb_clock();

@@ -85,11 +85,7 @@ fn tiles(look: &Look, escrow: u128) -> Vec<Tile> {
         tile(
             "Pending batches",
             show::tokens(pool.pending_value),
-            format!(
-                "batches {} to {}, open to challenge",
-                pool.finalized + 1,
-                pool.head.max(pool.finalized)
-            ),
+            open_batches(pool.finalized, pool.head),
         ),
         tile(
             "Bond headroom",
@@ -114,10 +110,19 @@ fn tiles(look: &Look, escrow: u128) -> Vec<Tile> {
     ]
 }
 
+/// Batches `finalized + 1` to `head`, on chain and not final.
+fn open_batches(finalized: u64, head: u64) -> String {
+    match head.saturating_sub(finalized) {
+        0 => "none is open to challenge".into(),
+        1 => format!("batch {head} is open to challenge"),
+        _ => format!("batches {} to {head} are open to challenge", finalized + 1),
+    }
+}
+
 fn row(batches: &Batches, (header, state): (Header, BatchState), window_s: u64, now_s: u64) -> Row {
     let opening = batches.opening(header.index).ok().flatten();
     let due = match (state, opening) {
-        (BatchState::Final, _) => String::new(),
+        (BatchState::Final, _) => "it is".into(),
         (_, Some(opening)) => show::ago(now_s, opening.committed_at + window_s),
         (_, None) => "once it is on chain".into(),
     };

@@ -10,6 +10,8 @@ pub struct Network {
     pub down_bytes_s: u64,
     /// Bytes a second out, at most; 0: any.
     pub up_bytes_s: u64,
+    /// Bytes that are left of the month's, both ways; none: any.
+    pub left_bytes: Option<u64>,
 }
 
 /// What may run until the next decision.

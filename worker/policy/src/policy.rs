@@ -106,12 +106,12 @@ impl Policy {
         let reason = stop.clone().or_else(|| self.nothing_new(sensed, asked, shut));
         let slots = if stop.is_some() { 0 } else { slots };
         let until_unix_ms = self.until(now, wish, reason.as_ref());
-        let Preferences { cpu_percent, down_bytes_s, up_bytes_s, containers, .. } = self.prefs;
+        let Preferences { cpu_percent, containers, .. } = self.prefs;
         Decision {
             slots,
             take: reason.is_none(),
             cpu_percent: cpu_percent.clamp(1, 100),
-            network: Network { down_bytes_s, up_bytes_s },
+            network: self.network(sensed),
             containers,
             ask: self.ask(sensed),
             limited: self.limited(slots, sensed.presence),
@@ -120,9 +120,17 @@ impl Policy {
         }
     }
 
-    /// Milliseconds until a gate would change by itself; `None`: not before something else does.
+    /// Milliseconds until a gate or the schedule would change by itself; `None`: not before something else does.
     pub fn look_again_ms(&self, now: Moment) -> Option<u64> {
-        self.gates().into_iter().filter_map(|gate| gate.changes_in(now)).min()
+        let minutes = self.prefs.schedule.changes_in(now.week_minute);
+        let edge = minutes.map(|minutes| minute_ms(now, minutes).saturating_sub(now.unix_ms));
+        self.gates().into_iter().filter_map(|gate| gate.changes_in(now)).chain(edge).min()
+    }
+
+    fn network(&self, sensed: &Sensed) -> Network {
+        let Preferences { down_bytes_s, up_bytes_s, month_bytes, .. } = self.prefs;
+        let left_bytes = (month_bytes > 0).then(|| month_bytes.saturating_sub(sensed.month_bytes));
+        Network { down_bytes_s, up_bytes_s, left_bytes }
     }
 
     fn gates(&self) -> [&Gate; 9] {
@@ -251,7 +259,7 @@ impl Policy {
         }
         let changes_in = self.prefs.schedule.changes_in(now.week_minute);
         let minutes = changes_in.filter(|_| *reason == Reason::Schedule)?;
-        Some((now.unix_ms / MINUTE + u64::from(minutes)) * MINUTE)
+        Some(minute_ms(now, minutes))
     }
 
     /// The owner's price, or what a task's electricity costs if that is more.
@@ -294,6 +302,11 @@ impl Preferences {
             Some(_) | None => Seen::Peace,
         }
     }
+}
+
+/// Unix milliseconds at which the minute begins that is so many minutes from now.
+fn minute_ms(now: Moment, minutes: u16) -> u64 {
+    (now.unix_ms / MINUTE + u64::from(minutes)) * MINUTE
 }
 
 fn charge_of(power: Power) -> u8 {

@@ -6,7 +6,7 @@
 //! outbox is bounded, and a full one ends the connection.
 
 use super::agent::{AgentActor, FromLink, LinkEvent, LinkNote};
-use crate::{dial, status::Status, void::Void};
+use crate::{dial, pace::Pace, status::Status, void::Void};
 use actix::{
     Actor, ActorContext as _, Addr, AsyncContext as _, Context, Handler, Message, ResponseFuture,
     WrapFuture as _, fut::ActorFutureExt as _,
@@ -14,13 +14,14 @@ use actix::{
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use quorate_common::{
     backoff::Backoff,
-    keys,
+    keys, quic,
     wire::{self, ToScheduler, ToWorker},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 /// Frames waiting to be written. A worker owes at most a commit or reveal per kept job, sixty and
@@ -42,6 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct LinkActor {
     address: String,
     config: ClientConfig,
+    pace: Pace,
     agent: Option<Addr<AgentActor>>,
     line: watch::Sender<Option<Connection>>,
     live: Option<Live>,
@@ -113,13 +115,14 @@ impl End {
 impl LinkActor {
     pub(crate) fn new(
         address: String,
-        config: ClientConfig,
+        (config, pace): (ClientConfig, Pace),
         line: watch::Sender<Option<Connection>>,
         status: watch::Receiver<Status>,
     ) -> Self {
         Self {
             address,
             config,
+            pace,
             agent: None,
             line,
             live: None,
@@ -135,7 +138,11 @@ impl LinkActor {
         if self.is_leaving || self.live.is_some() {
             return;
         }
-        let opening = dial::open(self.address.clone(), self.config.clone(), self.tries);
+        let mut config = self.config.clone();
+        if let Some(bytes) = self.pace.window() {
+            quic::narrow(&mut config, bytes);
+        }
+        let opening = dial::open(self.address.clone(), config, self.tries);
         ctx.spawn(opening.into_actor(self).map(|opened, link, ctx| match opened {
             Ok(opened) => link.on_open(opened, ctx),
             Err(error) => {
@@ -306,30 +313,21 @@ async fn write(
     link: Addr<LinkActor>,
     mut send: SendStream,
     mut frames: mpsc::Receiver<Vec<u8>>,
-    status: watch::Receiver<Status>,
+    mut status: watch::Receiver<Status>,
 ) {
-    let mut heart = tokio::time::interval(HEARTBEAT_BUSY);
-    heart.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    heart.reset();
-    let mut silence = Duration::ZERO;
+    let mut said = Instant::now();
     let mut beat = Vec::new();
     wire::encode(&ToScheduler::Heartbeat, &mut beat);
     let reason = loop {
+        let is_busy = !status.borrow_and_update().view.jobs.is_empty();
+        let due = said + if is_busy { HEARTBEAT_BUSY } else { HEARTBEAT };
         let frame = tokio::select! {
-            frame = frames.recv() => {
-                heart.reset();
-                frame
-            }
-            _ = heart.tick() => {
-                silence += HEARTBEAT_BUSY;
-                let is_busy = !status.borrow().view.jobs.is_empty();
-                if !is_busy && silence < HEARTBEAT {
-                    continue;
-                }
-                Some(beat.clone())
-            }
+            frame = frames.recv() => frame,
+            () = tokio::time::sleep_until(due) => Some(beat.clone()),
+            // Whoever gets work speaks more often, and nobody wakes for that until then.
+            Ok(()) = status.changed() => continue,
         };
-        silence = Duration::ZERO;
+        said = Instant::now();
         let Some(frame) = frame else {
             // `finish` is not "delivered": `stopped` resolves once all was acknowledged.
             if send.finish().is_ok() {

@@ -122,9 +122,20 @@ pub(crate) const KEYS: &[Key] = &[
         help: "Whether to take work over a line that is paid by the byte, as NetworkManager says.",
     },
     Key {
+        name: "network.down_kib_s",
+        default: "0",
+        help: "Fetch at most so many KiB a second, 8 or more; 0: any. Tasks are small beside a line.",
+    },
+    Key {
+        name: "network.up_kib_s",
+        default: "0",
+        help: "Bring at most so many KiB of results a second, 8 or more; 0: any.",
+    },
+    Key {
         name: "network.month_mib",
         default: "0",
-        help: "Take nothing new when so many MiB were moved in a calendar month, both ways; 0: any.",
+        help: "MiB of a calendar month, both ways; 0: any. Then nothing new is taken, and before that nothing is \
+               fetched that is larger than what is left; results that were promised still go out.",
     },
     Key {
         name: "idle.only",

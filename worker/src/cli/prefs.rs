@@ -4,6 +4,10 @@ use super::{config::Config, engines::Wish, failure};
 use quorate_common::{config::ConfigError, exit::Failure};
 use quorate_policy::{Energy, Preferences, prefs::MIB};
 
+/// The slowest that a line may be made, in KiB a second: a piece of 32 KiB, after which QUIC asks for more, then
+/// comes every four seconds, and both ends wait thirty.
+const RATE_KIB_MIN: u64 = 8;
+
 /// What `dedicated` means: nobody to be considerate of.
 const NOBODY: Preferences = Preferences {
     in_use_percent: 100,
@@ -37,6 +41,8 @@ impl Config {
             slots: self.slots()?,
             cpu_percent: self.percent("cpu.percent", 1)?,
             slot_memory_bytes: self.memory_bytes()? / u64::from(self.slots()?.max(1)),
+            down_bytes_s: self.rate("network.down_kib_s")?,
+            up_bytes_s: self.rate("network.up_kib_s")?,
             month_bytes: self.number("network.month_mib", 0, 1 << 30)? * MIB,
             idle_ms: self.number("idle.minutes", 1, 600)? * 60_000,
             heat_c: percent("heat.limit_c")?,
@@ -79,6 +85,17 @@ impl Config {
         let watts = self.number("energy.watts", 0, 1_000)?;
         let units_per_kwh = self.amount("energy.price_kwh")?;
         Ok(Energy { units_per_kwh, watts: u16::try_from(watts).unwrap_or(u16::MAX) })
+    }
+
+    /// Bytes a second. Less than the least would look to the other end as if nothing moved.
+    fn rate(&self, key: &'static str) -> Result<u64, Failure> {
+        match self.number(key, 0, 1 << 30)? {
+            1..RATE_KIB_MIN => {
+                let expected = format!("0 for any, or at least {RATE_KIB_MIN}");
+                Err(failure::config(&self.layers.refuse(key, &expected)))
+            }
+            kib => Ok(kib << 10),
+        }
     }
 
     fn percent(&self, key: &'static str, least: u64) -> Result<u8, Failure> {

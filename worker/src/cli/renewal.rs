@@ -107,13 +107,13 @@ impl Renewal {
 
     /// The last word to the launcher, if there is one; without, this process is its own launcher.
     pub(crate) async fn end(mut self, left: Left) -> Left {
-        match (&mut self.line, left) {
-            (Some(line), Left::ForAnother) => {
-                line.say(Word::Again).await;
-                Left::Over
-            }
-            (_, left) => left,
-        }
+        let Some(line) = &mut self.line else { return left };
+        line.say(match left {
+            Left::ForAnother => Word::Again,
+            Left::Over => Word::Over,
+        })
+        .await;
+        Left::Over
     }
 
     async fn woken(&mut self, worker: &WorkerHandle, is_up: bool, next: Instant) -> Woken {

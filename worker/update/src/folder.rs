@@ -3,20 +3,24 @@
 //! Nothing in here is believed because of its name: owner, mode, kind and hash are looked at before a
 //! program is started.
 
+mod checks;
+mod part;
+
 use crate::{
     PROGRAM, UpdateError,
     rules::{Artefact, State},
 };
-use quorate_common::digest::Digest;
+use checks::{
+    NO_FOLLOW, hash, is_ours, is_own_dir, make_dir, new_file, open_plain, remove_if_there, stat,
+    sync_dir,
+};
+pub use part::Part;
 use semver::Version;
-use sha2::{Digest as _, Sha256};
 use std::{
     fmt,
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{
-        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
-    },
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -29,8 +33,6 @@ const STATE_BYTES_MAX: u64 = 256 << 10;
 const LINK: &str = "current";
 /// Files on their way.
 const INCOMING: &str = "incoming";
-/// Bytes hashed at a time.
-const CHUNK_BYTES: usize = 64 << 10;
 
 /// A moment after which everything may stop: tests stop there, each in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +215,7 @@ impl Folder {
         let path = dir.join(PROGRAM);
         let opened = open_plain(&path).map_err(|error| UpdateError::disk(&path, "read", error))?;
         is_ours(&path, &stat(&path, &opened)?)?;
-        let (got, _) = hash(&opened, file.bytes.saturating_add(1))
+        let got = hash(&opened, file.bytes.saturating_add(1))
             .map_err(|error| UpdateError::disk(&path, "read", error))?;
         if got != file.sha256 {
             let place = path.display().to_string();
@@ -273,190 +275,5 @@ impl Folder {
 
     fn at(&self, step: Step) -> io::Result<()> {
         self.hook.as_ref().map_or(Ok(()), |hook| hook(step))
-    }
-}
-
-/// A file on its way, and the hash of what came so far.
-#[derive(Debug)]
-pub struct Part {
-    path: PathBuf,
-    file: File,
-    wanted: Artefact,
-    hash: Sha256,
-    len: u64,
-    folder: Folder,
-}
-
-impl Part {
-    fn resume(
-        path: PathBuf,
-        mut file: File,
-        wanted: Artefact,
-        folder: Folder,
-    ) -> Result<Self, UpdateError> {
-        let mut part = Self {
-            path,
-            len: 0,
-            hash: Sha256::new(),
-            wanted,
-            folder,
-            file: file.try_clone().map_err(|error| UpdateError::disk("incoming", "read", error))?,
-        };
-        let mut chunk = vec![0; CHUNK_BYTES];
-        loop {
-            match file.read(&mut chunk) {
-                Ok(0) => return Ok(part),
-                Ok(n) => {
-                    part.hash.update(&chunk[..n]);
-                    part.len += n as u64;
-                }
-                Err(error) => return Err(UpdateError::disk(part.path, "read", error)),
-            }
-        }
-    }
-
-    /// How many bytes are here.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether nothing is here.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether more must come.
-    pub fn is_short(&self) -> bool {
-        self.len < self.wanted.bytes
-    }
-
-    /// Takes what came; never more than was signed for. A full disk gives back what the file took of it.
-    ///
-    /// # Errors
-    /// The disk failed, or the source does not end.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), UpdateError> {
-        let len = self.len + bytes.len() as u64;
-        if len > self.wanted.bytes {
-            self.drop_file();
-            let most = self.wanted.bytes;
-            return Err(crate::rules::Refusal::TooLong { what: "the program", most }.into());
-        }
-        let written = self.file.write_all(bytes).and_then(|()| self.folder.at(Step::Received));
-        if let Err(error) = written {
-            if matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge
-            ) {
-                self.drop_file();
-            }
-            return Err(UpdateError::disk(&self.path, "written", error));
-        }
-        self.hash.update(bytes);
-        self.len = len;
-        Ok(())
-    }
-
-    /// Everything is here: is it what was signed?
-    ///
-    /// # Errors
-    /// [`UpdateError::WrongBytes`]; what came is gone then.
-    pub fn verify(&self) -> Result<(), UpdateError> {
-        let got = Digest(self.hash.clone().finalize().into());
-        if got != self.wanted.sha256 || self.len != self.wanted.bytes {
-            self.drop_file();
-            let place = self.wanted.sha256.to_string();
-            return Err(UpdateError::WrongBytes { place, expected: self.wanted.sha256, got });
-        }
-        let sync = self.file.sync_all().and_then(|()| self.folder.at(Step::Verified));
-        sync.map_err(|error| UpdateError::disk(&self.path, "written", error))
-    }
-
-    /// It is of no use; if it cannot be removed now, the next sweep does.
-    fn drop_file(&self) {
-        drop(fs::remove_file(&self.path));
-    }
-}
-
-/// `O_NOFOLLOW` of Linux, by architecture: a link is never opened.
-const NO_FOLLOW: i32 =
-    if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o100_000 } else { 0o400_000 };
-
-fn open_plain(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)
-}
-
-fn new_file(path: &Path, mode: u32) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
-}
-
-fn stat(path: &Path, file: &File) -> Result<Metadata, UpdateError> {
-    file.metadata().map_err(|error| UpdateError::disk(path, "read", error))
-}
-
-/// A plain file of ours that nobody else can write, under one name.
-fn is_ours(path: &Path, metadata: &Metadata) -> Result<(), UpdateError> {
-    let unsafe_ = |why: String| Err(UpdateError::Unsafe { path: path.into(), why });
-    if !metadata.is_file() {
-        return unsafe_("is not a plain file".into());
-    }
-    if metadata.nlink() != 1 {
-        return unsafe_(format!("has {} names; expected one", metadata.nlink()));
-    }
-    is_private(path, metadata)
-}
-
-fn is_own_dir(path: &Path, metadata: &Metadata) -> Result<(), UpdateError> {
-    if !metadata.is_dir() {
-        let why = "is a link or file where a folder is expected".into();
-        return Err(UpdateError::Unsafe { path: path.into(), why });
-    }
-    is_private(path, metadata)
-}
-
-fn is_private(path: &Path, metadata: &Metadata) -> Result<(), UpdateError> {
-    let (owner, us) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    let mode = metadata.mode() & 0o7777;
-    let why = if owner != us {
-        format!("belongs to user {owner}; expected {us}")
-    } else if mode & 0o022 != 0 {
-        format!("mode {mode:o} lets others write it; run `chmod go-w` on it if they did not")
-    } else {
-        return Ok(());
-    };
-    Err(UpdateError::Unsafe { path: path.into(), why })
-}
-
-fn make_dir(path: &Path) -> Result<(), UpdateError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    // A link to a folder passes for one here, and is refused below.
-    made.map_err(|error| UpdateError::disk(path, "made", error))?;
-    let metadata = path.symlink_metadata();
-    is_own_dir(path, &metadata.map_err(|error| UpdateError::disk(path, "read", error))?)
-}
-
-fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-fn hash(file: &File, most: u64) -> io::Result<(Digest, u64)> {
-    let (mut file, mut hash, mut chunk, mut len) =
-        (file.take(most), Sha256::new(), vec![0; CHUNK_BYTES], 0);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok((Digest(hash.finalize().into()), len)),
-            n => {
-                hash.update(&chunk[..n]);
-                len += n as u64;
-            }
-        }
     }
 }

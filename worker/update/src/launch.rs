@@ -21,6 +21,8 @@ use tokio::{
 /// What a version that is given up has to end in good order: a worker takes five seconds for its last words
 /// and five for its store.
 const LEAVE: Duration = Duration::from_secs(15);
+/// What a version said before it ended is there at once.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Words in one line, so that a mad version does not keep the launcher busy.
 const WORDS_MAX: u32 = 1000;
 
@@ -107,9 +109,18 @@ impl Launcher {
         };
         // The other end of the line lives in the command until here.
         drop(command);
-        Watch { launcher: self, version, child, line, on_trial, again: false, told: None, words: 0 }
-            .until_over(&mut signals)
-            .await
+        Watch {
+            launcher: self,
+            version,
+            child,
+            line,
+            on_trial,
+            again: false,
+            told: false,
+            words: 0,
+        }
+        .until_over(&mut signals)
+        .await
     }
 
     fn fail(&self, version: Version, fault: Fault) -> Result<(), UpdateError> {
@@ -141,8 +152,8 @@ struct Watch<'a> {
     on_trial: bool,
     /// It ends to make room for another one.
     again: bool,
-    /// Somebody told the launcher to end.
-    told: Option<SignalKind>,
+    /// The owner wants an end: a signal to the launcher, or a word to the worker.
+    told: bool,
     words: u32,
 }
 
@@ -153,17 +164,13 @@ impl Watch<'_> {
         let mut is_open = true;
         loop {
             tokio::select! {
-                status = self.child.wait() => return self.ended(status),
-                word = self.line.hear(), if is_open => match word {
-                    Word::Up => self.is_up()?,
-                    Word::Again => self.again = true,
-                    Word::End => is_open = false,
-                },
+                status = self.child.wait() => return self.ended(status).await,
+                word = self.line.hear(), if is_open => is_open = self.take(word)?,
                 kind = signals.next() => {
-                    self.told = Some(kind);
+                    self.told = true;
                     self.signal(kind);
                 }
-                () = &mut patience, if self.on_trial && self.told.is_none() => {
+                () = &mut patience, if self.on_trial && !self.told => {
                     return self.give_up().await;
                 }
             }
@@ -180,9 +187,27 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn ended(self, status: io::Result<ExitStatus>) -> Result<Ended, UpdateError> {
+    /// Whether more may come.
+    fn take(&mut self, word: Word) -> Result<bool, UpdateError> {
+        match word {
+            Word::Up => self.is_up()?,
+            Word::Again => self.again = true,
+            Word::Over => self.told = true,
+            Word::End => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    async fn ended(mut self, status: io::Result<ExitStatus>) -> Result<Ended, UpdateError> {
         let status = status.map_err(|error| UpdateError::disk("the worker", "awaited", error))?;
-        if self.told.is_some() {
+        // Its last words may still be on the line, which somebody it has started may keep open.
+        for _ in 0..WORDS_MAX {
+            let word = tokio::time::timeout(LAST_WORDS, self.line.hear()).await;
+            if !self.take(word.unwrap_or(Word::End))? {
+                break;
+            }
+        }
+        if self.told {
             return Ok(Ended::Exit(code(status)));
         }
         if self.on_trial {

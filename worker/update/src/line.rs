@@ -20,6 +20,7 @@ pub const LAUNCHED: &str = "QUORATE_LAUNCHED";
 
 const UP: u8 = b'u';
 const AGAIN: u8 = b'a';
+const OVER: u8 = b'o';
 
 /// What a started version says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Word {
     Up,
     /// It ends to make room for another one.
     Again,
+    /// It ends because its owner told it to.
+    Over,
     /// Nothing any more.
     End,
 }
@@ -68,6 +71,7 @@ impl Line {
         let byte = match word {
             Word::Up => UP,
             Word::Again => AGAIN,
+            Word::Over => OVER,
             Word::End => return,
         };
         drop(self.0.write_all(&[byte]).await);
@@ -81,6 +85,7 @@ impl Line {
                 Ok(0) | Err(_) => return Word::End,
                 Ok(_) if byte == [UP] => return Word::Up,
                 Ok(_) if byte == [AGAIN] => return Word::Again,
+                Ok(_) if byte == [OVER] => return Word::Over,
                 // A word of another version: it has a meaning there.
                 Ok(_) => {}
             }

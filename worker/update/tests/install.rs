@@ -208,8 +208,8 @@ async fn what_others_could_have_written_is_not_started() {
     check("has other bytes than the release says");
 }
 
-#[tokio::test]
-async fn another_users_file_is_not_started() {
+#[test]
+fn another_users_file_is_not_started() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path()).unwrap();
     // The state of another user is not read either. Without the right to give files away, nobody else can
