@@ -25,6 +25,7 @@ pub mod merkle;
 pub mod messages;
 pub mod orders;
 pub mod pack;
+pub mod permit;
 pub mod quic;
 pub mod report;
 pub mod sealed;

@@ -3,6 +3,7 @@
 mod abandoned;
 mod amount;
 mod args;
+mod beginning;
 mod benchmark;
 mod chain;
 mod config;
@@ -19,6 +20,7 @@ mod leave;
 mod measure;
 mod output;
 mod owner;
+mod pools;
 mod prefs;
 mod questions;
 mod renewal;
@@ -26,10 +28,11 @@ mod run;
 mod session;
 mod set;
 mod show;
+mod sponsored;
 mod until;
 mod update;
 
-pub(crate) use args::{JoinArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
+pub(crate) use args::{JoinArgs, LeaveArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use output::Output;
 use quorate_common::{
@@ -91,6 +94,9 @@ pub(crate) struct Global {
     /// Set a configuration key, as `--set slots=2`; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
     pub(crate) set: Vec<String>,
+    /// The pool that is meant, as `pools ls` names it, where this worker belongs to several
+    #[arg(long, global = true, value_name = "POOL")]
+    pub(crate) pool: Option<String>,
     /// Print JSON: one document
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -128,8 +134,12 @@ enum Command {
     Resume,
     /// End the program in good order: give back what is unfinished, show what is sealed
     Stop,
-    /// Leave the pool: give back what is unfinished, show what is sealed, start the timer of the stake
-    Leave,
+    /// Leave the pool: give back what is unfinished, show what is sealed, start the timer of the stake; after it,
+    /// once more to take the stake out
+    Leave(LeaveArgs),
+    /// The pools it belongs to beside its first, and their shares; `join` with another invitation adds one
+    #[command(subcommand)]
+    Pools(pools::PoolsCommand),
     /// Try everything a worker needs, and say what to do about what is missing
     Doctor,
     /// How fast this machine runs modules, on one core and on all slots
@@ -244,7 +254,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Finish => on_system(control::say(global, Asked::Finish, output)),
         Command::Resume => on_system(control::say(global, Asked::Run, output)),
         Command::Stop => on_system(control::stop(global, output)),
-        Command::Leave => on_system(leave::leave(global, output)),
+        Command::Leave(args) => on_system(leave::leave(global, args, output)),
+        Command::Pools(command) => pools::run(&global, command, output),
         Command::Doctor => on_system(doctor::run(global, output)),
         Command::Benchmark => benchmark::run(&global, output),
         Command::Measure(args) => on_system(measure::run(global, args, output)),

@@ -7,6 +7,7 @@ use crate::{
     },
     allowance::Allowance,
     blobs::{Blobs, Holder},
+    brake::Brake,
     bundle::Bundle,
     cgroup::JobGroup,
     escape::Escapes,
@@ -73,18 +74,29 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     begin(options, Rule::default(), None).await
 }
 
-/// Starts a worker that does as it is allowed to, from its first moment on. `group` counts its runs, where the
-/// kernel has one. A task in a container is taken for `docker_price` at least.
+/// What the agents of one machine share, each of which works for another pool.
+#[derive(Clone, Debug, Default)]
+pub struct Company(Rule);
+
+impl Company {
+    /// `group` counts their runs, where the kernel has one. A task in a container is taken for `docker_price` at
+    /// least.
+    pub fn new(group: Option<JobGroup>, docker_price: u128) -> Self {
+        Self(Rule { group: group.map(Arc::new), docker_price, ..Rule::default() })
+    }
+}
+
+/// Starts a worker that does as it is allowed to, from its first moment on.
 ///
 /// # Errors
 /// As [`start`].
 pub async fn start_under(
     options: WorkerOptions,
     first: Allowance,
-    group: Option<JobGroup>,
-    docker_price: u128,
+    company: &Company,
 ) -> Result<WorkerHandle, StartError> {
-    let rule = Rule { group: group.map(Arc::new), docker_price, ..Rule::default() };
+    // Each has a brake and a pace of work of its own.
+    let rule = Rule { brake: Brake::new(), pace_ms: Arc::default(), ..company.0.clone() };
     begin(options, rule, Some(first)).await
 }
 
@@ -339,6 +351,7 @@ fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status
         scheduler: options.invite.address.clone(),
         view: agent.view(),
         mood: None,
+        pools: Vec::new(),
         cache_bytes: blobs.bytes(),
         note: None,
         ended: None,

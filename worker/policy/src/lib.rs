@@ -26,6 +26,7 @@ pub mod prefs;
 pub mod reason;
 pub mod schedule;
 pub mod sensed;
+pub mod shares;
 pub mod wish;
 
 pub use decision::{Decision, Network};

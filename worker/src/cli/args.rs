@@ -33,9 +33,26 @@ pub(crate) struct JoinArgs {
     /// JSON-RPC node of the chain, if the invitation names none (key `chain.url`)
     #[arg(long, value_name = "URL")]
     pub(crate) chain_url: Option<String>,
+    /// Give the earnings away, to the address that the pool names for donations (sets key `payout`)
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) donate: bool,
+    /// Sign the registration into this file, for anybody with coins to carry: quorate wallet carry FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    pub(crate) permit: Option<PathBuf>,
     /// Keys and configuration only; nothing is sent to the chain
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// `leave`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LeaveArgs {
+    /// Stay until the stake is free, however many days that takes, and take it out
+    #[arg(long, conflicts_with = "permit")]
+    pub(super) wait: bool,
+    /// Sign the exit into this file, for anybody with coins to carry: quorate wallet carry FILE
+    #[arg(long, value_name = "FILE")]
+    pub(super) permit: Option<PathBuf>,
 }
 
 /// `run`.

@@ -6,7 +6,8 @@ use super::{
     config::Config,
     failure,
     output::{Output, facts},
-    owner, questions,
+    owner, pools, questions,
+    sponsored::{self, Signing, Sponsor},
 };
 use crate::{api, gas};
 use quorate_chain::{Address, Call, Outbox, Settlement, Signer, U256};
@@ -39,8 +40,30 @@ pub(crate) async fn run(
     if args.invite.is_none() && is_first && questions::can_ask() {
         questions::ask()?.apply(&mut args, &mut global.set);
     }
-    let config = write_config(&global, &args)?;
-    let invite = config.invite()?;
+    if args.donate {
+        global.set.push(donate(&global, &args, output).await?);
+    }
+    let (config, invite) = match another(&global, &args)? {
+        Some(invite) => {
+            let config = Config::load(&global, &[])?;
+            let other = pools::add(&config, &invite)?;
+            output.note(format!(
+                "this worker belongs to several pools now; this one is {}",
+                other.name
+            ));
+            (config.for_pool(&invite, other.dir)?, invite)
+        }
+        None if global.pool.is_some() => {
+            let config = Config::load(&global, &[])?;
+            let invite = config.invite()?;
+            (config, invite)
+        }
+        None => {
+            let config = write_config(&global, &args)?;
+            let invite = config.invite()?;
+            (config, invite)
+        }
+    };
     let node_key = keys::node_key_at(&config.path("node.key"));
     let vote_key = keys::vote_key_at(&config.path("vote.key"));
     let me = Me {
@@ -55,6 +78,9 @@ pub(crate) async fn run(
     }
     let joined = if args.offline {
         None
+    } else if let Some(file) = &args.permit {
+        Joining::begin(&config, &invite, &me, output).await?.permit(file).await?;
+        None
     } else {
         let wanted = wanted_stake(&config, &invite, args.stake).await?;
         Some(Joining::begin(&config, &invite, &me, output).await?.finish(wanted).await?)
@@ -62,18 +88,43 @@ pub(crate) async fn run(
     report(&config, &invite, &me, joined, output)
 }
 
+/// Earnings go where the pool's own key says that donations go.
+async fn donate(global: &Global, args: &JoinArgs, output: Output) -> Result<String, Failure> {
+    let config = Config::load(global, &[])?;
+    let invite = args.invite.clone().map_or_else(|| config.invite(), Ok)?;
+    let address = sponsored::donation(&config, &invite).await?;
+    output.note(format!("earnings are given to {address}, which this pool's key has signed"));
+    Ok(format!("payout={address}"))
+}
+
 /// Who joins.
-struct Me {
-    node_key: NodeKey,
-    vote_key: VoteKey,
-    owner: Signer,
+pub(super) struct Me {
+    pub(super) node_key: NodeKey,
+    pub(super) vote_key: VoteKey,
+    pub(super) owner: Signer,
 }
 
 /// What the contract knows afterwards.
 #[derive(Clone, Copy)]
-struct Joined {
-    worker: WorkerIdx,
-    stake: u128,
+pub(super) struct Joined {
+    pub(super) worker: WorkerIdx,
+    pub(super) stake: u128,
+}
+
+/// What a stake has to cover.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Of one vote; zero where that is not known.
+    pub(super) vote: u128,
+    /// In all.
+    pub(super) all: u128,
+}
+
+/// An invitation to another pool than the one it works for.
+fn another(global: &Global, args: &JoinArgs) -> Result<Option<Invite>, Failure> {
+    let before = Config::without_environment(global, &[], false)?;
+    let (Some(new), Ok(old)) = (&args.invite, before.invite()) else { return Ok(None) };
+    Ok(((new.pool, new.domain) != (old.pool, old.domain)).then(|| new.clone()))
 }
 
 /// Lays the invitation and flags over the file that is there, and writes it.
@@ -90,14 +141,6 @@ fn write_config(global: &Global, args: &JoinArgs) -> Result<Config, Failure> {
         ("--owner-key-file", "owner_key_file", args.owner_key_file.as_ref().map(path)),
         ("--chain-url", "chain.url", args.chain_url.clone()),
     ];
-    let before = Config::without_environment(global, &[], false)?;
-    if let (Some(new), Ok(old)) = (&args.invite, before.invite())
-        && (new.pool, new.domain) != (old.pool, old.domain)
-    {
-        let text = format!("this worker works for {} at {}", old.pool, old.address);
-        return Err(Failure::new(Code::Conflict, text)
-            .hint("give the other pool a worker of its own: --data-dir DIR"));
-    }
     let written = Config::without_environment(global, &flags, false)?;
     written.invite()?;
     let config = Config::load(global, &flags).or_else(|error| {
@@ -135,9 +178,9 @@ async fn wanted_stake(
     config: &Config,
     invite: &Invite,
     asked: Option<u128>,
-) -> Result<u128, Failure> {
-    if let Some(asked) = asked {
-        return Ok(asked);
+) -> Result<Wanted, Failure> {
+    if let Some(all) = asked {
+        return Ok(Wanted { vote: 0, all });
     }
     let Some(api) = config.api(invite) else {
         return Err(Failure::new(Code::Usage, "how much to stake is not known")
@@ -145,21 +188,23 @@ async fn wanted_stake(
     };
     let pool: PoolInfo = api::get(&api, "/v1/pool").await?;
     let vote = pool.unit_price.0.saturating_mul(pool.stake_ratio.into()) / 100;
-    Ok(vote.saturating_mul(u128::from(config.slots()?)).saturating_mul(STAKES_PER_SLOT))
+    let all = vote.saturating_mul(u128::from(config.slots()?)).saturating_mul(STAKES_PER_SLOT);
+    Ok(Wanted { vote, all })
 }
 
 /// The steps that touch the chain.
-struct Joining<'a> {
-    invite: &'a Invite,
-    me: &'a Me,
-    settlement: Settlement,
-    outbox: Outbox,
-    output: Output,
+pub(super) struct Joining<'a> {
+    config: &'a Config,
+    pub(super) invite: &'a Invite,
+    pub(super) me: &'a Me,
+    pub(super) settlement: Settlement,
+    pub(super) outbox: Outbox,
+    pub(super) output: Output,
 }
 
 impl<'a> Joining<'a> {
     async fn begin(
-        config: &Config,
+        config: &'a Config,
         invite: &'a Invite,
         me: &'a Me,
         output: Output,
@@ -176,26 +221,65 @@ impl<'a> Joining<'a> {
             return Err(Failure::new(Code::Conflict, text));
         }
         let outbox = gas::outbox(&settlement, me.owner.clone());
-        Ok(Self { invite, me, settlement, outbox, output })
+        Ok(Self { config, invite, me, settlement, outbox, output })
     }
 
-    async fn finish(&self, wanted: u128) -> Result<Joined, Failure> {
+    async fn finish(&self, wanted: Wanted) -> Result<Joined, Failure> {
         let found = self
             .settlement
             .worker_of_node_key(self.me.node_key.public())
             .await
             .map_err(|error| failure::chain(&error))?;
+        if let Some(sponsor) = self.sponsor(found, wanted.all).await? {
+            return self.finish_sponsored(&sponsor, found, wanted).await;
+        }
         self.check_funds(found, wanted).await?;
         let worker = match found {
             Some(worker) => self.check_worker(worker).await?,
             None => self.register().await?,
         };
-        let stake = self.stake(worker, wanted).await?;
+        let stake = self.stake(worker, wanted.all).await?;
         Ok(Joined { worker, stake })
     }
 
+    /// Whoever pays for an owner that cannot, if there is something to pay for.
+    async fn sponsor(
+        &self,
+        found: Option<WorkerIdx>,
+        wanted: u128,
+    ) -> Result<Option<Sponsor<'_>>, Failure> {
+        if let Some(worker) = found
+            && self.seat_stake(worker).await? >= wanted
+            && !self.read(self.settlement.worker(worker).await)?.restake
+        {
+            return Ok(None);
+        }
+        if sponsored::can_pay(&self.outbox).await? {
+            return Ok(None);
+        }
+        Sponsor::find(self.config, self.invite, &self.output).await
+    }
+
+    /// Signs the registration for somebody else to carry.
+    async fn permit(&self, file: &Path) -> Result<(), Failure> {
+        let signing = self.signing();
+        let permit = signing.registration(self.me.node_key.public(), &self.me.vote_key).await?;
+        sponsored::write(file, &permit)?;
+        self.output.note(format!(
+            "whoever has coins of chain {} can register this worker, within a day: quorate wallet carry {}",
+            self.invite.domain.chain_id,
+            file.display()
+        ));
+        Ok(())
+    }
+
+    pub(super) fn signing(&self) -> Signing<'_> {
+        Signing { settlement: &self.settlement, owner: &self.me.owner }
+    }
+
     /// Says in one go everything that is missing, before the first transaction is paid for.
-    async fn check_funds(&self, found: Option<WorkerIdx>, wanted: u128) -> Result<(), Failure> {
+    async fn check_funds(&self, found: Option<WorkerIdx>, wanted: Wanted) -> Result<(), Failure> {
+        let (vote, wanted) = (wanted.vote, wanted.all);
         let owner = self.outbox.account();
         let staked = match found {
             Some(worker) => self.seat_stake(worker).await?,
@@ -219,13 +303,16 @@ impl<'a> Joining<'a> {
             return Ok(());
         }
         let text = format!("the owner account {owner} needs {}", needs.join(" and "));
-        Err(Failure::new(Code::Funds, text).hint(
-            "send it there, then repeat `quorate-worker join`; keys and configuration are kept",
-        ))
+        let stake =
+            if missing > 0 { format!("\n  {}", sponsored::what_for(vote)) } else { String::new() };
+        Err(Failure::new(Code::Funds, text).hint(format!(
+            "send it there, then repeat `quorate-worker join`; keys and configuration are kept. This pool pays for \
+             nobody's gas, but anybody can carry the registration: join --permit FILE{stake}"
+        )))
     }
 
     /// A worker that is registered already must be this one, whole.
-    async fn check_worker(&self, worker: WorkerIdx) -> Result<WorkerIdx, Failure> {
+    pub(super) async fn check_worker(&self, worker: WorkerIdx) -> Result<WorkerIdx, Failure> {
         let known = self.read(self.settlement.worker(worker).await)?;
         let (owner, vote_key) = (self.outbox.account(), self.me.vote_key.address());
         let differs = |what: &str, known: Address, ours: Address| {
@@ -261,7 +348,7 @@ impl<'a> Joining<'a> {
         })
     }
 
-    async fn stake(&self, worker: WorkerIdx, wanted: u128) -> Result<u128, Failure> {
+    pub(super) async fn stake(&self, worker: WorkerIdx, wanted: u128) -> Result<u128, Failure> {
         let staked = self.seat_stake(worker).await?;
         let more = wanted.saturating_sub(staked);
         if more == 0 {
@@ -281,7 +368,7 @@ impl<'a> Joining<'a> {
         self.seat_stake(worker).await
     }
 
-    async fn seat_stake(&self, worker: WorkerIdx) -> Result<u128, Failure> {
+    pub(super) async fn seat_stake(&self, worker: WorkerIdx) -> Result<u128, Failure> {
         Ok(self.read(self.settlement.seat(self.invite.pool, worker).await)?.stake)
     }
 
@@ -290,7 +377,10 @@ impl<'a> Joining<'a> {
         self.read(self.outbox.send(call).await).map(drop)
     }
 
-    fn read<T>(&self, outcome: Result<T, quorate_chain::SettleError>) -> Result<T, Failure> {
+    pub(super) fn read<T>(
+        &self,
+        outcome: Result<T, quorate_chain::SettleError>,
+    ) -> Result<T, Failure> {
         outcome.map_err(|error| failure::chain(&error))
     }
 }
@@ -330,7 +420,7 @@ fn report(
         ])
     })?;
     output.note(match joined {
-        Some(_) => "next: quorate-worker run",
+        Some(_) => "next: quorate-worker start",
         None => "next: quorate-worker join, with a chain node, to register and stake",
     });
     Ok(())

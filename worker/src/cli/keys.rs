@@ -3,7 +3,8 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 15] = [
+pub(crate) const AT_START: [&str; 16] = [
+    "share",
     "invite",
     "name",
     "slots",
@@ -33,6 +34,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "slots",
         default: "0",
         help: "Replicas at once, up to 1024; 0 is one per processor core.",
+    },
+    Key {
+        name: "share",
+        default: "50",
+        help: "This pool's part of the slots where the worker belongs to several (`pools`), 0 to 100, against those \
+               of the others; with 0 it gets what nobody else wants.",
     },
     Key {
         name: "price",

@@ -33,6 +33,8 @@ pub(super) fn can_ask() -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answers {
     pub(super) invite: Invite,
+    /// Whether the earnings are given away, to whom the pool names.
+    pub(super) donate: bool,
     pub(super) set: Vec<String>,
 }
 
@@ -40,6 +42,7 @@ impl Answers {
     /// Lays them over the command line.
     pub(super) fn apply(self, args: &mut JoinArgs, set: &mut Vec<String>) {
         args.invite = Some(self.invite);
+        args.donate |= self.donate;
         set.extend(self.set);
     }
 }
@@ -54,20 +57,36 @@ fn ask_on(hear: &mut impl BufRead, say: &mut impl Write) -> Result<Answers, Fail
     let invite = until_good(hear, say, question, |text| {
         text.parse::<Invite>().map_err(|error| error.to_string())
     })?;
-    let question = "Where does the money go? Your address (0x…), a charity's, or nothing for an account that is made here";
+    let question = "Where does the money go? Your address (0x…), a charity's, `donate` for the one this pool names, or nothing \
+                    for an account that is made here";
     let payout = until_good(hear, say, question, payout)?;
     let question = "How much of the computer? quiet, balanced or all [balanced]";
     let mut set = until_good(hear, say, question, share)?;
-    set.extend(payout.map(|payout| format!("payout={payout}")));
-    Ok(Answers { invite, set })
+    let donate = payout == Payout::Donate;
+    if let Payout::To(address) = payout {
+        set.push(format!("payout={address}"));
+    }
+    Ok(Answers { invite, donate, set })
 }
 
-fn payout(text: &str) -> Result<Option<Address>, String> {
-    if text.is_empty() {
-        return Ok(None);
+/// Where the money goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payout {
+    /// To an account that is made here.
+    Here,
+    /// To whom the pool names.
+    Donate,
+    /// To somebody.
+    To(Address),
+}
+
+fn payout(text: &str) -> Result<Payout, String> {
+    let expected = "that is no address; expected 0x and 40 digits, `donate`, or nothing";
+    match text {
+        "" => Ok(Payout::Here),
+        "donate" => Ok(Payout::Donate),
+        _ => text.parse().map(Payout::To).map_err(|_| expected.to_owned()),
     }
-    let expected = "that is no address; expected 0x and 40 digits, or nothing";
-    text.parse().map(Some).map_err(|_| expected.to_owned())
 }
 
 fn share(text: &str) -> Result<Vec<String>, String> {
@@ -123,8 +142,14 @@ mod tests {
     fn three_answers_are_enough() {
         let (answers, said) = told(&format!("{INVITE}\n\n\n"));
         let answers = answers.unwrap();
-        assert_eq!(answers.set, Vec::<String>::new());
+        assert_eq!((answers.donate, answers.set), (false, Vec::<String>::new()));
         assert_eq!(said.matches("> ").count(), 3, "{said}");
+    }
+
+    #[test]
+    fn donate_is_an_answer() {
+        let answers = told(&format!("{INVITE}\ndonate\nall\n")).0.unwrap();
+        assert_eq!((answers.donate, answers.set), (true, vec!["dedicated=true".to_owned()]));
     }
 
     #[test]

@@ -5,17 +5,18 @@ use super::{
     config::Config,
     engines, failure,
     output::Output,
-    owner,
+    owner, pools,
     renewal::{Left, Renewal},
     show::STATUS_FILE,
 };
 use crate::{
-    StartError, Status, WorkerHandle, WorkerOptions,
+    Allowance, StartError, Status, WorkerHandle, WorkerOptions,
     cgroup::JobGroup,
     control::Control,
     escape::EscapeOptions,
     governor::{Ends, Governor, SESSION_SOCKET, Sight},
-    start,
+    start::{self, Company},
+    team::{Guest, Team, first_parts},
 };
 use quorate_common::{
     exit::{Code, Failure},
@@ -48,8 +49,15 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     let (group, options) = (JobGroup::open(), options(&config, output)?);
     let mut renewal = Renewal::begin(&config, &options, output)?;
     let mut governor = governor(&config, (global, args_flags)).await?;
-    let first = governor.first().await;
-    let worker = crate::start_under(options, first, group, config.docker_price()?);
+    let others = pools::active(&config)?;
+    let shares: Vec<u16> = std::iter::once(config.share()?)
+        .chain(others.iter().map(|other| other.member.share))
+        .collect();
+    let parts = first_parts(governor.first().await, &shares);
+    let company = Company::new(group, config.docker_price()?);
+    let guests: Vec<_> = others.into_iter().zip(parts[1..].iter().copied()).collect();
+    let guests = start_guests(&config, &options, guests, &company).await?;
+    let worker = crate::start_under(options, parts[0], &company);
     let worker = worker.await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
@@ -61,17 +69,27 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         output.note(format!("metrics at http://{at}/metrics"));
     }
     let (stop, mut stopped) = mpsc::channel(1);
-    let (shown, governing) = govern(governor, &worker, &config, stop)?;
+    let team = Team::new((&worker, shares[0]), &guests);
+    let (shown, governing) = govern(governor, (&worker, team), &config, stop)?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
     let outcome = tokio::select! {
-        outcome = until_over(&worker, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
+        outcome = until_over(&worker, shares.len() == 1, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
         left = renewal.watch(&worker) => Ok(left),
     };
     if outcome.is_ok() {
         output.note("leaving: giving back what is unfinished, showing what is sealed");
     }
+    let leaving: Vec<_> =
+        guests.into_iter().map(|guest| tokio::spawn(guest.handle.stop())).collect();
+    let all = async {
+        worker.stop().await;
+        for left in leaving {
+            // One that panicked has nothing left to say.
+            drop(left.await);
+        }
+    };
     tokio::select! {
-        () = worker.stop() => {}
+        () = all => {}
         status = signals.next() => std::process::exit(status),
     }
     // With the worker its last status is out, so governor and reporter end by themselves.
@@ -80,6 +98,36 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         Ok(left) => Ok(renewal.end(left).await),
         Err(failure) => Err(failure),
     }
+}
+
+/// An agent for each further pool, with the first one's engine, keys and limits. One that cannot start keeps nobody
+/// from working.
+async fn start_guests(
+    config: &Config,
+    home: &WorkerOptions,
+    others: Vec<(pools::Other, Allowance)>,
+    company: &Company,
+) -> Result<Vec<Guest>, Failure> {
+    let (mut guests, all) = (Vec::new(), others.len() as u64 + 1);
+    for (other, part) in others {
+        let pools::Other { name, dir, member } = other;
+        let config = config.for_pool(&member.invite, dir.clone())?;
+        let mut invite = member.invite;
+        invite.api = config.api(&invite);
+        let options = WorkerOptions {
+            data_dir: dir,
+            cache_bytes: home.cache_bytes / all,
+            chain: config.nodes(&invite)?,
+            escape: escape(&config, &invite)?,
+            invite,
+            ..home.clone()
+        };
+        match crate::start_under(options, part, company).await {
+            Ok(handle) => guests.push(Guest { name, share: member.share, handle }),
+            Err(error) => tracing::error!(pool = name, %error, "this pool goes without its worker"),
+        }
+    }
+    Ok(guests)
 }
 
 fn options(config: &Config, output: Output) -> Result<WorkerOptions, Failure> {
@@ -139,15 +187,15 @@ async fn governor(config: &Config, (global, flags): Said) -> Result<Governor, Fa
 /// Puts it in charge, and a session agent beside it where this is a session.
 fn govern(
     governor: Governor,
-    worker: &WorkerHandle,
+    (worker, team): (&WorkerHandle, Team),
     config: &Config,
     stop: mpsc::Sender<()>,
 ) -> Result<(watch::Receiver<Status>, JoinHandle<()>), Failure> {
     let control = Control::listen(&config.data_dir);
     let (control, commands) = control.map_err(|error| failure::file(&config.data_dir, &error))?;
     let (shown, watched) = watch::channel(worker.view());
-    let (status, reins) = (worker.watch(), worker.reins());
-    let ends = Ends { commands, control, status, shown, reins, stop };
+    let status = worker.watch();
+    let ends = Ends { commands, control, status, shown, team, stop };
     let named = config.file_of("session.socket");
     let (here, socket) =
         (Surroundings::here(), named.unwrap_or_else(|| config.path(SESSION_SOCKET)));
@@ -157,14 +205,16 @@ fn govern(
     Ok((watched, tokio::spawn(governor.run(ends))))
 }
 
-/// Waits for a signal or the owner's word (fine), or for the worker to say why it cannot go on.
+/// Waits for a signal or the owner's word (fine), or for the worker to say why it cannot go on. A pool that wants it
+/// no more is not the end where there are others.
 async fn until_over(
     worker: &WorkerHandle,
+    is_alone: bool,
     signals: &mut Signals,
     stopped: &mut mpsc::Receiver<()>,
 ) -> Result<(), Failure> {
     let mut watch = worker.watch();
-    let is_over = |status: &Status| status.ended.is_some() || status.broken.is_some();
+    let is_over = |status: &Status| (is_alone && status.ended.is_some()) || status.broken.is_some();
     tokio::select! {
         _ = signals.next() => Ok(()),
         Some(()) = stopped.recv() => Ok(()),
