@@ -31,7 +31,7 @@ fn a_c_program_finds_what_it_may_expect() {
 fn results_change_only_when_the_engines_hash_does() {
     assert_eq!(
         hex::encode(engine().hash()),
-        "57c20f1260a665f50e0ab0f9eec4321fd2b386f51000a16cc853519a70228e26"
+        "528727fe766fe86dd6ec3b5eb19b2bf2d5bb4af81e290d0b9b83b91f89a3d397"
     );
     assert_eq!(
         probe().manifest.encode(),

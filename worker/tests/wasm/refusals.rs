@@ -44,7 +44,7 @@ fn modules_that_cannot_be_run_are_refused_with_the_reason() {
     );
     refused(
         &import(r#""wasi_snapshot_preview1" "fd_read" (func)"#),
-        "an import has another signature than wasi_snapshot_preview1 gives it: ",
+        "an import has another signature than WASI gives it: ",
     );
     refused(&import("\"\\0a\" \"b\" (func)"), "it imports \\n.b, ");
     // A component that is no command.
