@@ -29,7 +29,7 @@ const GOING: Duration = Duration::from_secs(20);
 /// Pause between two looks for either.
 const LOOK: Duration = Duration::from_millis(50);
 /// The file a worker in the background writes to.
-const LOG: &str = "worker.log";
+pub(super) const LOG: &str = "worker.log";
 
 /// `start`.
 pub(super) async fn start(global: Global, output: Output) -> Result<(), Failure> {
