@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod digest;
 pub mod disagreement;
+pub mod doors;
 pub mod exit;
 pub mod frame;
 pub mod ids;

@@ -19,6 +19,7 @@ mod keys;
 mod launch;
 mod leave;
 mod measure;
+mod open;
 mod output;
 mod owner;
 mod pools;
@@ -32,16 +33,27 @@ mod show;
 mod sponsored;
 mod until;
 mod update;
+mod wizard;
 
 pub(crate) use args::{JoinArgs, LeaveArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use output::Output;
+pub(crate) use config::Config;
+pub(crate) use control::LOG;
+pub(crate) use earnings::{Account, Brought, Proven, claim_now};
+pub(crate) use keys::AT_START;
+#[cfg(test)]
+pub(crate) use keys::KEYS;
+pub(crate) use leave::sign_off;
+pub(crate) use output::Output;
 use quorate_common::{
     exit::{self, Code, Failure},
     telemetry::{self, LogFormat},
 };
 use quorate_policy::Asked;
+pub(crate) use set::change;
+pub(crate) use show::{allowed, state};
 use std::path::PathBuf;
+pub(crate) use until::Until;
 
 const ABOUT: &str = "Lend this machine to a Quorate pool, and be paid for honest work.";
 
@@ -54,6 +66,7 @@ Examples:
   quorate-worker run                                    work in the foreground until interrupted
   quorate-worker engines                                what it can run: modules, and containers
   quorate-worker status                                 what it does and has earned
+  quorate-worker open                                   the same in a browser, with buttons and sliders
   quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
 
@@ -141,6 +154,14 @@ enum Command {
     /// The pools it belongs to beside its first, and their shares; `join` with another invitation adds one
     #[command(subcommand)]
     Pools(pools::PoolsCommand),
+    /// Print a URL that shows your page in one browser, and open it where there is a desktop
+    Open {
+        /// Print it and nothing more
+        #[arg(long)]
+        print: bool,
+    },
+    /// Throw away modules and inputs that can be fetched again and no task needs now
+    Clear,
     /// Try everything a worker needs, and say what to do about what is missing
     Doctor,
     /// How fast this machine runs modules, on one core and on all slots
@@ -257,6 +278,8 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Stop => on_system(control::stop(global, output)),
         Command::Leave(args) => on_system(leave::leave(global, args, output)),
         Command::Pools(command) => pools::run(&global, command, output),
+        Command::Open { print } => on_system(open::run(global, print, output)),
+        Command::Clear => on_system(control::clear(global, output)),
         Command::Doctor => on_system(doctor::run(global, output)),
         Command::Benchmark => benchmark::run(&global, output),
         Command::Measure(args) => on_system(measure::run(global, args, output)),

@@ -8,6 +8,7 @@ mod sight;
 use crate::{
     allowance::Allowance,
     control::{Ask, Asked as Command, Control, Told},
+    page::Door,
     status::{Mood, Status},
     team::Team,
     why::why,
@@ -20,6 +21,7 @@ use quorate_senses::{calendar, week_minute};
 pub use sight::{SESSION_SOCKET, Sight};
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
@@ -70,6 +72,8 @@ pub struct Ends {
     pub team: Team,
     /// Told when the owner wants it to end.
     pub stop: mpsc::Sender<()>,
+    /// The owner's page, if there is one.
+    pub(crate) door: Option<Arc<Door>>,
 }
 
 impl Governor {
@@ -167,7 +171,12 @@ impl Governor {
     async fn obey(&mut self, command: Command, ends: &mut Ends) {
         let Command { ask, answer } = command;
         let done = match ask {
+            Ask::Open => {
+                drop(answer.send(open(ends.door.as_deref())));
+                return;
+            }
             Ask::Status => Ok(()),
+            Ask::Clear => ends.team.clear(),
             Ask::Wish { wish } => self.wish_for(wish),
             Ask::Reload => self.read_again(),
             Ask::Stop => {
@@ -251,6 +260,16 @@ impl Governor {
             None => {}
         }
         self.said = Some(reason);
+    }
+}
+
+/// Lets one browser in.
+fn open(door: Option<&Door>) -> Told {
+    let why = "there is no page: `page.listen` is off".to_owned();
+    let Some(door) = door else { return Told::Refused { why } };
+    match door.url() {
+        Ok(url) => Told::Page { url },
+        Err(error) => Told::Refused { why: format!("no URL: {error}") },
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     cgroup::JobGroup,
     escape::Escapes,
     jobs::{Jobs, Rule},
+    ledger::Ledger,
     options::{StartError, WorkerOptions},
     status::{self, Status},
     store::Store,
@@ -25,6 +26,7 @@ use quorate_common::{
     anchor::SLACK_S,
     clock::SystemClock,
     quic,
+    report::Chain as Report,
     wire::{EngineInfo, Hello, SLOTS_MAX},
 };
 use quorate_policy::Network;
@@ -60,6 +62,7 @@ pub struct Reins {
     agent: Addr<AgentActor>,
     rule: Rule,
     line: Line,
+    blobs: Arc<Blobs>,
     /// What it may do otherwise, and whether it makes ready to go.
     last: Arc<Mutex<(Option<Allowance>, bool)>>,
 }
@@ -134,7 +137,8 @@ async fn begin(
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
     let watched = status.clone();
-    let (jobs_rule, pace, watched_line) = (rule.clone(), rule.pace.clone(), line.clone());
+    let (jobs_rule, pace, watched_line, held_blobs) =
+        (rule.clone(), rule.pace.clone(), line.clone(), blobs.clone());
     arbiter.spawn_fn(move || {
         let address = options.invite.address.clone();
         let link = LinkActor::new(address, (client, pace), line_sender, watched).start();
@@ -164,6 +168,7 @@ async fn begin(
             words: Words::at(options.data_dir.join("words")),
             votes: Words::at(options.data_dir.join("votes")),
             evidence_dir: options.data_dir.join("evidence"),
+            ledger: Ledger::within(&options.data_dir),
             status: status_sender,
             bundle: Bundle::default(),
             session: 0,
@@ -181,7 +186,7 @@ async fn begin(
     });
     let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
     let last = Arc::new(Mutex::new((first, false)));
-    let reins = Reins { agent: agent.clone(), rule, line: watched_line, last };
+    let reins = Reins { agent: agent.clone(), rule, line: watched_line, blobs: held_blobs, last };
     Ok(WorkerHandle { status, agent, link, arbiter, closed, reins })
 }
 
@@ -278,6 +283,14 @@ impl Reins {
         (ms > 0).then(|| ms.div_ceil(1_000))
     }
 
+    /// Throws away what can be fetched again and no task needs now.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn clear(&self) -> Result<(), String> {
+        self.blobs.clear().map_err(|error| Report(&error).to_string())
+    }
+
     /// Which connection stands, and the bytes moved over it both ways.
     pub fn moved(&self) -> Option<(usize, u64)> {
         let line = self.line.borrow();
@@ -356,5 +369,7 @@ fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status
         note: None,
         ended: None,
         broken: None,
+        warnings: 0,
+        warned: Vec::new(),
     }
 }

@@ -35,6 +35,21 @@ pub struct Status {
     pub ended: Option<String>,
     /// What broke on this machine; the worker has stopped.
     pub broken: Option<String>,
+    /// How often the scheduler did what it should not, since the program began.
+    #[serde(default)]
+    pub warnings: u64,
+    /// The last of it.
+    #[serde(default)]
+    pub warned: Vec<Warned>,
+}
+
+/// Something the scheduler did that it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warned {
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    /// What.
+    pub sentence: String,
 }
 
 /// One pool of several.
@@ -92,7 +107,18 @@ pub struct Mood {
 /// The only schema there is.
 pub const SCHEMA: &str = "quorate.worker-status/v1";
 
+/// Warnings that are shown; the folder `evidence` has more.
+const WARNED_MAX: usize = 16;
+
 impl Status {
+    pub(crate) fn warn(&mut self, warned: Warned) {
+        self.warnings += 1;
+        if self.warned.len() >= WARNED_MAX {
+            self.warned.remove(0);
+        }
+        self.warned.push(warned);
+    }
+
     /// Replaces the file at `path` as a whole, so that no reader ever sees half of it.
     ///
     /// # Errors

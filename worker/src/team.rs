@@ -80,6 +80,14 @@ impl Team {
         }
     }
 
+    /// Throws away what can be fetched again, of all pools.
+    ///
+    /// # Errors
+    /// The disk, in words.
+    pub fn clear(&self) -> Result<(), String> {
+        self.seats.iter().try_for_each(|seat| seat.reins.clear())
+    }
+
     /// Comes back when something has changed at a guest's.
     pub async fn changed(&self) {
         self.news.notified().await;

@@ -7,7 +7,7 @@ use quorate_common::invite::Invite;
 use std::path::PathBuf;
 
 /// `join`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct JoinArgs {
     /// The operator's invitation; without it, the configured one is used again
     #[arg(value_name = "INVITE")]

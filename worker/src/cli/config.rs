@@ -9,7 +9,7 @@ use quorate_common::{
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
-use quorate_policy::shares::SHARE_MAX;
+use quorate_policy::{Claims, shares::SHARE_MAX};
 use quorate_update::rules::Mode;
 use std::{
     net::SocketAddr,
@@ -94,7 +94,12 @@ impl Config {
 
     /// A file of the pool that is meant.
     pub(crate) fn own(&self, name: &str) -> PathBuf {
-        self.pool_dir.as_ref().unwrap_or(&self.data_dir).join(name)
+        self.folder().join(name)
+    }
+
+    /// The folder of one pool's agent; the first pool's is the worker's own.
+    pub(crate) fn folder(&self) -> &Path {
+        self.pool_dir.as_ref().unwrap_or(&self.data_dir)
     }
 
     /// Files and flags alone: what `join` writes down.
@@ -234,6 +239,17 @@ impl Config {
         address.map(Some).ok_or_else(refused)
     }
 
+    /// Where the owner's page may be, if it may.
+    pub(crate) fn page(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("page.listen").filter(|text| text != "off") else {
+            return Ok(None);
+        };
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        let expected = "a loopback address with a port, as 127.0.0.1:7430, or off";
+        let refused = || failure::config(&self.layers.refuse("page.listen", expected));
+        address.map(Some).ok_or_else(refused)
+    }
+
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
     pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
         let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
@@ -248,6 +264,13 @@ impl Config {
         let Some(text) = self.layers.optional("payout") else { return Ok(None) };
         let expected = "an address: 0x and 40 digits";
         text.parse().map(Some).map_err(|_| failure::config(&self.layers.refuse("payout", expected)))
+    }
+
+    /// When it claims by itself.
+    pub(crate) fn claims(&self) -> Result<Claims, Failure> {
+        let when = self.layers.text("claim.when").map_err(|error| failure::config(&error))?;
+        let least = if when == "off" { None } else { Some(self.amount("claim.when")?) };
+        Ok(Claims { least, units_per_coin: self.amount("claim.coin_price")? })
     }
 
     /// The scheduler's HTTP API, if anybody names it.
@@ -302,6 +325,8 @@ impl Config {
         self.payout()?;
         self.memory_bytes()?;
         self.metrics()?;
+        self.page()?;
+        self.claims()?;
         self.cache_bytes().map(drop)
     }
 

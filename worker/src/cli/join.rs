@@ -148,7 +148,7 @@ fn write_config(global: &Global, args: &JoinArgs) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn make_private(dir: &Path) -> Result<(), Failure> {
+pub(super) fn make_private(dir: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| failure::file(dir, &error))

@@ -20,6 +20,7 @@ pub(crate) const AT_START: [&str; 16] = [
     "docker.socket",
     "session.socket",
     "metrics.listen",
+    "page.listen",
 ];
 
 /// Every key, in the order `config show` prints them.
@@ -89,6 +90,18 @@ pub(crate) const KEYS: &[Key] = &[
         default: "",
         help: "File (mode 0600) with the key of an account that holds a little gas and nothing else: with it \
                the worker says on chain what the scheduler does not take. Unset: it only warns.",
+    },
+    Key {
+        name: "claim.when",
+        default: "\"1.0\"",
+        help: "Have earnings paid out by itself when so much is final and unclaimed: tokens as \"1.0\", or \"off\". The \
+               gas is of the account of `escape.key_file`; without one you claim yourself.",
+    },
+    Key {
+        name: "claim.coin_price",
+        default: "\"0\"",
+        help: "What a coin of the chain costs, in tokens: then it waits until gas takes a twentieth at most; 0: not \
+               known, nothing is compared.",
     },
     Key {
         name: "dedicated",
@@ -223,6 +236,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "metrics.listen",
         default: "",
         help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
+    },
+    Key {
+        name: "page.listen",
+        default: "\"127.0.0.1:7430\"",
+        help: "Loopback address with a port for your page, or \"off\"; a free port where that one is taken. \
+               `quorate-worker open` lets a browser in.",
     },
     Key {
         name: "update.mode",

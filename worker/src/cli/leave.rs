@@ -284,6 +284,15 @@ fn read<T>(outcome: Result<T, SettleError>) -> Result<T, Failure> {
     outcome.map_err(|error| failure::chain(&error))
 }
 
+/// Starts the timer of the stake, unless it runs; when it ends, in unix seconds.
+pub(crate) async fn sign_off(account: Account, output: Output) -> Result<Option<u64>, Failure> {
+    let leaving = Leaving::of(account, output)?;
+    if leaving.exit_at().await?.is_none() {
+        leaving.ask_for_exit().await?;
+    }
+    leaving.exit_at().await
+}
+
 /// `uninstall`: the programs are the package's business, keys and money the owner's.
 pub(super) async fn uninstall(global: Global, purge: bool, output: Output) -> Result<(), Failure> {
     let config = Config::load(&global, &[])?;

@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 4_096;
 type Keys = &'static [(&'static str, &'static str)];
 
 /// How much of the computer, in words and in keys.
-const SHARES: [(&str, &str, Keys); 3] = [
+pub(super) const SHARES: [(&str, &str, Keys); 3] = [
     ("quiet", "only while nobody is there", &[("idle.only", "true"), ("cpu.percent", "60")]),
     ("balanced", "half of the cores while you work, all of them otherwise", &[]),
     ("all", "this machine is for nothing else", &[("dedicated", "true")]),
@@ -71,7 +71,7 @@ fn ask_on(hear: &mut impl BufRead, say: &mut impl Write) -> Result<Answers, Fail
 
 /// Where the money goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Payout {
+pub(super) enum Payout {
     /// To an account that is made here.
     Here,
     /// To whom the pool names.
@@ -80,7 +80,7 @@ enum Payout {
     To(Address),
 }
 
-fn payout(text: &str) -> Result<Payout, String> {
+pub(super) fn payout(text: &str) -> Result<Payout, String> {
     let expected = "that is no address; expected 0x and 40 digits, `donate`, or nothing";
     match text {
         "" => Ok(Payout::Here),
@@ -89,7 +89,7 @@ fn payout(text: &str) -> Result<Payout, String> {
     }
 }
 
-fn share(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn share(text: &str) -> Result<Vec<String>, String> {
     let text = if text.is_empty() { "balanced" } else { text };
     let found = SHARES.iter().find(|(name, _, _)| *name == text);
     let found = found.ok_or_else(|| {

@@ -15,6 +15,7 @@ use crate::{
     control::Control,
     escape::EscapeOptions,
     governor::{Ends, Governor, SESSION_SOCKET, Sight},
+    page::{self, Door, Key, Page},
     start::{self, Company},
     team::{Guest, Team, first_parts},
 };
@@ -24,7 +25,7 @@ use quorate_common::{
     keys,
 };
 use quorate_senses::session::{self, Surroundings};
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
@@ -48,7 +49,8 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     let (group, options) = (JobGroup::open(), options(&config, output)?);
     let mut renewal = Renewal::begin(&config, &options, output)?;
-    let mut governor = governor(&config, (global, args_flags)).await?;
+    let said = (global, args_flags);
+    let mut governor = governor(&config, said.clone()).await?;
     let others = pools::active(&config)?;
     let shares: Vec<u16> = std::iter::once(config.share()?)
         .chain(others.iter().map(|other| other.member.share))
@@ -70,7 +72,8 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     let (stop, mut stopped) = mpsc::channel(1);
     let team = Team::new((&worker, shares[0]), &guests);
-    let (shown, governing) = govern(governor, (&worker, team), &config, stop)?;
+    let governing = govern(governor, (&worker, team), (&config, said), stop, output);
+    let (shown, governing) = governing.await?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
     let outcome = tokio::select! {
         outcome = until_over(&worker, shares.len() == 1, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
@@ -160,7 +163,8 @@ fn escape(config: &Config, invite: &Invite) -> Result<Option<EscapeOptions>, Fai
         let text = "`escape.key_file` is set, but no JSON-RPC node is named";
         return Err(Failure::new(Code::Usage, text).hint("set chain.url"));
     }
-    Ok(Some(EscapeOptions { chain, signer: owner::from_file(&path)? }))
+    let (signer, claims) = (owner::from_file(&path)?, config.claims()?);
+    Ok(Some(EscapeOptions { chain, signer, claims }))
 }
 
 /// What the command line said, to be said again when the configuration is read again.
@@ -185,17 +189,20 @@ async fn governor(config: &Config, (global, flags): Said) -> Result<Governor, Fa
 }
 
 /// Puts it in charge, and a session agent beside it where this is a session.
-fn govern(
+async fn govern(
     governor: Governor,
     (worker, team): (&WorkerHandle, Team),
-    config: &Config,
+    (config, said): (&Config, Said),
     stop: mpsc::Sender<()>,
+    output: Output,
 ) -> Result<(watch::Receiver<Status>, JoinHandle<()>), Failure> {
     let control = Control::listen(&config.data_dir);
     let (control, commands) = control.map_err(|error| failure::file(&config.data_dir, &error))?;
     let (shown, watched) = watch::channel(worker.view());
     let status = worker.watch();
-    let ends = Ends { commands, control, status, shown, team, stop };
+    let page = Page { said, commands: control.asked(), shown: watched.clone() };
+    let door = open_page(config, page, output).await?;
+    let ends = Ends { commands, control, status, shown, team, stop, door };
     let named = config.file_of("session.socket");
     let (here, socket) =
         (Surroundings::here(), named.unwrap_or_else(|| config.path(SESSION_SOCKET)));
@@ -203,6 +210,31 @@ fn govern(
         tokio::spawn(async move { session::tell(&here, &socket).await });
     }
     Ok((watched, tokio::spawn(governor.run(ends))))
+}
+
+/// The owner's page, if it is wanted. A machine whose every port is taken works without one.
+async fn open_page(
+    config: &Config,
+    page: Page,
+    output: Output,
+) -> Result<Option<Arc<Door>>, Failure> {
+    let Some(listen) = config.page()? else { return Ok(None) };
+    let key = Key::open(&config.data_dir);
+    let key = key.map_err(|error| failure::file(&config.data_dir, &error))?;
+    let (door, listener) = match Door::open(listen, key).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            output.note(format!("no page: page.listen {listen}: {error}"));
+            return Ok(None);
+        }
+    };
+    let door = Arc::new(door);
+    output.note(format!(
+        "your page: http://{}; `quorate-worker open` lets a browser in",
+        door.address()
+    ));
+    tokio::spawn(page::serve(Arc::clone(&door), listener, Arc::new(page)));
+    Ok(Some(door))
 }
 
 /// Waits for a signal or the owner's word (fine), or for the worker to say why it cannot go on. A pool that wants it

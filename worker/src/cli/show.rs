@@ -65,7 +65,7 @@ pub(super) fn print(
 }
 
 /// `working`, or why not and until when.
-fn state(why: Option<&Reason>, until: Option<u64>) -> String {
+pub(crate) fn state(why: Option<&Reason>, until: Option<u64>) -> String {
     let Some(why) = why else { return "working".to_owned() };
     let until = until.map_or_else(String::new, |ms| format!(" until {}", calendar::clock(ms)));
     format!("not working: {}{until}; {}", why.words(), why.hint())
@@ -154,7 +154,7 @@ fn pool_line(pool: &PoolStatus) -> String {
 }
 
 /// `2 of 4 slots, 100 % of a core each: you are using the computer`.
-fn allowed(mood: &Mood) -> String {
+pub(crate) fn allowed(mood: &Mood) -> String {
     let Mood { slots, of_slots, cpu_percent, limited, .. } = mood;
     let why = limited.as_ref().map_or_else(String::new, |why| format!(": {}", why.words()));
     format!("{slots} of {of_slots} slots, {cpu_percent} % of a core each{why}")
