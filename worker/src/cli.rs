@@ -14,6 +14,7 @@ mod engines;
 mod explain;
 mod failure;
 mod join;
+mod joining;
 mod keys;
 mod launch;
 mod leave;

@@ -50,6 +50,9 @@ pub(crate) struct LeaveArgs {
     /// Stay until the stake is free, however many days that takes, and take it out
     #[arg(long, conflicts_with = "permit")]
     pub(super) wait: bool,
+    /// Do what can be done now, and leave nothing behind that waits for the rest
+    #[arg(long, conflicts_with_all = ["wait", "permit"])]
+    pub(super) once: bool,
     /// Sign the exit into this file, for anybody with coins to carry: quorate wallet carry FILE
     #[arg(long, value_name = "FILE")]
     pub(super) permit: Option<PathBuf>,

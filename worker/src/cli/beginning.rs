@@ -3,7 +3,8 @@
 
 use super::{
     amount, failure,
-    join::{Joined, Joining, Wanted},
+    join::{Joined, Wanted},
+    joining::Joining,
     sponsored::{self, Sponsor, shown},
 };
 use quorate_chain::U256;
@@ -102,10 +103,6 @@ impl Joining<'_> {
                 self.outbox.account()
             ));
         }
-    }
-
-    async fn restakes(&self, worker: WorkerIdx) -> Result<bool, Failure> {
-        Ok(self.read(self.settlement.worker(worker).await)?.restake)
     }
 
     /// Token units of the owner that are not at stake.

@@ -25,10 +25,20 @@ use quorate_common::{
 use quorate_policy::{Asked, Wish};
 use quorate_senses::calendar;
 use serde_json::json;
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-/// Pause between two looks at the chain's clock while the stake's timer runs, which takes days.
-const LOOK: Duration = Duration::from_secs(60);
+/// Pauses between two looks at the chain's clock while the stake's timer runs, which takes days: the shortest, and the
+/// longest, because a laptop's clock stands still while it sleeps.
+const LOOK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
+/// Held by whoever waits.
+const LOCK: &str = "leaving.lock";
 
 /// `leave`.
 pub(super) async fn leave(global: Global, args: LeaveArgs, output: Output) -> Result<(), Failure> {
@@ -47,11 +57,60 @@ pub(super) async fn leave(global: Global, args: LeaveArgs, output: Output) -> Re
         leaving.ask_for_exit().await?;
     }
     let mut out = leaving.take_out_if_due().await?;
-    while args.wait && out.is_none() {
-        tokio::time::sleep(LOOK).await;
-        out = leaving.take_out_if_due().await?;
+    if args.wait {
+        let Some(_lock) = waits(&config)? else {
+            return output.line("another `leave` waits for the stake already");
+        };
+        while out.is_none() {
+            tokio::time::sleep(leaving.pause().await?).await;
+            out = leaving.take_out_if_due().await?;
+        }
     }
-    leaving.report(out).await
+    if out.is_none() && !args.once {
+        wait_behind(&global, &config)?;
+    }
+    leaving.report(out, !args.once).await
+}
+
+/// One process waits, for one folder. Nothing, if another does.
+fn waits(config: &Config) -> Result<Option<File>, Failure> {
+    let path = config.own(LOCK);
+    let failed = |error: io::Error| failure::file(&path, &error);
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let mut file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // For people, who may want to know which process it is.
+            file.set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()))
+                .map_err(failed)?;
+            Ok(Some(file))
+        }
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Leaves a process behind that waits for the stake. It takes no time of a processor, and does not survive a restart
+/// of the machine: then the command is to be repeated.
+fn wait_behind(global: &Global, config: &Config) -> Result<(), Failure> {
+    let path = config.path(control::LOG);
+    let log = File::options().create(true).append(true).open(&path);
+    let log = log.map_err(|error| failure::file(&path, &error))?;
+    let failed = |error: io::Error| Failure::new(Code::Internal, format!("nobody waits: {error}"));
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg("--data-dir").arg(&config.data_dir);
+    if let Some(file) = &global.config {
+        command.arg("--config").arg(file);
+    }
+    for pair in &global.set {
+        command.arg("--set").arg(pair);
+    }
+    if let Some(pool) = &global.pool {
+        command.arg("--pool").arg(pool);
+    }
+    command.args(["leave", "--wait"]).process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(log).spawn().map(drop).map_err(failed)
 }
 
 /// The exit is the worker's, from every pool of a contract: a pool that it still works for is not left by it.
@@ -80,6 +139,13 @@ impl Leaving {
     /// When its stakes may leave, if it has asked to.
     async fn exit_at(&self) -> Result<Option<u64>, Failure> {
         Ok(read(self.account.settlement.worker(self.account.worker).await)?.exit_at)
+    }
+
+    /// Until it is worth another look.
+    async fn pause(&self) -> Result<Duration, Failure> {
+        let now = SystemClock::start().now().unix_s();
+        let left = self.exit_at().await?.map_or(0, |at| at.saturating_sub(now));
+        Ok(Duration::from_secs(left).clamp(LOOK.0, LOOK.1))
     }
 
     async fn ask_for_exit(&self) -> Result<(), Failure> {
@@ -190,20 +256,24 @@ impl Leaving {
         ))
     }
 
-    async fn report(&self, out: Option<u128>) -> Result<(), Failure> {
+    async fn report(&self, out: Option<u128>, waits: bool) -> Result<(), Failure> {
         let (exit_at, account) = (self.exit_at().await?, &self.account);
         let document = json!({
             "schema": "quorate.leave/v1", "worker": account.worker, "exit_at": exit_at,
             "stake": account.seat.stake.to_string(), "out": out.map(|out| out.to_string()),
+            "waits": waits && out.is_none(),
         });
         self.output.either(&document, || {
             let when = exit_at.map_or_else(|| "soon".into(), |at| calendar::clock(at * 1_000));
             let pool = account.invite.pool;
             match out {
                 Some(out) => format!("left {pool}; {} came out of it", amount::show(out)),
+                None if waits => format!(
+                    "left {pool}; its stake is free from {when} on and is taken out then by a process that waits; if \
+                     this machine restarts before, say `quorate-worker leave` again"
+                ),
                 None => format!(
-                    "left {pool}; its stake is free from {when} on: `quorate-worker leave` takes it out then, \
-                     `leave --wait` stays and does it by itself"
+                    "left {pool}; its stake is free from {when} on: `quorate-worker leave` takes it out then"
                 ),
             }
         })
