@@ -55,7 +55,10 @@ impl Claims {
         let gas = self.gas_units(gas_wei);
         match self.wants(due) {
             Verdict::Claim if gas > due / GAS_PART => Verdict::Dear { due, gas },
-            verdict => verdict,
+            verdict @ (Verdict::Claim
+            | Verdict::Off
+            | Verdict::Little { .. }
+            | Verdict::Dear { .. }) => verdict,
         }
     }
 

@@ -67,8 +67,7 @@ pub(super) fn page(page: &Page, visit: &Visit) -> Result<Answer, Failure> {
 }
 
 /// One word for the eye; the sentence beside it is the reason's own.
-#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else keeps it from working is a rest")]
-fn heading(why: Option<&Reason>) -> (&'static str, &'static str) {
+pub(crate) fn heading(why: Option<&Reason>) -> (&'static str, &'static str) {
     match why {
         None => ("Working", "ok"),
         Some(Reason::NoWork) => ("Waiting for work", "ok"),
@@ -102,7 +101,7 @@ fn row(job: &JobView) -> Row {
 /// What a task can reach on this machine, in sentences.
 fn touches(page: &Page) -> Result<Vec<String>, Failure> {
     let config = page.config()?;
-    let share = config.memory_bytes()? / u64::from(config.slots()?.max(1)) >> 20;
+    let share = (config.memory_bytes()? / u64::from(config.slots()?.max(1))) >> 20;
     let mut touches = vec![
         "No file of yours, no network, no device: a module sees its own inputs and writes its own result.".into(),
         format!("At most {share} MiB of memory each, and the processor's time that nobody else wants."),
