@@ -77,10 +77,7 @@ async fn strangers_see_nothing_and_other_sites_do_nothing() {
     let worker = Worker::start(&[]).await;
     let url = worker.url();
     let browser = Browser::enter(&url);
-    let stranger = Browser {
-        cookie: String::new(),
-        ..Browser { host: browser.host.clone(), cookie: String::new() }
-    };
+    let stranger = Browser { host: browser.host.clone(), cookie: String::new() };
     let again = url.strip_prefix(&format!("http://{}", browser.host)).unwrap();
     stranger.get(again).expect(403);
     let name = browser.cookie.split('=').next().unwrap();

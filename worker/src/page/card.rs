@@ -67,7 +67,7 @@ pub(super) fn page(page: &Page, visit: &Visit) -> Result<Answer, Failure> {
 }
 
 /// One word for the eye; the sentence beside it is the reason's own.
-fn heading(why: Option<&Reason>) -> (&'static str, &'static str) {
+pub(crate) fn heading(why: Option<&Reason>) -> (&'static str, &'static str) {
     match why {
         None => ("Working", "ok"),
         Some(Reason::NoWork) => ("Waiting for work", "ok"),

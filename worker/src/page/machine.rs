@@ -50,8 +50,7 @@ struct Left {
 /// The page.
 pub(super) fn page(page: &Page, visit: &Visit) -> Result<Answer, Failure> {
     let config = page.config()?;
-    let sizes: Vec<u64> =
-        FOLDERS.iter().map(|(name, _)| size(&config.path(name), &mut FILES_MAX.clone())).collect();
+    let sizes: Vec<u64> = FOLDERS.iter().map(|(name, _)| size_of(&config.path(name))).collect();
     let rows = FOLDERS.iter().zip(&sizes);
     html(&View {
         frame: page.frame(visit, "/machine", "Machine"),
@@ -60,6 +59,11 @@ pub(super) fn page(page: &Page, visit: &Visit) -> Result<Answer, Failure> {
         total: show::bytes(sizes.iter().sum()),
         cache: show::bytes(config.cache_bytes()?),
     })
+}
+
+fn size_of(path: &Path) -> u64 {
+    let mut left = FILES_MAX;
+    size(path, &mut left)
 }
 
 /// Bytes below a folder; what cannot be read counts nothing.
