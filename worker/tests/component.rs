@@ -113,8 +113,8 @@ fn a_cached_component_is_loaded_and_a_damaged_one_is_compiled_again() {
 }
 
 fn compiled(dir: &Path) -> std::path::PathBuf {
-    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|e| e == "module")).next().unwrap()
+    let mut paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.find(|path| path.extension().is_some_and(|e| e == "module")).unwrap()
 }
 
 proptest! {

@@ -66,7 +66,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineConfig::def
 
 #[test]
 fn every_program_results_in_what_is_written_down() {
-    compare(GOLDEN, |name, program| module(name, program));
+    compare(GOLDEN, module);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn programs_see_the_same_through_preview_2_but_for_what_the_adapter_decides() {
     for (name, program) in PROGRAMS {
         let plain = module(name, program).run(job(), &Cancel::new()).unwrap();
         let dressed = component(name, program).run(job(), &Cancel::new()).unwrap();
-        let seen = |run: &Run| (run.manifest.ended, run.manifest.stdout.clone());
+        let seen = |run: &Run| (run.manifest.ended, run.manifest.stdout);
         if seen(&plain) != seen(&dressed) {
             otherwise.push(name);
         }
