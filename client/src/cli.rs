@@ -720,6 +720,18 @@ Example:
         #[arg(long)]
         eth: bool,
     },
+    /// Carry what somebody has signed to the chain, for the gas: a worker's registration, its exit, a claim
+    #[command(after_help = "\
+Nobody but its owner can win or lose by it: the contract checks the signatures and pays only the owner.
+
+Example:
+  quorate-worker join INVITE --permit worker.json       on a machine without coins
+  quorate wallet carry worker.json                      wherever there are some")]
+    Carry {
+        /// The permit (`-`: standard input)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Print the account's private key; asks for the password
     Export {
         /// Yes, print the secret

@@ -240,8 +240,9 @@ pub(crate) fn module(path: &Path) -> Result<FileBlob, Failure> {
     };
     let checked = bytes.and_then(|bytes| Engine::check(&bytes));
     checked.map_err(|error| {
-        usage(format!("{} is not a WASM module for workers: {error}", path.display()))
-            .hint("compile a program for wasm32-wasip1, as with `clang --target=wasm32-wasi`")
+        usage(format!("{} is not a WASM module for workers: {error}", path.display())).hint(
+            "compile a program for wasm32-wasip1 or wasip2, as with `clang --target=wasm32-wasi`",
+        )
     })?;
     Ok(blob)
 }

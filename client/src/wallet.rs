@@ -11,9 +11,16 @@ use crate::{
     secret,
 };
 use quorate_chain::{Address, Call, Keystore, Receipt, Settlement, Signer, U256};
-use quorate_common::exit::{Code, Failure};
+use quorate_common::{
+    exit::{Code, Failure},
+    permit::{PERMIT_BYTES_MAX, Permit},
+};
 use serde_json::json;
-use std::path::Path;
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
 /// Runs a wallet command.
 ///
@@ -31,6 +38,7 @@ pub async fn run(context: &Context, command: &WalletCommand) -> Result<(), Failu
         WalletCommand::Deposit { amount } => deposit(context, *amount).await,
         WalletCommand::Withdraw { amount } => withdraw(context, *amount).await,
         WalletCommand::Send { to, amount, eth } => send(context, *to, amount, *eth).await,
+        WalletCommand::Carry { file } => carry(context, file).await,
         WalletCommand::Export { yes } => export(context, *yes),
     }
 }
@@ -174,6 +182,37 @@ async fn send(context: &Context, to: Address, text: &str, eth: bool) -> Result<(
         contract.token_transfer(to, U256::from(amount))
     };
     transact(context, &contract, signer, vec![call], amount).await
+}
+
+/// The permit says which contract it is for. Whether that is one of the configured chain is asked as always.
+async fn carry(context: &Context, file: &Path) -> Result<(), Failure> {
+    let permit = read_permit(file)?;
+    let contract = chain::connect(&context.config, permit.domain).await?;
+    let refused = |error| Failure::new(Code::Denied, format!("{}: {error}", file.display()));
+    let call = contract.carry(&permit).map_err(refused)?;
+    transact(context, &contract, open(&context.config)?, vec![call], 0).await
+}
+
+fn read_permit(file: &Path) -> Result<Permit, Failure> {
+    let shown = file.display();
+    let failed = |error: io::Error| Failure::new(Code::NotFound, format!("{shown}: {error}"));
+    let from: Box<dyn io::Read> = match file == Path::new("-") {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(fs::File::open(file).map_err(failed)?),
+    };
+    let mut text = Vec::new();
+    from.take(PERMIT_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() > PERMIT_BYTES_MAX {
+        let text = format!("{shown}: longer than {PERMIT_BYTES_MAX} bytes, so no permit");
+        return Err(Failure::new(Code::Usage, text));
+    }
+    serde_json::from_slice(&text).map_err(|error| {
+        Failure::new(
+            Code::Usage,
+            format!("{shown}: {error}; expected a quorate.permit/v1 document"),
+        )
+        .hint("`quorate-worker join --permit FILE` or `leave --permit FILE` writes one")
+    })
 }
 
 fn export(context: &Context, yes: bool) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use crate::{
     digest::Digest,
     disagreement::Disagreement,
     ids::{DealSlot, PoolId, WorkerIdx},
+    keys::{NodeKey, node_signed},
     messages::{AppOrder, DatasetOrder, Domain, Header, ReqOrder, SponsorOrder},
     orders::SignedOrder,
     terms::DealTerms,
@@ -64,6 +65,90 @@ pub struct PoolInfo {
     pub unix_s: u64,
     /// The scheduler's version.
     pub version: String,
+}
+
+/// `GET /v1/sponsor`: what a pool pays for its workers, so that nobody needs coins to begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SponsorInfo {
+    /// `quorate.sponsor/v1`.
+    pub schema: String,
+    /// Whether it pays for anything.
+    pub open: bool,
+    /// Wei it spends in a day at most.
+    pub budget_wei: Amount,
+    /// Wei of that which are left today.
+    pub left_wei: Amount,
+    /// Transactions it carries for one owner in a day.
+    pub owner_day: u32,
+    /// Newcomers it takes from one network (/24, /48) in a day.
+    pub network_day: u32,
+    /// Token units it gives a newcomer to stake; zero: none.
+    pub advance: Amount,
+    /// Percent of the unit price a vote puts at stake: with 0 nobody needs a stake.
+    pub stake_ratio: u8,
+    /// Where those who want to give their earnings away may send them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub donation: Option<Donation>,
+}
+
+/// An address that a pool's operator names for donations, signed by the node key that invitations name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Donation {
+    /// Who gets them.
+    pub address: Address,
+    /// Hex of the scheduler's ed25519 signature of the address under [`Donation::CONTEXT`].
+    pub signature: String,
+}
+
+impl Donation {
+    /// What the signature is for.
+    pub const CONTEXT: &'static str = "quorate donation v1";
+
+    /// Signed by the scheduler.
+    pub fn signed(address: Address, key: &NodeKey) -> Self {
+        let signature = hex::encode(key.sign(Self::CONTEXT, address.as_slice()));
+        Self { address, signature }
+    }
+
+    /// Whether the scheduler with this node key named the address.
+    pub fn is_signed_by(&self, node_key: B256) -> bool {
+        let mut signature = [0; 64];
+        hex::decode_to_slice(&self.signature, &mut signature).is_ok()
+            && node_signed(node_key, Self::CONTEXT, self.address.as_slice(), &signature)
+    }
+}
+
+/// What a pool helps a worker's owner with by coins, where no permit would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Help {
+    /// The first stake: tokens, and gas for putting them at stake.
+    Start,
+    /// Gas for taking the stake out after the exit's timer.
+    Exit,
+    /// Gas for passing on what was paid out.
+    PassOn,
+}
+
+/// `POST /v1/sponsor/help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskHelp {
+    /// Whose owner.
+    pub worker: WorkerIdx,
+    /// What for.
+    pub help: Help,
+}
+
+/// What became of a permit or of a call for help.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// `quorate.carried/v1`.
+    pub schema: String,
+    /// The transactions, as far as they are mined; none: they are on their way.
+    pub txs: Vec<B256>,
+    /// Token units given.
+    pub tokens: Amount,
 }
 
 /// `POST /v1/orders`: a signed order, and the orders of those who sell to it or pay for it. Answer:
@@ -282,7 +367,7 @@ pub struct BatchList {
 }
 
 /// `GET /v1/workers/{idx}/proof`: a worker's account in the newest finalized batch, for `claim`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerProof {
     /// `quorate.proof/v1`.
     pub schema: String,

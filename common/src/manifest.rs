@@ -93,11 +93,14 @@ pub enum TrapKind {
     IntegerDivisionByZero,
     /// A float without an integer counterpart was converted to one.
     BadConversionToInteger,
+    /// A component broke a rule of the component model: used a handle it had dropped, passed a list outside
+    /// of memory, asked for more than there is.
+    ComponentRules,
 }
 
 impl TrapKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unreachable,
         Self::MemoryOutOfBounds,
         Self::TableOutOfBounds,
@@ -106,6 +109,7 @@ impl TrapKind {
         Self::IntegerOverflow,
         Self::IntegerDivisionByZero,
         Self::BadConversionToInteger,
+        Self::ComponentRules,
     ];
 
     /// The word that stands for this kind in a manifest.
@@ -120,6 +124,7 @@ impl TrapKind {
             Self::IntegerOverflow => "integer-overflow",
             Self::IntegerDivisionByZero => "integer-division-by-zero",
             Self::BadConversionToInteger => "bad-conversion-to-integer",
+            Self::ComponentRules => "component-rules",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's settings: every key with unit, default and reason; text in, types out.
 
-use crate::journal::writer::WriterOptions;
+use crate::{journal::writer::WriterOptions, sponsor::Rules};
 use quorate_chain::{
     outbox::Finality,
     presets::{EMBEDDED, preset},
@@ -9,7 +9,7 @@ use quorate_chain::{
 use quorate_common::anchor::SLACK_S;
 use quorate_common::config::{ConfigError, Key, Layers};
 use quorate_common::{Address, ids::PoolId, wire::WORK_PER_SLOT};
-use quorate_grid::{credibility::Promise, policy::Policy, quota::Quota};
+use quorate_grid::{credibility::Promise, policy::Policy, quota::Quota, sponsor::Limits};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -183,6 +183,50 @@ pub const KEYS: &[Key] = &[
         default: "3600",
         help: "Seconds a result waits for its worker to be believed before it is checked itself.",
     },
+    Key {
+        name: "sponsor.gas",
+        default: "\"off\"",
+        help: "Whether the pool pays for its workers' registration, decisions and claims, so that volunteers need \
+               no coins: on or off. What follows bounds what strangers can make it spend.",
+    },
+    Key {
+        name: "sponsor.budget_wei",
+        default: "\"10000000000000000\"",
+        help: "Wei spent on that in a day at most (a hundredth of a coin: some 60 registrations at 1 gwei, thousands \
+               on a roll-up). What ten million gas cost stays for batches in any case.",
+    },
+    Key {
+        name: "sponsor.acts_day",
+        default: "200",
+        help: "Transactions for workers in a day: each takes the turn of the account that commits batches.",
+    },
+    Key {
+        name: "sponsor.owner_day",
+        default: "6",
+        help: "Of those for one owner: a beginning takes four, then a claim and a decision.",
+    },
+    Key {
+        name: "sponsor.network_day",
+        default: "8",
+        help: "Newcomers in a day from one network (/24 or /48): a household, not a farm. Behind a proxy on this \
+               machine its X-Forwarded-For counts; behind another all are one network.",
+    },
+    Key {
+        name: "sponsor.advance",
+        default: "\"0\"",
+        help: "Token units given to a newcomer for its first stake, once, with the gas to stake them, from the gas \
+               account's tokens. A gift: nobody can make it be given back. 0: none.",
+    },
+    Key {
+        name: "sponsor.advances_day",
+        default: "16",
+        help: "First stakes given in a day: times sponsor.advance it is what a liar with many networks can take.",
+    },
+    Key {
+        name: "sponsor.donation",
+        default: "\"\"",
+        help: "Address that volunteers who answer `donate` give their earnings to, signed with the node key.",
+    },
     Key { name: "batch.tasks", default: "512", help: "Tasks in a batch at most." },
     Key { name: "batch.age_s", default: "600", help: "Seconds after which a batch is closed." },
     Key {
@@ -300,6 +344,8 @@ pub struct Config {
     pub open_orders_max: u32,
     /// The rules' tunables.
     pub policy: Policy,
+    /// What is paid for workers.
+    pub sponsor: Rules,
     /// Largest blob.
     pub blob_bytes_max: u64,
     /// All blobs.
@@ -355,6 +401,7 @@ impl Config {
             max_task_time: layers.number("pool.max_task_time", 1, 86_400)?,
             open_orders_max: number32(layers, "pool.open_orders_max", 1)?,
             policy: policy(layers)?,
+            sponsor: sponsor(layers)?,
             blob_bytes_max: layers.number("blobs.blob_bytes_max", 1 << 20, 1 << 40)?,
             total_bytes_max: layers.number("blobs.total_bytes_max", 1 << 20, 1 << 50)?,
             segment_bytes: layers.number("journal.segment_bytes", 1 << 20, 1 << 32)?,
@@ -414,6 +461,24 @@ fn policy(layers: &Layers) -> Result<Policy, ConfigError> {
         promise: promise(layers)?,
         ..Policy::default()
     })
+}
+
+fn sponsor(layers: &Layers) -> Result<Rules, ConfigError> {
+    let on = match layers.text("sponsor.gas")?.as_str() {
+        "on" => true,
+        "off" => false,
+        _ => return Err(layers.refuse("sponsor.gas", "on or off")),
+    };
+    let limits = Limits {
+        budget_wei: layers.parse("sponsor.budget_wei", "whole wei")?,
+        acts: number32(layers, "sponsor.acts_day", 0)?,
+        owner: number32(layers, "sponsor.owner_day", 0)?,
+        network: number32(layers, "sponsor.network_day", 0)?,
+        advances: number32(layers, "sponsor.advances_day", 0)?,
+    };
+    let advance = layers.parse("sponsor.advance", "whole token units")?;
+    let donation = optional(layers, "sponsor.donation", "an address, 0x and 40 hex digits")?;
+    Ok(Rules { on, limits, advance, donation })
 }
 
 /// What the pool promises, if anything. Half of all results, or half of all workers, is no promise.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod orders;
 pub mod pool;
 pub mod rpc;
+pub mod sponsor;
 
 use crate::{
     actors::grid::{GridActor, Query},
@@ -18,6 +19,7 @@ use crate::{
     money::Money,
     sealed::Batches,
     shared::Shared,
+    sponsor::Sponsor,
 };
 use actix::Addr;
 use actix_web::web;
@@ -59,6 +61,8 @@ pub struct State {
     pub money: Arc<Money>,
     /// What operators did.
     pub logbook: Arc<Logbook>,
+    /// What is paid for workers.
+    pub sponsor: Arc<Sponsor>,
 }
 
 impl State {
@@ -111,6 +115,9 @@ pub fn stopping() -> Failure {
         explain::pool,
         explain::settlement,
         explain::cost,
+        sponsor::terms,
+        sponsor::carry,
+        sponsor::help,
         events::watch,
         blobs::put_blob,
         blobs::get_blob,
@@ -143,6 +150,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(explain::pool)
         .service(explain::settlement)
         .service(explain::cost)
+        .service(sponsor::terms)
+        .service(sponsor::carry)
+        .service(sponsor::help)
         .service(events::watch)
         .service(blobs::head_blob)
         .service(blobs::get_blob)

@@ -47,6 +47,7 @@ mod sampler;
 pub mod sealed;
 pub mod shared;
 mod socket;
+pub mod sponsor;
 pub mod store;
 pub mod system;
 mod trace;

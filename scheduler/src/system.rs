@@ -34,6 +34,7 @@ use crate::{
     reset, sampler,
     sealed::Batches,
     shared::{Event, Parts, Shared},
+    sponsor::Sponsor,
     store::{self, Span, Store, writer::StoreWriter},
     transport::Transport,
     ui,
@@ -205,6 +206,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
     actix::spawn(outbox::show(outbox.clone(), Arc::clone(&shared)));
     let money = Arc::new(Money::new(pool, settlement.clone(), outbox.clone(), since));
     let logbook = Arc::new(Logbook::open(&shared.config.data)?);
+    let sponsor = Sponsor::open(&shared.config.data, shared.config.sponsor)?;
     let sampled = sampler::Money { settlement: settlement.clone(), outbox: outbox.clone() };
     actix::spawn(sampler::sample(Arc::clone(&shared), sampled, grid.clone()));
     let settler = SettlerParts {
@@ -234,6 +236,7 @@ pub async fn start(boot: Boot) -> Result<Running, Failure> {
         outbox,
         money,
         logbook,
+        sponsor: Arc::new(sponsor),
     };
     let kept = state.clone();
     let pages = ui::serve(state.clone(), shared.config.http_listen)?;

@@ -28,7 +28,7 @@ use quorate_grid::{
 };
 use std::{
     io::{self, Read as _},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -171,7 +171,7 @@ impl Transport {
             node_key,
             vote_key: hello.vote_key,
             slots: hello.slots,
-            net: network(connection.remote_address()),
+            net: network(connection.remote_address().ip()),
             engine: hello.engine.hash,
             ask: hello.ask,
             holding: hello.holding.clone(),
@@ -450,8 +450,8 @@ fn placed(votes: Votes, hashes: &[B256], tree: &FrameTree) -> SignedVotes {
 
 /// The network a worker comes from, /24 or /48, so that no task gets two replicas from one. Loopback
 /// and private addresses tell nothing: half the world's homes are 192.168.1.0/24.
-fn network(addr: SocketAddr) -> Option<u64> {
-    match addr.ip() {
+pub(crate) fn network(ip: IpAddr) -> Option<u64> {
+    match ip {
         IpAddr::V4(ip) if ip.is_loopback() || ip.is_private() || ip.is_link_local() => None,
         IpAddr::V4(ip) => Some(u64::from(u32::from(ip) >> 8)),
         IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() => None,

@@ -22,7 +22,6 @@ mod task;
 mod trust;
 mod workers;
 
-pub use guard::Doors;
 pub use session::{Sessions, Who};
 
 use crate::{http::State, operators::Operators, system::die_of_http};
@@ -32,7 +31,10 @@ use actix_web::{
     middleware::from_fn,
     web::{self, Data},
 };
-use quorate_common::exit::{Code, Failure};
+use quorate_common::{
+    doors::Doors,
+    exit::{Code, Failure},
+};
 use quorate_grid::headcount::Headcount;
 use std::{
     net::{SocketAddr, TcpListener},
@@ -89,7 +91,10 @@ pub fn serve(state: State, api: SocketAddr) -> Result<Option<(SocketAddr, Server
     };
     let listener = TcpListener::bind(listen).map_err(taken)?;
     let address = listener.local_addr().map_err(taken)?;
-    let doors = Doors::new(address, config.ui_public.as_deref())?;
+    let doors = match config.ui_public.as_deref() {
+        Some(url) => Doors::public("ui.public", url)?,
+        None => Doors::here(address),
+    };
     let operators = Operators::of(&config.data);
     let (sessions, headcount, preflight) =
         (Sessions::default(), Mutex::default(), tokio::sync::Mutex::default());

@@ -9,6 +9,8 @@ use quorate_policy::Decision;
 pub struct Allowance {
     /// Runs that may go on; 0 holds all of them in memory.
     pub slots: u16,
+    /// Those of all pools together: what the kernel keeps, it keeps for all.
+    pub of_slots: u16,
     /// Whether new work is taken.
     pub take: bool,
     /// The share of a core each run may take, in percent.
@@ -23,11 +25,16 @@ impl From<&Decision> for Allowance {
     fn from(decision: &Decision) -> Self {
         let Decision { slots, take, cpu_percent, ask, until_unix_ms, .. } = *decision;
         let until_s = until_unix_ms.map(|ms| ms.div_ceil(1_000));
-        Self { slots, take, cpu_percent, ask, until_s }
+        Self { slots, of_slots: slots, take, cpu_percent, ask, until_s }
     }
 }
 
 impl Allowance {
+    /// One pool's part of it.
+    pub(crate) fn part(self, slots: u16) -> Self {
+        Self { slots, ..self }
+    }
+
     /// What the agent hears of it.
     pub(crate) fn inputs(self) -> [Input; 3] {
         let Self { slots, take, ask, until_s, .. } = self;
@@ -39,8 +46,8 @@ impl Allowance {
 impl Rule {
     /// Holds, slows or lets go what runs.
     pub(crate) fn apply(&self, allowance: Allowance) {
-        let Allowance { slots, cpu_percent, .. } = allowance;
-        let percent = u32::from(cpu_percent) * u32::from(slots.max(1));
+        let Allowance { slots, of_slots, cpu_percent, .. } = allowance;
+        let percent = u32::from(cpu_percent) * u32::from(of_slots.max(1));
         let quota = (cpu_percent < 100).then_some(percent);
         let by_kernel = self.group.as_ref().is_some_and(|group| match group.allow(quota) {
             Ok(()) => true,

@@ -265,6 +265,20 @@ impl Blobs {
         }
     }
 
+    /// Throws away everything that nobody holds.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn clear(&self) -> Result<(), BlobError> {
+        loop {
+            let mut index = self.lock();
+            let Some(victim) = index.victim() else { return Ok(()) };
+            index.forget(victim);
+            drop(index);
+            fs::remove_file(self.path(victim)).map_err(|source| self.failed(source))?;
+        }
+    }
+
     fn remove(&self, digest: Digest) {
         self.lock().forget(digest);
         // It is damaged or gone; whether the disk still shows it changes nothing.

@@ -3,6 +3,7 @@
 mod abandoned;
 mod amount;
 mod args;
+mod beginning;
 mod benchmark;
 mod chain;
 mod config;
@@ -13,12 +14,15 @@ mod engines;
 mod explain;
 mod failure;
 mod join;
+mod joining;
 mod keys;
 mod launch;
 mod leave;
 mod measure;
+mod open;
 mod output;
 mod owner;
+mod pools;
 mod prefs;
 mod questions;
 mod renewal;
@@ -26,18 +30,30 @@ mod run;
 mod session;
 mod set;
 mod show;
+mod sponsored;
 mod until;
 mod update;
+mod wizard;
 
-pub(crate) use args::{JoinArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
+pub(crate) use args::{JoinArgs, LeaveArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use output::Output;
+pub(crate) use config::Config;
+pub(crate) use control::LOG;
+pub(crate) use earnings::{Account, Brought, Proven, claim_now};
+pub(crate) use keys::AT_START;
+#[cfg(test)]
+pub(crate) use keys::KEYS;
+pub(crate) use leave::sign_off;
+pub(crate) use output::Output;
 use quorate_common::{
     exit::{self, Code, Failure},
     telemetry::{self, LogFormat},
 };
 use quorate_policy::Asked;
+pub(crate) use set::change;
+pub(crate) use show::{allowed, state};
 use std::path::PathBuf;
+pub(crate) use until::Until;
 
 const ABOUT: &str = "Lend this machine to a Quorate pool, and be paid for honest work.";
 
@@ -50,6 +66,7 @@ Examples:
   quorate-worker run                                    work in the foreground until interrupted
   quorate-worker engines                                what it can run: modules, and containers
   quorate-worker status                                 what it does and has earned
+  quorate-worker open                                   the same in a browser, with buttons and sliders
   quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
 
@@ -91,6 +108,9 @@ pub(crate) struct Global {
     /// Set a configuration key, as `--set slots=2`; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE", action = ArgAction::Append)]
     pub(crate) set: Vec<String>,
+    /// The pool that is meant, as `pools ls` names it, where this worker belongs to several
+    #[arg(long, global = true, value_name = "POOL")]
+    pub(crate) pool: Option<String>,
     /// Print JSON: one document
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -128,8 +148,20 @@ enum Command {
     Resume,
     /// End the program in good order: give back what is unfinished, show what is sealed
     Stop,
-    /// Leave the pool: give back what is unfinished, show what is sealed, start the timer of the stake
-    Leave,
+    /// Leave the pool: give back what is unfinished, show what is sealed, start the timer of the stake; after it,
+    /// once more to take the stake out
+    Leave(LeaveArgs),
+    /// The pools it belongs to beside its first, and their shares; `join` with another invitation adds one
+    #[command(subcommand)]
+    Pools(pools::PoolsCommand),
+    /// Print a URL that shows your page in one browser, and open it where there is a desktop
+    Open {
+        /// Print it and nothing more
+        #[arg(long)]
+        print: bool,
+    },
+    /// Throw away modules and inputs that can be fetched again and no task needs now
+    Clear,
     /// Try everything a worker needs, and say what to do about what is missing
     Doctor,
     /// How fast this machine runs modules, on one core and on all slots
@@ -244,7 +276,10 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Finish => on_system(control::say(global, Asked::Finish, output)),
         Command::Resume => on_system(control::say(global, Asked::Run, output)),
         Command::Stop => on_system(control::stop(global, output)),
-        Command::Leave => on_system(leave::leave(global, output)),
+        Command::Leave(args) => on_system(leave::leave(global, args, output)),
+        Command::Pools(command) => pools::run(&global, command, output),
+        Command::Open { print } => on_system(open::run(global, print, output)),
+        Command::Clear => on_system(control::clear(global, output)),
         Command::Doctor => on_system(doctor::run(global, output)),
         Command::Benchmark => benchmark::run(&global, output),
         Command::Measure(args) => on_system(measure::run(global, args, output)),

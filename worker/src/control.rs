@@ -41,6 +41,10 @@ pub enum Ask {
     },
     /// Read the configuration again.
     Reload,
+    /// Throw away what can be fetched again and nobody needs now.
+    Clear,
+    /// A URL that lets one browser see the page.
+    Open,
     /// Give back what is unfinished, show what is sealed, and end.
     Stop,
 }
@@ -56,6 +60,11 @@ pub enum Told {
         status: Box<Status>,
         /// Its process.
         pid: u32,
+    },
+    /// Where the page is.
+    Page {
+        /// Good once, and for two minutes.
+        url: String,
     },
     /// It was not done.
     Refused {
@@ -78,6 +87,7 @@ pub struct Asked {
 pub struct Control {
     listening: tokio::task::JoinHandle<()>,
     path: PathBuf,
+    asked: mpsc::Sender<Asked>,
 }
 
 impl Control {
@@ -91,8 +101,13 @@ impl Control {
         let listener = by_short_name(&path, |short| UnixListener::bind(short))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let listening = tokio::spawn(listen(listener, sender));
-        Ok((Self { listening, path }, receiver))
+        let listening = tokio::spawn(listen(listener, sender.clone()));
+        Ok((Self { listening, path, asked: sender }, receiver))
+    }
+
+    /// The way of the socket's commands, for the page: whatever it does goes there too.
+    pub(crate) fn asked(&self) -> mpsc::Sender<Asked> {
+        self.asked.clone()
     }
 }
 

@@ -11,6 +11,7 @@
 //! wasmtime is named in this module and nowhere else.
 
 mod cache;
+mod code;
 mod component;
 mod load;
 mod meter;
@@ -33,7 +34,7 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use wasmtime::{ExternType, InstancePre, Linker};
+use wasmtime::{ExternType, InstancePre, Linker, component as p2};
 
 use self::cache::Cache;
 pub use self::cache::CacheError;
@@ -80,12 +81,15 @@ pub struct Module {
 #[derive(Clone)]
 enum Program {
     Command(InstancePre<Host>),
+    /// And the function in it to call.
+    Component(p2::InstancePre<Host>, p2::ComponentExportIndex),
     Pack(Arc<PackProgram>),
 }
 
 struct Shared {
     wasmtime: wasmtime::Engine,
     linker: Linker<Host>,
+    components: p2::Linker<Host>,
     cache: Option<Cache>,
     ticker: Ticker,
 }
@@ -128,7 +132,7 @@ pub enum PrepareError {
         /// What the validator or compiler says, with the offset.
         reason: String,
     },
-    /// A component that is no program for preview 1 in preview 2's dress.
+    /// A component that is no program for preview 2, or more than one.
     #[error("it is a component that {reason}")]
     Component {
         /// What is wrong with it.
@@ -155,8 +159,8 @@ pub enum PrepareError {
         /// The import's name.
         name: String,
     },
-    /// Calls a function of preview 1 with other types.
-    #[error("an import has another signature than wasi_snapshot_preview1 gives it: {reason}")]
+    /// Calls a function of preview 1 or 2 with other types.
+    #[error("an import has another signature than WASI gives it: {reason}")]
     Signature {
         /// The import and the two signatures.
         reason: String,
@@ -192,7 +196,11 @@ impl Engine {
     /// What is wrong with the module.
     pub fn check(wasm: &[u8]) -> Result<(), PrepareError> {
         check_form(wasm)?;
-        let wasm = component::program(wasm)?;
+        if component::is_component(wasm) {
+            component::check_form(wasm)?;
+            weight::check(wasm, Scale::Command)?;
+            return component::validate(wasm, profile::features_of_components());
+        }
         weight::check(wasm, Scale::Command)?;
         let invalid = |error| PrepareError::Invalid { reason: sentence(&error) };
         let wasmtime = wasmtime::Engine::new(&profile::config()).map_err(invalid)?;
@@ -207,17 +215,29 @@ impl Engine {
     /// What is wrong with the module. Trouble with the cache is logged and gone around.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Module, PrepareError> {
         check_form(wasm)?;
-        let digest: [u8; 32] = Sha256::digest(wasm).into();
-        let bytes = || component::program(wasm).map(Cow::Borrowed);
-        let compiled = self.shared.compiled(&digest, Scale::Command, bytes)?;
+        let key: [u8; 32] = Sha256::digest(wasm).into();
+        let program = match component::is_component(wasm) {
+            true => self.component(&key, wasm)?,
+            false => self.command(&key, wasm)?,
+        };
+        Ok(Module { shared: self.shared.clone(), program })
+    }
+
+    fn command(&self, key: &[u8; 32], wasm: &[u8]) -> Result<Program, PrepareError> {
+        let bytes = || Ok::<_, PrepareError>(Cow::Borrowed(wasm));
+        let compiled = self.shared.compiled(key, Scale::Command, bytes)?;
         check_imports(&compiled)?;
         check_start(&compiled)?;
-        let linked = self
-            .shared
-            .linker
-            .instantiate_pre(&compiled)
-            .map_err(|error| PrepareError::Signature { reason: sentence(&error) })?;
-        Ok(Module { shared: self.shared.clone(), program: Program::Command(linked) })
+        let linked = self.shared.linker.instantiate_pre(&compiled).map_err(signature)?;
+        Ok(Program::Command(linked))
+    }
+
+    fn component(&self, key: &[u8; 32], wasm: &[u8]) -> Result<Program, PrepareError> {
+        let bytes = || component::check_form(wasm).map(|()| Cow::Borrowed(wasm));
+        let compiled = self.shared.compiled(key, Scale::Command, bytes)?;
+        let run = component::run_of(&compiled)?;
+        let linked = self.shared.components.instantiate_pre(&compiled).map_err(signature)?;
+        Ok(Program::Component(linked, run))
     }
 }
 
@@ -226,43 +246,11 @@ impl Shared {
         let wasmtime = wasmtime::Engine::new(config).map_err(EngineError::Unsupported)?;
         let mut linker = Linker::new(&wasmtime);
         wasi::define(&mut linker).map_err(EngineError::Unsupported)?;
+        let mut components = p2::Linker::new(&wasmtime);
+        wasi::preview2::define(&mut components).map_err(EngineError::Unsupported)?;
         let cache = cache_dir.map(|dir| Cache::open(dir, &wasmtime)).transpose()?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Thread)?;
-        Ok(Self { wasmtime, linker, cache, ticker })
-    }
-
-    /// Machine code from the cache, or compiled from what `wasm` gives and kept under `key`.
-    fn compiled<'w, E: From<PrepareError>>(
-        &self,
-        key: &[u8; 32],
-        scale: Scale,
-        wasm: impl FnOnce() -> Result<Cow<'w, [u8]>, E>,
-    ) -> Result<wasmtime::Module, E> {
-        if let Some(module) = self.cached(key) {
-            return Ok(module);
-        }
-        let wasm = wasm()?;
-        weight::check(&wasm, scale)?;
-        let module = wasmtime::Module::from_binary(&self.wasmtime, &wasm)
-            .map_err(|error| PrepareError::Invalid { reason: sentence(&error) })?;
-        if let Some(cache) = &self.cache {
-            match module.serialize() {
-                Ok(code) => cache.put(key, &code),
-                Err(error) => tracing::warn!(%error, "a compiled module cannot be kept"),
-            }
-        }
-        Ok(module)
-    }
-
-    fn cached(&self, key: &[u8; 32]) -> Option<wasmtime::Module> {
-        let code = self.cache.as_ref()?.get(key)?;
-        match load::trusted(&self.wasmtime, code) {
-            Ok(module) => Some(module),
-            Err(error) => {
-                tracing::warn!(%error, "a cached module is of another engine");
-                None
-            }
-        }
+        Ok(Self { wasmtime, linker, components, cache, ticker })
     }
 }
 
@@ -297,6 +285,10 @@ fn quoted(name: &str) -> String {
     name.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect()
 }
 
+fn signature(error: wasmtime::Error) -> PrepareError {
+    PrepareError::Signature { reason: sentence(&error) }
+}
+
 /// An error with its causes on one line.
 fn sentence(error: &wasmtime::Error) -> String {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -320,6 +312,7 @@ impl fmt::Debug for Module {
         let mut module = f.debug_struct("Module");
         match &self.program {
             Program::Command(linked) => module.field("name", &linked.module().name()),
+            Program::Component(..) => module.field("form", &"component"),
             Program::Pack(pack) => module.field("pack", pack),
         };
         module.finish_non_exhaustive()

@@ -20,6 +20,7 @@ use quorate_common::{
     messages::{Domain, Message as _, Reveal},
     report::Chain as Report,
 };
+use quorate_policy::Claims;
 use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -40,6 +41,8 @@ pub struct EscapeOptions {
     pub chain: Vec<ChainUrl>,
     /// Pays the gas; needs no other rights.
     pub signer: Signer,
+    /// When earnings are paid out with it.
+    pub claims: Claims,
 }
 
 /// Something to say.

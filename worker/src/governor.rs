@@ -8,19 +8,20 @@ mod sight;
 use crate::{
     allowance::Allowance,
     control::{Ask, Asked as Command, Control, Told},
-    start::Reins,
+    page::Door,
     status::{Mood, Status},
+    team::Team,
     why::why,
     wish::WishFile,
 };
 use month::Month;
-use quorate_agent::View;
 use quorate_common::clock::SystemClock;
 use quorate_policy::{Asked, Decision, Moment, Policy, Preferences, Reason, Sensed, Wish};
 use quorate_senses::{calendar, week_minute};
 pub use sight::{SESSION_SOCKET, Sight};
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
@@ -67,10 +68,12 @@ pub struct Ends {
     pub status: watch::Receiver<Status>,
     /// The worker as everybody may see it.
     pub shown: watch::Sender<Status>,
-    /// What holds it.
-    pub reins: Reins,
+    /// What holds it, and what works for other pools beside it.
+    pub team: Team,
     /// Told when the owner wants it to end.
     pub stop: mpsc::Sender<()>,
+    /// The owner's page, if there is one.
+    pub(crate) door: Option<Arc<Door>>,
 }
 
 impl Governor {
@@ -92,20 +95,20 @@ impl Governor {
 
     /// Governs until the worker is gone.
     pub async fn run(mut self, mut ends: Ends) {
-        let mut last = None;
         loop {
-            if self.looked.elapsed() >= self.look_every(&ends.status.borrow().view) {
+            if self.looked.elapsed() >= self.look_every(&ends) {
                 self.look().await;
             }
             self.note_work(&ends);
             let decision = self.decide();
-            self.carry_out(&decision, &ends, &mut last);
-            let pause = self.pause(&decision, &ends.status.borrow().view);
+            self.carry_out(&decision, &mut ends);
+            let pause = self.pause(&decision, &ends);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.sight.changed() => self.look().await,
+                () = ends.team.changed() => {}
                 Some(command) = ends.commands.recv() => {
-                    self.obey(command, &mut ends, &mut last).await;
+                    self.obey(command, &mut ends).await;
                 }
                 changed = ends.status.changed() => if changed.is_err() {
                     return self.month.write();
@@ -132,19 +135,16 @@ impl Governor {
 
     /// What the worker itself knows.
     fn note_work(&mut self, ends: &Ends) {
-        use quorate_agent::StageName::{Fetching, Running, Waiting};
-        let status = ends.status.borrow();
-        let is_work = |stage| matches!(stage, Fetching | Waiting | Running);
-        self.sensed.at_hand = status.view.jobs.iter().filter(|job| is_work(job.stage)).count();
-        self.sight.guests(status.view.running);
-        self.sensed.task_s = ends.reins.task_s();
+        self.sensed.at_hand = ends.team.at_hand();
+        self.sight.guests(ends.team.running());
+        self.sensed.task_s = ends.team.task_s();
         let month = calendar::month(self.clock.now().unix_ms);
-        self.sensed.month_bytes = self.month.count(&month, ends.reins.moved());
+        self.sensed.month_bytes = self.month.count(&month, ends.team.moved());
     }
 
     /// Between two looks: others may need the machine while tasks run, and a pause needs none.
-    fn look_every(&self, view: &View) -> Duration {
-        let is_busy = view.running > 0 && !view.resting;
+    fn look_every(&self, ends: &Ends) -> Duration {
+        let is_busy = ends.team.is_busy();
         match self.wish.at(self.clock.now().unix_ms) {
             Asked::Pause if self.wish.until_unix_ms.is_some() => LOOK_PAUSED,
             Asked::Pause => LOOK_NEVER,
@@ -154,13 +154,13 @@ impl Governor {
     }
 
     /// Until something may be different: a gate, the end of a pause, a look.
-    fn pause(&self, decision: &Decision, view: &View) -> Duration {
+    fn pause(&self, decision: &Decision, ends: &Ends) -> Duration {
         let now = self.clock.now();
         let (mono_ms, unix_ms) = (now.mono_ms, now.unix_ms);
         let moment = Moment { mono_ms, unix_ms, week_minute: week_minute(unix_ms) };
         let until = decision.until_unix_ms;
         let until = until.map(|ms| Duration::from_millis(ms.saturating_sub(unix_ms) + 1));
-        let look = self.look_every(view).saturating_sub(self.looked.elapsed());
+        let look = self.look_every(ends).saturating_sub(self.looked.elapsed());
         // What a gate counts goes on while nobody pauses.
         let gate = self.policy.look_again_ms(moment).map(Duration::from_millis);
         let gate = gate.filter(|_| self.wish.at(unix_ms) != Asked::Pause);
@@ -168,10 +168,15 @@ impl Governor {
         soonest.max(SHORTEST)
     }
 
-    async fn obey(&mut self, command: Command, ends: &mut Ends, last: &mut Option<Allowance>) {
+    async fn obey(&mut self, command: Command, ends: &mut Ends) {
         let Command { ask, answer } = command;
         let done = match ask {
+            Ask::Open => {
+                drop(answer.send(open(ends.door.as_deref())));
+                return;
+            }
             Ask::Status => Ok(()),
+            Ask::Clear => ends.team.clear(),
             Ask::Wish { wish } => self.wish_for(wish),
             Ask::Reload => self.read_again(),
             Ask::Stop => {
@@ -188,7 +193,7 @@ impl Governor {
         self.look().await;
         self.note_work(ends);
         let decision = self.decide();
-        self.carry_out(&decision, ends, last);
+        self.carry_out(&decision, ends);
         let status = Box::new(ends.shown.borrow().clone());
         drop(answer.send(Told::Status { status, pid: std::process::id() }));
     }
@@ -207,18 +212,17 @@ impl Governor {
         Ok(())
     }
 
-    fn carry_out(&mut self, decision: &Decision, ends: &Ends, last: &mut Option<Allowance>) {
+    fn carry_out(&mut self, decision: &Decision, ends: &mut Ends) {
         let allowance = Allowance::from(decision);
-        ends.reins.pace(decision.network);
-        if last.replace(allowance) != Some(allowance) {
-            ends.reins.follow(allowance);
-        }
+        ends.team.home().pace(decision.network);
+        ends.team.follow(allowance);
         self.show(decision, ends);
     }
 
     fn show(&mut self, decision: &Decision, ends: &Ends) {
         let mut status = ends.status.borrow().clone();
         status.mood = Some(self.mood(decision));
+        status.pools = ends.team.shown();
         self.log(why(Some(&status), true), decision.until_unix_ms);
         ends.shown.send_if_modified(|shown| {
             let is_new = *shown != status;
@@ -256,6 +260,16 @@ impl Governor {
             None => {}
         }
         self.said = Some(reason);
+    }
+}
+
+/// Lets one browser in.
+fn open(door: Option<&Door>) -> Told {
+    let why = "there is no page: `page.listen` is off".to_owned();
+    let Some(door) = door else { return Told::Refused { why } };
+    match door.url() {
+        Ok(url) => Told::Page { url },
+        Err(error) => Told::Refused { why: format!("no URL: {error}") },
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct Rule {
     pub(crate) docker_price: u128,
     /// Milliseconds a run took of late, on average; 0: none has ended.
     pub(crate) pace_ms: Arc<AtomicU64>,
+    /// Processor time of runs that was not written down yet, in milliseconds.
+    pub(crate) core_ms: Arc<AtomicU64>,
 }
 
 /// One replica to run.
@@ -105,6 +107,11 @@ impl Jobs {
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
         let deals = Arc::new(deals);
         Self { agent, runner, blobs, rule, deals, line, uploads, under_way: BTreeMap::new() }
+    }
+
+    /// Processor time of runs since it was asked last, in milliseconds.
+    pub(crate) fn core_ms(&self) -> u64 {
+        self.rule.core_ms.swap(0, Ordering::Relaxed)
     }
 
     /// Gets what a task needs; `Fetched` follows unless it is stopped.
@@ -145,7 +152,8 @@ impl Jobs {
         self.under_way.insert(ticket, UnderWay::Running(cancel.clone()));
         let (agent, blobs, runner) = (self.agent.clone(), self.blobs.clone(), self.runner.clone());
         let failed = Finished::failed(&start, GiveUpReason::Engine);
-        let (group, pace_ms) = (self.rule.group.clone(), self.rule.pace_ms.clone());
+        let (group, pace_ms, core_ms) =
+            (self.rule.group.clone(), self.rule.pace_ms.clone(), self.rule.core_ms.clone());
         let work = move || {
             step_back(group.as_deref());
             let began = Instant::now();
@@ -153,6 +161,8 @@ impl Jobs {
             if outcome.is_ok() {
                 note_pace(&pace_ms, began.elapsed());
             }
+            let taken = if deal.bag.kind.is_wasm() { thread_time() } else { began.elapsed() };
+            core_ms.fetch_add(millis(taken), Ordering::Relaxed);
             agent.do_send(Finished { ticket, task, outcome });
         };
         let name = format!("job {}", failed.task);
@@ -214,9 +224,20 @@ impl fmt::Debug for Jobs {
     }
 }
 
+/// Processor time this thread has had. A module runs on its job's own thread; of a container only the time that
+/// passed is known.
+fn thread_time() -> Duration {
+    let had = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(had.tv_sec.unsigned_abs(), u32::try_from(had.tv_nsec).unwrap_or(0))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// An eighth of what is new: a few odd tasks do not move it far.
 fn note_pace(pace_ms: &AtomicU64, took: Duration) {
-    let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let took = millis(took).max(1);
     let before = pace_ms.load(Ordering::Relaxed);
     let pace = if before == 0 { took } else { before / 8 * 7 + before % 8 + took / 8 };
     pace_ms.store(pace, Ordering::Relaxed);

@@ -9,6 +9,7 @@
 //!   [`blobs`]; [`runner`] runs them, by default on the [`engine`], or as [`containers`].
 //! * [`escape`]: what is said on chain when the scheduler does not listen; `words`, `ticket`: what is kept to
 //!   prove and to claim without it.
+//! * `page`: what its owner sees in a browser; it asks and shows, through the socket's commands ([`control`]).
 //! * [`remains`]: what a pool leaves when its scheduler is gone for good, and how to be paid out of it.
 //! * [`store`]: what was sealed and is not settled. [`evidence`]: what a scheduler should not have signed.
 //!
@@ -38,14 +39,17 @@ pub mod footprint;
 mod gas;
 pub mod governor;
 mod jobs;
+mod ledger;
 mod metrics;
 pub mod options;
 pub mod pace;
+mod page;
 pub mod remains;
 pub mod runner;
 pub mod start;
 pub mod status;
 pub mod store;
+pub mod team;
 mod ticket;
 mod trace;
 pub mod transfer;
@@ -58,5 +62,5 @@ pub use allowance::Allowance;
 pub use containers::Containers;
 pub use options::{CACHE_BYTES, Hook, StartError, Whim, WorkerOptions};
 pub use runner::{EngineRunner, JobSpec, Program, Runner};
-pub use start::{Reins, WorkerHandle, start, start_under};
+pub use start::{Company, Reins, WorkerHandle, start, start_under};
 pub use status::Status;

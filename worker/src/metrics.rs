@@ -114,6 +114,7 @@ fn set(metrics: &WorkerMetrics, status: &Status) {
     metrics.stake.set(view.stake as f64 / TOKEN);
     metrics.earned.set(view.totals.earned as f64 / TOKEN);
     metrics.slashed.set(view.totals.slashed as f64 / TOKEN);
+    metrics.warnings.inc_by(status.warnings.saturating_sub(metrics.warnings.get()));
     metrics.score.set(view.score.into());
     metrics.cache.set(status.cache_bytes as f64);
 }

@@ -7,10 +7,12 @@ use crate::{
     },
     allowance::Allowance,
     blobs::{Blobs, Holder},
+    brake::Brake,
     bundle::Bundle,
     cgroup::JobGroup,
     escape::Escapes,
     jobs::{Jobs, Rule},
+    ledger::Ledger,
     options::{StartError, WorkerOptions},
     status::{self, Status},
     store::Store,
@@ -24,6 +26,7 @@ use quorate_common::{
     anchor::SLACK_S,
     clock::SystemClock,
     quic,
+    report::Chain as Report,
     wire::{EngineInfo, Hello, SLOTS_MAX},
 };
 use quorate_policy::Network;
@@ -59,6 +62,7 @@ pub struct Reins {
     agent: Addr<AgentActor>,
     rule: Rule,
     line: Line,
+    blobs: Arc<Blobs>,
     /// What it may do otherwise, and whether it makes ready to go.
     last: Arc<Mutex<(Option<Allowance>, bool)>>,
 }
@@ -73,18 +77,29 @@ pub async fn start(options: WorkerOptions) -> Result<WorkerHandle, StartError> {
     begin(options, Rule::default(), None).await
 }
 
-/// Starts a worker that does as it is allowed to, from its first moment on. `group` counts its runs, where the
-/// kernel has one. A task in a container is taken for `docker_price` at least.
+/// What the agents of one machine share, each of which works for another pool.
+#[derive(Clone, Debug, Default)]
+pub struct Company(Rule);
+
+impl Company {
+    /// `group` counts their runs, where the kernel has one. A task in a container is taken for `docker_price` at
+    /// least.
+    pub fn new(group: Option<JobGroup>, docker_price: u128) -> Self {
+        Self(Rule { group: group.map(Arc::new), docker_price, ..Rule::default() })
+    }
+}
+
+/// Starts a worker that does as it is allowed to, from its first moment on.
 ///
 /// # Errors
 /// As [`start`].
 pub async fn start_under(
     options: WorkerOptions,
     first: Allowance,
-    group: Option<JobGroup>,
-    docker_price: u128,
+    company: &Company,
 ) -> Result<WorkerHandle, StartError> {
-    let rule = Rule { group: group.map(Arc::new), docker_price, ..Rule::default() };
+    // Each has a brake and a pace of work of its own.
+    let rule = Rule { brake: Brake::new(), pace_ms: Arc::default(), ..company.0.clone() };
     begin(options, rule, Some(first)).await
 }
 
@@ -122,7 +137,8 @@ async fn begin(
     let (ready_sender, ready) = oneshot::channel();
     let arbiter = Arbiter::new();
     let watched = status.clone();
-    let (jobs_rule, pace, watched_line) = (rule.clone(), rule.pace.clone(), line.clone());
+    let (jobs_rule, pace, watched_line, held_blobs) =
+        (rule.clone(), rule.pace.clone(), line.clone(), blobs.clone());
     arbiter.spawn_fn(move || {
         let address = options.invite.address.clone();
         let link = LinkActor::new(address, (client, pace), line_sender, watched).start();
@@ -152,6 +168,7 @@ async fn begin(
             words: Words::at(options.data_dir.join("words")),
             votes: Words::at(options.data_dir.join("votes")),
             evidence_dir: options.data_dir.join("evidence"),
+            ledger: Ledger::within(&options.data_dir),
             status: status_sender,
             bundle: Bundle::default(),
             session: 0,
@@ -169,7 +186,7 @@ async fn begin(
     });
     let (agent, link) = ready.await.map_err(|_| StartError::Thread)?;
     let last = Arc::new(Mutex::new((first, false)));
-    let reins = Reins { agent: agent.clone(), rule, line: watched_line, last };
+    let reins = Reins { agent: agent.clone(), rule, line: watched_line, blobs: held_blobs, last };
     Ok(WorkerHandle { status, agent, link, arbiter, closed, reins })
 }
 
@@ -266,6 +283,14 @@ impl Reins {
         (ms > 0).then(|| ms.div_ceil(1_000))
     }
 
+    /// Throws away what can be fetched again and no task needs now.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn clear(&self) -> Result<(), String> {
+        self.blobs.clear().map_err(|error| Report(&error).to_string())
+    }
+
     /// Which connection stands, and the bytes moved over it both ways.
     pub fn moved(&self) -> Option<(usize, u64)> {
         let line = self.line.borrow();
@@ -339,9 +364,12 @@ fn first_status(options: &WorkerOptions, agent: &Agent, blobs: &Blobs) -> Status
         scheduler: options.invite.address.clone(),
         view: agent.view(),
         mood: None,
+        pools: Vec::new(),
         cache_bytes: blobs.bytes(),
         note: None,
         ended: None,
         broken: None,
+        warnings: 0,
+        warned: Vec::new(),
     }
 }

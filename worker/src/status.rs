@@ -1,7 +1,7 @@
 //! What a worker tells its owner, and the file through which `status` reads it.
 
-use quorate_agent::View;
-use quorate_common::{Address, B256};
+use quorate_agent::{LinkView, View};
+use quorate_common::{Address, B256, ids::WorkerIdx};
 use quorate_policy::Reason;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
@@ -24,6 +24,9 @@ pub struct Status {
     /// What it may do, and why no more; absent while it is not governed.
     #[serde(default)]
     pub mood: Option<Mood>,
+    /// Every pool it works for, this one first; empty if there is no other.
+    #[serde(default)]
+    pub pools: Vec<PoolStatus>,
     /// Bytes in the blob folder.
     pub cache_bytes: u64,
     /// What went wrong last, until it goes well again.
@@ -32,6 +35,50 @@ pub struct Status {
     pub ended: Option<String>,
     /// What broke on this machine; the worker has stopped.
     pub broken: Option<String>,
+    /// How often the scheduler did what it should not, since the program began.
+    #[serde(default)]
+    pub warnings: u64,
+    /// The last of it.
+    #[serde(default)]
+    pub warned: Vec<Warned>,
+}
+
+/// Something the scheduler did that it should not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warned {
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    /// What.
+    pub sentence: String,
+}
+
+/// One pool of several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// What its owner calls it; empty for the first.
+    pub name: String,
+    /// Where its scheduler is.
+    pub scheduler: String,
+    /// Its part of the slots, against those of others.
+    pub share: u16,
+    /// Slots it has now.
+    pub slots: u16,
+    /// Tasks of it that run.
+    pub running: usize,
+    /// The talk with its scheduler.
+    pub link: LinkView,
+    /// The worker's number in its contract.
+    pub worker: Option<WorkerIdx>,
+    /// Tasks settled.
+    pub settled: u64,
+    /// Token units, by the worker's own count.
+    pub earned: u128,
+    /// Token units at stake.
+    pub stake: u128,
+    /// Its score there.
+    pub score: u32,
+    /// Why it does not connect again by itself.
+    pub ended: Option<String>,
 }
 
 /// What a worker may do right now, and the one reason why it does no more.
@@ -60,7 +107,18 @@ pub struct Mood {
 /// The only schema there is.
 pub const SCHEMA: &str = "quorate.worker-status/v1";
 
+/// Warnings that are shown; the folder `evidence` has more.
+const WARNED_MAX: usize = 16;
+
 impl Status {
+    pub(crate) fn warn(&mut self, warned: Warned) {
+        self.warnings += 1;
+        if self.warned.len() >= WARNED_MAX {
+            self.warned.remove(0);
+        }
+        self.warned.push(warned);
+    }
+
     /// Replaces the file at `path` as a whole, so that no reader ever sees half of it.
     ///
     /// # Errors

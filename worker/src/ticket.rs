@@ -19,6 +19,7 @@ use quorate_common::{
     messages::Domain,
     report::Chain as Report,
 };
+use quorate_policy::Verdict;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -117,6 +118,7 @@ impl Keeper {
     async fn turn(&self, patience: &mut Patience) -> Duration {
         let Err(reason) = self.refresh().await else {
             patience.failing_since = None;
+            self.claim().await;
             return PAUSE;
         };
         let since = *patience.failing_since.get_or_insert_with(Instant::now);
@@ -157,6 +159,44 @@ impl Keeper {
             return Ok(());
         }
         write(&self.file, proof).map_err(|error| format!("{}: {error}", self.file.display()))
+    }
+
+    /// Has paid out what is final, when that is worth its gas, with the account that the owner set aside for gas:
+    /// the contract pays the worker's owner, whoever asks it to. What is not worth it yet is looked at again.
+    async fn claim(&self) {
+        let Some(escape) = &self.escape else { return };
+        match self.claim_with(escape).await {
+            Ok(Some(paid)) => tracing::info!(paid, "claimed by itself"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(error = %Report(&error), "could not claim by itself"),
+        }
+    }
+
+    async fn claim_with(&self, escape: &EscapeOptions) -> Result<Option<u128>, SettleError> {
+        let Some(ticket) = read(&self.file) else { return Ok(None) };
+        let WorkerProof { worker, index, account: Some(account), path, opening, .. } = &ticket
+        else {
+            return Ok(None);
+        };
+        let settlement = self.connect().await?;
+        let claimed = settlement.seat(self.pool, *worker).await?.claimed;
+        let due = account.cum_earned.saturating_sub(claimed);
+        if escape.claims.wants(due) != Verdict::Claim {
+            return Ok(None);
+        }
+        let call = settlement.claim(self.pool, *worker, account, path, *index, &opening.anchor());
+        let outbox = gas::outbox(&settlement, escape.signer.clone());
+        let turn = outbox.begin().await;
+        let prepared = turn.prepare(call).await?;
+        // The most it may take: what is spent is about half.
+        let fee = prepared.versions.last().map_or(0, |version| version.fees.max_fee);
+        let verdict = escape.claims.judge(due, fee.saturating_mul(prepared.gas_limit.into()));
+        if verdict != Verdict::Claim {
+            tracing::debug!(?verdict, "not claimed yet");
+            return Ok(None);
+        }
+        turn.submit(&prepared).await?;
+        Ok(Some(due))
     }
 
     /// Asks the pool on chain to show a task of its newest pending batch, once for each batch.

@@ -22,6 +22,9 @@ pub fn why(status: Option<&Status>, is_running: bool) -> Option<Reason> {
 }
 
 fn by_the_link(status: &Status) -> Option<Reason> {
+    if status.pools.iter().any(|pool| pool.running > 0) {
+        return None;
+    }
     let connecting = || "it is connecting to the pool".to_owned();
     match status.view.link {
         LinkView::Down | LinkView::Greeting => {

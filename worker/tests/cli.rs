@@ -84,9 +84,20 @@ fn joining_makes_everything_once() {
     assert!(text.contains("slots = 4") && text.contains("name = \"ann\""), "{text}");
 
     let other = INVITE.replace("pool=1", "pool=2");
-    let (_, err) = ends(dir.path(), &["join", &other, "--offline"], 8);
-    assert!(err.contains("this worker works for pool-1"), "{err}");
-    assert!(err.contains("--data-dir"), "{err}");
+    let (_, err) = ends(dir.path(), &["join", &other, "--offline"], 0);
+    assert!(err.contains("belongs to several pools now"), "{err}");
+    let (out, _) = ends(dir.path(), &["--json", "pools", "ls"], 0);
+    let pools: Value = serde_json::from_str(&out).unwrap();
+    let names: Vec<&Value> =
+        pools["pools"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+    assert_eq!(names, ["home", "pool-2-31337-5fbdb231"]);
+    let (_, err) = ends(dir.path(), &["pools", "share", "pool-2", "3"], 3);
+    assert!(err.contains("there are home, pool-2-31337-5fbdb231"), "{err}");
+    let (_, err) = ends(dir.path(), &["pools", "leave", "home"], 8);
+    assert!(err.contains("is this worker's first pool"), "{err}");
+    ends(dir.path(), &["pools", "share", "home", "20"], 0);
+    let (out, _) = ends(dir.path(), &["get", "share"], 0);
+    assert!(out.contains("20"), "{out}");
     let stranger = "0x00000000000000000000000000000000000000aa";
     let (_, err) = ends(dir.path(), &["join", "--offline", "--payout", stranger], 8);
     assert!(err.contains("the owner is 0x"), "{err}");

@@ -23,6 +23,7 @@ use quorate_common::{
     wire::{AssignItem, Duties},
     word::{Said, Word},
 };
+use quorate_policy::Claims;
 use quorate_worker::{
     EngineRunner, WorkerOptions,
     engine::{Engine, EngineConfig},
@@ -116,7 +117,11 @@ fn options(scheduler: &Scheduler, world: &World, dir: &Path) -> WorkerOptions {
         runner: Arc::new(EngineRunner::new(Engine::new(EngineConfig::default()).unwrap())),
         hook: None,
         chain: vec![world.url.clone()],
-        escape: Some(EscapeOptions { chain: vec![world.url.clone()], signer }),
+        escape: Some(EscapeOptions {
+            chain: vec![world.url.clone()],
+            signer,
+            claims: Claims::default(),
+        }),
     }
 }
 

@@ -7,10 +7,15 @@
 
 #[path = "hostile/binary.rs"]
 mod binary;
+#[path = "hostile/components.rs"]
+mod components;
 #[path = "hostile/containers.rs"]
 mod containers;
 #[path = "hostile/fate.rs"]
 mod fate;
+#[path = "component/frame.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
+mod frame;
 #[path = "support/image.rs"]
 #[expect(dead_code, reason = "each test file uses its part of it")]
 mod image;
@@ -43,7 +48,8 @@ const HONEST_MAX: Duration = Duration::from_secs(60);
 
 #[test]
 fn hostile_modules_stay_in_their_box() {
-    stay_in_their_box(modules::programs(), None);
+    let programs = modules::programs().into_iter().chain(components::programs());
+    stay_in_their_box(programs.collect(), None);
 }
 
 #[test]

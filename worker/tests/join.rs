@@ -13,9 +13,10 @@ use quorate_chain::{
 use quorate_common::{
     B256,
     accounts::WorkerAccount,
+    api::{Amount, Donation, SponsorInfo},
     ids::{PoolId, WorkerIdx},
     invite::Invite,
-    keys::VoteKey,
+    keys::{NodeKey, VoteKey},
     merkle::{STATE_DEPTH, Sparse},
     messages::{Header, Message as _},
 };
@@ -34,7 +35,11 @@ const DAY_S: u64 = 86_400;
 /// The shortest window there may be.
 const WINDOW_S: u64 = 2 * DAY_S;
 const BOND: u128 = 1_000_000;
-const NODE_KEY: B256 = B256::repeat_byte(7);
+
+/// The scheduler's key, with which it signs where donations go.
+fn scheduler_key() -> NodeKey {
+    NodeKey::from_bytes(&[7; 32])
+}
 
 /// The chain's JSON-RPC and the scheduler's API, on one socket.
 struct Stage {
@@ -65,7 +70,7 @@ impl Stage {
         let signer = VoteKey::from_bytes(&[80; 32]).unwrap();
         operator.send(settlement.approve(U256::from(BOND))).await.unwrap();
         operator.send(settlement.deposit(BOND)).await.unwrap();
-        let register = settlement.register_pool(signer.address(), NODE_KEY, BOND);
+        let register = settlement.register_pool(signer.address(), scheduler_key().public(), BOND);
         operator.send(register).await.unwrap();
         Self { settlement, operator, pool: PoolId(1), signer, url, pages }
     }
@@ -73,7 +78,7 @@ impl Stage {
     fn invite(&self) -> Invite {
         Invite {
             address: "127.0.0.1:7421".into(),
-            node_key: NODE_KEY,
+            node_key: scheduler_key().public(),
             pool: self.pool,
             domain: self.settlement.domain(),
             rpc: Some(format!("{}/rpc", self.url)),
@@ -89,7 +94,7 @@ impl Stage {
         let settlement = &self.settlement;
         let pool = json!({
             "schema": "quorate.pool/v1", "pool": self.pool, "domain": settlement.domain(),
-            "token": settlement.token(), "signer": self.signer.address(), "node_key": NODE_KEY,
+            "token": settlement.token(), "signer": self.signer.address(), "node_key": scheduler_key().public(),
             "quic": "127.0.0.1:7421", "unit_price": "100", "trust_max": 100, "stake_ratio": 30,
             "scheduler_ratio": 10, "max_task_time": 60, "unix_s": 1, "version": "0.1.0",
         });
@@ -204,6 +209,73 @@ fn a_volunteer_joins_step_by_step() {
         let (out, err) = ends(dir.path(), &["--json", "join", "--stake", "990"], 0).await;
         assert_eq!(document(&out)["stake"], "990");
         assert!(err.contains("sending: stake 30 of worker-1 in pool-1"), "{err}");
+    });
+}
+
+/// What a pool says that pays for nobody and names an address for donations.
+fn terms(address: Address, signer: &NodeKey) -> Value {
+    let info = SponsorInfo {
+        schema: "quorate.sponsor/v1".into(),
+        open: false,
+        budget_wei: Amount(0),
+        left_wei: Amount(0),
+        owner_day: 0,
+        network_day: 0,
+        advance: Amount(0),
+        stake_ratio: 30,
+        donation: Some(Donation::signed(address, signer)),
+    };
+    serde_json::to_value(info).unwrap()
+}
+
+/// On a real terminal (`script` makes one), with what somebody types.
+fn at_a_terminal(dir: &Path, typed: &str) -> String {
+    let worker = env!("CARGO_BIN_EXE_quorate-worker");
+    let line = format!("{worker} --data-dir {} join", dir.display());
+    let mut command = std::process::Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    command.env("HOME", dir).stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("`script` of the package bsdutils makes a terminal");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn three_questions_at_a_terminal_make_a_configuration() {
+    in_runtime(async {
+        let stage = Stage::set().await;
+        stage.offer();
+        let charity = Address::repeat_byte(0x77);
+        stage.page("/v1/sponsor", terms(charity, &scheduler_key()));
+        let dir = tempfile::tempdir().unwrap();
+        let typed = format!("hello\n{}\ndonate\nquiet\n", stage.invite());
+        let folder = dir.path().to_owned();
+        let said = tokio::task::spawn_blocking(move || at_a_terminal(&folder, &typed));
+        let said = said.await.unwrap();
+        for words in [
+            "Which pool?",
+            "expected `quorate://",
+            "Where does the money go?",
+            "How much of the computer?",
+            "which this pool's key has signed",
+            "needs coins of chain 31337 for gas",
+            "what the stake is for",
+            "This pool pays for nobody's gas",
+        ] {
+            assert!(said.contains(words), "expected `{words}`: {said}");
+        }
+        let (out, _) = ends(dir.path(), &["get"], 0).await;
+        let file = out.to_lowercase();
+        for line in [&charity.to_string().to_lowercase(), "idle.only", "true", "60"] {
+            assert!(file.contains(line), "expected `{line}`: {out}");
+        }
+
+        // Whoever is not the scheduler names nobody.
+        stage.page("/v1/sponsor", terms(charity, &NodeKey::from_bytes(&[8; 32])));
+        let (_, err) = ends(dir.path(), &["join", "--donate"], 6).await;
+        assert!(err.contains("is not signed by the key that the invitation names"), "{err}");
     });
 }
 

@@ -5,14 +5,19 @@ use super::{
     samples,
 };
 use quorate_common::{
-    api::PlaceOrder,
+    Address, B256,
+    anchor::Opening,
+    api::{PlaceOrder, WorkerProof},
     bag::Bag,
     config::Layers,
     digest::Digest,
+    ids::{PoolId, WorkerIdx},
     invite::Invite,
+    keys::Signature,
     manifest::{Ended, Entry, Manifest},
-    messages::{AppOrder, ReqOrder},
+    messages::{AppOrder, BindWorker, Domain, ReqOrder, WorkerOp},
     orders::SignedOrder,
+    permit::{Act, Permit},
 };
 use quorate_grid::evidence::{BatchFile, Receipt};
 use quorate_scheduler::config::{Config, KEYS};
@@ -39,6 +44,44 @@ fn an_order_of_who_sells() {
     fuzz("app order", &[serde_json::to_vec(&order).unwrap()], |bytes| {
         let order = serde_json::from_slice::<SignedOrder<AppOrder>>(bytes);
         said(order.is_ok_and(|order| order.decode().is_ok()))
+    });
+}
+
+#[test]
+fn a_permit() {
+    let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(1) };
+    let signature = Signature { r: B256::repeat_byte(2), vs: B256::repeat_byte(3) };
+    let proof = WorkerProof {
+        schema: "quorate.proof/v1".into(),
+        worker: WorkerIdx(1),
+        index: 1,
+        opening: Opening::default(),
+        account: None,
+        path: vec![B256::ZERO; 3],
+    };
+    let acts = [
+        Act::Register {
+            binding: BindWorker::default(),
+            vote_signature: signature,
+            owner_signature: signature,
+        },
+        Act::Operate {
+            owner: Address::ZERO,
+            op: WorkerOp { op: 3, ..WorkerOp::default() },
+            signature,
+        },
+        Act::Claim { pool: PoolId(1), proof },
+    ];
+    let samples = acts.map(|act| serde_json::to_vec(&Permit::new(domain, act)).unwrap());
+    fuzz("permit", &samples, |bytes| {
+        let Ok(permit) = serde_json::from_slice::<Permit>(bytes) else { return Said::Refused };
+        // Nobody has signed these.
+        let outcome = permit.check(domain);
+        assert!(outcome.is_err() || matches!(permit.act, Act::Claim { .. }), "{permit:?}");
+        drop((permit.owner(), permit.to_string()));
+        let text = serde_json::to_vec(&permit).unwrap();
+        assert_eq!(serde_json::from_slice::<Permit>(&text).unwrap(), permit);
+        Said::Taken
     });
 }
 

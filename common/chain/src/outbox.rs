@@ -285,6 +285,15 @@ impl Outbox {
         self.inner.standing.subscribe()
     }
 
+    /// Wei per gas that its next transaction would offer at most.
+    ///
+    /// # Errors
+    /// The node's.
+    pub async fn price(&self) -> Result<u128, SettleError> {
+        let fees = Fees::now(&self.inner.chain).await?;
+        Ok(fees.capped(self.inner.fee_cap()).max_fee)
+    }
+
     /// Who sends, and pays the gas.
     pub fn account(&self) -> Address {
         self.inner.signer.address()

@@ -24,7 +24,7 @@ use quorate_common::anchor::Opening;
 use quorate_common::ids::{DealId, PoolId, WorkerIdx};
 use quorate_common::messages::{Domain, Header, Separator};
 
-pub use calls::{OPEN_DEAL_GAS_MAX, Orders, Permit, Signed};
+pub use calls::{CARRIED_GAS_MAX, OPEN_DEAL_GAS_MAX, Orders, Permit, Signed};
 pub use code::CodeView;
 pub use deploy::{deploy_settlement, deploy_token};
 pub use views::{DealView, PoolState, PoolView, SeatView, UseView, WorkerView};
@@ -151,6 +151,11 @@ impl Settlement {
     /// A worker's registration.
     pub async fn worker(&self, worker: WorkerIdx) -> Result<WorkerView, SettleError> {
         Ok(self.read(Abi::workerOfCall { workerIdx: worker.0 }).await?.into())
+    }
+
+    /// Operations an owner has done by signature; the next one's nonce.
+    pub async fn nonce_of(&self, owner: Address) -> Result<u64, SettleError> {
+        self.read(Abi::nonceOfCall { owner }).await
     }
 
     /// A worker's money in one pool; all zero if it has none there.

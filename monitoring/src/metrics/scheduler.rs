@@ -26,7 +26,8 @@ const GRID_S: &[f64] = &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1,
 
 const OUTCOMES: &[&str] = &["consensus", "no_quorum", "expired"];
 const SENT: &[&str] = &["ok", "failed"];
-const CALLS: &[&str] = &["open_deal", "commit", "finalize", "collect", "answer", "show", "other"];
+const CALLS: &[&str] =
+    &["open_deal", "commit", "finalize", "collect", "answer", "show", "sponsor", "other"];
 /// What keeps tasks from workers: the grid's `Waiting`, in its words.
 const REASONS: &[&str] = &[
     "turn",

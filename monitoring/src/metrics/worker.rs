@@ -27,6 +27,8 @@ metrics! {
         "What all settled replicas earned; kept over restarts.");
     slashed: Gauge(Tokens, "quorate_worker_slashed_tokens",
         "What all settled replicas lost; kept over restarts.");
+    warnings: IntCounter(Count, "quorate_worker_warnings_total",
+        "What the scheduler did and should not have; the worker's page and `evidence` say what.");
     score: Gauge(Count, "quorate_worker_score", "The worker's score, as the scheduler says.");
     cache: Gauge(Bytes, "quorate_worker_cache_bytes", "Bytes in the blob folder.");
 }

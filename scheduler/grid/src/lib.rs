@@ -44,6 +44,7 @@ pub mod restraint;
 mod running;
 mod sessions;
 mod spared;
+pub mod sponsor;
 mod stragglers;
 pub mod task;
 pub mod timings;

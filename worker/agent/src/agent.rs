@@ -195,6 +195,8 @@ impl Agent {
         let kept = Kept {
             attempt: job.attempt,
             deal: job.deal.id,
+            app: job.deal.app,
+            price: job.deal.unit_price,
             commit_deadline: job.commit_deadline,
             reveal_deadline: job.reveal_deadline,
             seal: job.seal.clone(),

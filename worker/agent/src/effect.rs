@@ -10,7 +10,7 @@ use quorate_common::{
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
     messages::Reveal,
-    wire::{CommitAckItem, CommitItem, CommitSetItem, DealInfo, GaveUp, RevealItem},
+    wire::{CommitAckItem, CommitItem, CommitSetItem, DealInfo, GaveUp, RevealItem, SettledItem},
     word::{KeptVote, Word},
 };
 use serde::Serialize;
@@ -99,6 +99,8 @@ pub enum Effect {
         task: TaskKey,
         /// All of them.
         blobs: Vec<Digest>,
+        /// What came of it, if the scheduler said.
+        settled: Option<Box<Settlement>>,
     },
     /// Keep what the scheduler signed, for whoever may have to prove it. Volatile: the scheduler's
     /// word about a vote is repeated when the vote is.
@@ -133,6 +135,21 @@ pub enum Effect {
     },
     /// Tell the owner, and keep the evidence.
     Warn(Box<Warning>),
+}
+
+/// What came of a sealed job, and what it was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// What the contract and every signed word call the task.
+    pub task_id: B256,
+    /// Which round was voted in.
+    pub attempt: u16,
+    /// The module, or the pack's document.
+    pub app: Digest,
+    /// Token units the deal pays for the task.
+    pub price: u128,
+    /// The scheduler's word.
+    pub item: SettledItem,
 }
 
 /// Something the owner should know. Those with signed items can be proven to others.

@@ -71,6 +71,10 @@ pub struct Kept {
     pub attempt: u16,
     /// The deal's name in signatures.
     pub deal: DealId,
+    /// The module, or the pack's document.
+    pub app: Digest,
+    /// Token units the deal pays for the task.
+    pub price: u128,
     /// Unix seconds of the scheduler.
     pub commit_deadline: u64,
     /// Unix seconds of the scheduler; the set's own once there is one.

@@ -36,7 +36,7 @@ mod working;
 
 pub use agent::{Agent, Config, KEPT_MAX, WORK_PER_SLOT};
 pub use duties::{Breach, Signed};
-pub use effect::{Effect, Ready, Warning};
+pub use effect::{Effect, Ready, Settlement, Warning};
 pub use input::{Input, Output};
 pub use job::{Kept, Seal, Shown, Ticket, Work, WorkStage};
 pub use record::{Closing, Record, SealedJob, Totals};

@@ -1,6 +1,10 @@
 //! What ends a job from outside: cancelled, fetched, settled, renumbered.
 
-use crate::{Agent, Closing, Effect, Record, effect::Warning, job::Shown};
+use crate::{
+    Agent, Closing, Effect, Record,
+    effect::{Settlement, Warning},
+    job::Shown,
+};
 use quorate_common::{
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
@@ -62,8 +66,15 @@ impl Agent {
 
     fn close(&mut self, task: TaskKey, closing: Closing) {
         let Some(job) = self.kept.get(&task) else { return };
-        let blobs = job.seal.blobs.clone();
+        let (blobs, task_id) = (job.seal.blobs.clone(), job.deal.task_id(task.idx));
+        let (attempt, app, price) = (job.attempt, job.app, job.price);
+        let settled = match closing {
+            Closing::Settled(item) => {
+                Some(Box::new(Settlement { task_id, attempt, app, price, item }))
+            }
+            Closing::Forgotten => None,
+        };
         self.record(Record::Closed { task, closing });
-        self.effect(Effect::Forget { task, blobs });
+        self.effect(Effect::Forget { task, blobs, settled });
     }
 }

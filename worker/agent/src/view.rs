@@ -1,7 +1,10 @@
 //! What a worker's owner may see: a picture without keys, salts or results.
 
 use crate::{Agent, Totals, WorkStage, job::Shown, session::Session};
-use quorate_common::ids::{TaskKey, WorkerIdx};
+use quorate_common::{
+    digest::Digest,
+    ids::{TaskKey, WorkerIdx},
+};
 use serde::{Deserialize, Serialize};
 
 /// The agent at one moment.
@@ -60,6 +63,12 @@ pub struct JobView {
     pub attempt: u16,
     /// How far it is.
     pub stage: StageName,
+    /// The module, or the pack's document.
+    #[serde(default)]
+    pub app: Digest,
+    /// Token units the deal pays for it: shared by those who agree.
+    #[serde(default)]
+    pub price: u128,
 }
 
 /// How far a job is, in one word.
@@ -118,7 +127,13 @@ impl Agent {
                 WorkStage::Waiting => StageName::Waiting,
                 WorkStage::Running => StageName::Running,
             };
-            JobView { task: *task, attempt: work.attempt, stage }
+            JobView {
+                task: *task,
+                attempt: work.attempt,
+                stage,
+                app: work.deal.app,
+                price: work.deal.unit_price,
+            }
         });
         let kept = self.kept.iter().map(|(task, job)| {
             let stage = match job.shown {
@@ -127,7 +142,7 @@ impl Agent {
                 Shown::Revealing(_) => StageName::Revealing,
                 Shown::Revealed(_) => StageName::Revealed,
             };
-            JobView { task: *task, attempt: job.attempt, stage }
+            JobView { task: *task, attempt: job.attempt, stage, app: job.app, price: job.price }
         });
         let mut jobs: Vec<JobView> = work.chain(kept).collect();
         jobs.sort_unstable_by_key(|job| job.task);

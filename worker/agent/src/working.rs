@@ -64,7 +64,7 @@ impl Agent {
         if self.work.get(&task).is_none_or(|work| work.ticket != ticket) {
             // It was stopped, and nobody waits for it; its blobs are of no use.
             if let Ok(output) = outcome {
-                self.effect(Effect::Forget { task, blobs: output.blobs });
+                self.effect(Effect::Forget { task, blobs: output.blobs, settled: None });
             }
             return;
         }
@@ -226,7 +226,7 @@ impl Agent {
     fn seal(&mut self, now: Now, task: TaskKey, output: Output, salt: B256) {
         let (Some(work), Some(worker)) = (self.work.get(&task), self.last_worker) else { return };
         if self.is_over(now, work.commit_deadline) {
-            self.effect(Effect::Forget { task, blobs: output.blobs });
+            self.effect(Effect::Forget { task, blobs: output.blobs, settled: None });
             return self.end_work(task, GiveUpReason::Deadline);
         }
         let Work { attempt, commit_deadline, reveal_deadline, .. } = *work;

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod claim;
 pub mod decision;
 pub mod energy;
 pub mod gate;
@@ -26,8 +27,10 @@ pub mod prefs;
 pub mod reason;
 pub mod schedule;
 pub mod sensed;
+pub mod shares;
 pub mod wish;
 
+pub use claim::{Claims, Verdict};
 pub use decision::{Decision, Network};
 pub use energy::Energy;
 pub use policy::Policy;

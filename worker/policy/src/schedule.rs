@@ -40,6 +40,16 @@ impl Schedule {
         Self { on: [true; WEEK] }
     }
 
+    /// Of each half hour of the week from Monday 00:00 on.
+    ///
+    /// # Errors
+    /// None of them is on, or there are not as many as a week has.
+    pub fn of(half_hours: &[bool]) -> Result<Self, ScheduleError> {
+        let wrong = || ScheduleError::Part(format!("{} half hours", half_hours.len()));
+        let on: [bool; WEEK] = half_hours.try_into().map_err(|_| wrong())?;
+        if on.contains(&true) { Ok(Self { on }) } else { Err(ScheduleError::Never) }
+    }
+
     /// Whether it is time to work, this many minutes into the week.
     pub fn is_on(&self, week_minute: u16) -> bool {
         self.on[usize::from(week_minute / STEP) % WEEK]
@@ -180,9 +190,13 @@ mod tests {
         assert!(on(0, 19) && on(1, 6) && !on(1, 7) && on(5, 12) && on(6, 23));
         assert_eq!(schedule.changes_in(7 * HOUR), Some(12 * HOUR));
         assert_eq!(schedule.changes_in(18 * HOUR + 45), Some(15));
-        assert_eq!(schedule.to_string().parse(), Ok(schedule));
+        assert_eq!(schedule.to_string().parse::<Schedule>().as_ref(), Ok(&schedule));
         assert_eq!(Schedule::always().changes_in(0), None);
         assert_eq!("always".parse(), Ok(Schedule::always()));
+        let boxes = Schedule::of(schedule.half_hours()).expect("a week");
+        assert_eq!(boxes, schedule);
+        assert_eq!(Schedule::of(&[false; WEEK]), Err(ScheduleError::Never));
+        assert!(Schedule::of(&[true; DAY]).is_err());
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub fn month(unix_ms: u64) -> String {
     local(unix_ms).strftime("%Y-%m").to_string()
 }
 
+/// `2026-11-23`: the day something belongs to.
+pub fn day(unix_ms: u64) -> String {
+    local(unix_ms).strftime("%Y-%m-%d").to_string()
+}
+
 /// `Mon 19:00`: a moment as people say it.
 pub fn clock(unix_ms: u64) -> String {
     local(unix_ms).strftime("%a %H:%M").to_string()

@@ -9,8 +9,9 @@ use crate::{
     escape::{Escapes, Saying},
     evidence,
     jobs::{Jobs, Start},
+    ledger::{Ledger, Line},
     options::{Hook, Whim},
-    status::Status,
+    status::{Status, Warned},
     store::Store,
     trace,
     words::Words,
@@ -49,6 +50,7 @@ pub struct AgentActor {
     pub(crate) words: Words,
     pub(crate) votes: Words,
     pub(crate) evidence_dir: PathBuf,
+    pub(crate) ledger: Ledger,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) bundle: Bundle,
     /// The link's session whose frames count.
@@ -253,6 +255,7 @@ impl Handler<Drain> for AgentActor {
     fn handle(&mut self, _: Drain, ctx: &mut Self::Context) {
         self.drain_asked = false;
         let Ready { records, effects } = self.agent.take_ready();
+        self.book(&effects);
         if let Err(error) = self.store.append(&records, self.agent.totals()) {
             return self.fail(&error, ctx);
         }
@@ -308,7 +311,7 @@ impl AgentActor {
             Effect::GiveUp(gone) => self.say(&ToScheduler::GaveUp(gone)),
             Effect::Slots(slots) => self.say(&ToScheduler::Slots(slots)),
             Effect::Upload { task, blobs } => self.jobs.upload(task, blobs),
-            Effect::Forget { task, blobs } => {
+            Effect::Forget { task, blobs, .. } => {
                 self.blobs.release_some(Holder::Result(task), &blobs);
             }
             Effect::Keep(word) => self.words.hear(&word),
@@ -325,6 +328,16 @@ impl AgentActor {
             }
             Effect::Warn(warning) => self.warn(&warning),
         }
+    }
+
+    /// What tasks brought is written down before the store forgets them.
+    fn book(&mut self, effects: &[Effect]) {
+        let settled = effects.iter().filter_map(|effect| {
+            let Effect::Forget { settled: Some(settled), .. } = effect else { return None };
+            Some(Line::of(settled, self.clock.now().unix_ms, self.jobs.core_ms()))
+        });
+        let lines: Vec<Line> = settled.collect();
+        self.ledger.write(&lines);
     }
 
     fn greet(&mut self, slots: u16, holding: Vec<(TaskKey, u16)>) {
@@ -382,7 +395,9 @@ impl AgentActor {
     }
 
     fn warn(&self, warning: &Warning) {
-        tracing::warn!("{}", warning.sentence());
+        let (at_ms, sentence) = (self.clock.now().unix_ms, warning.sentence());
+        tracing::warn!("{sentence}");
+        self.status.send_modify(|status| status.warn(Warned { at_ms, sentence }));
         if let Err(error) = evidence::keep(&self.evidence_dir, warning) {
             tracing::error!(error = %Chain(&error), "evidence cannot be kept");
         }

@@ -7,7 +7,7 @@ use quorate_common::invite::Invite;
 use std::path::PathBuf;
 
 /// `join`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct JoinArgs {
     /// The operator's invitation; without it, the configured one is used again
     #[arg(value_name = "INVITE")]
@@ -33,9 +33,29 @@ pub(crate) struct JoinArgs {
     /// JSON-RPC node of the chain, if the invitation names none (key `chain.url`)
     #[arg(long, value_name = "URL")]
     pub(crate) chain_url: Option<String>,
+    /// Give the earnings away, to the address that the pool names for donations (sets key `payout`)
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) donate: bool,
+    /// Sign the registration into this file, for anybody with coins to carry: quorate wallet carry FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "offline")]
+    pub(crate) permit: Option<PathBuf>,
     /// Keys and configuration only; nothing is sent to the chain
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// `leave`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LeaveArgs {
+    /// Stay until the stake is free, however many days that takes, and take it out
+    #[arg(long, conflicts_with = "permit")]
+    pub(super) wait: bool,
+    /// Do what can be done now, and leave nothing behind that waits for the rest
+    #[arg(long, conflicts_with_all = ["wait", "permit"])]
+    pub(super) once: bool,
+    /// Sign the exit into this file, for anybody with coins to carry: quorate wallet carry FILE
+    #[arg(long, value_name = "FILE")]
+    pub(super) permit: Option<PathBuf>,
 }
 
 /// `run`.
@@ -69,7 +89,7 @@ pub(crate) struct MeasureArgs {
     /// How long to watch
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(super) seconds: u64,
-    /// End with exit code 10 if the worker takes more than an idle worker may: 40 MB, 0.2 % of a core, nothing written
+    /// End with exit code 10 if the worker takes more than an idle one may: 40 MB, 0.2 % of a core, nothing written
     #[arg(long)]
     pub(super) check: bool,
 }

@@ -1,6 +1,6 @@
 //! The worker's configuration: which keys there are, where their values come from, what they become.
 
-use super::{Global, amount, engines::Wish, failure, keys::KEYS};
+use super::{Global, amount, engines::Wish, failure, keys::KEYS, pools};
 use etcetera::{BaseStrategy as _, choose_base_strategy};
 use quorate_chain::{Address, ChainUrl};
 use quorate_common::{
@@ -9,6 +9,7 @@ use quorate_common::{
     invite::Invite,
     wire::{Hello, SLOTS_MAX},
 };
+use quorate_policy::{Claims, shares::SHARE_MAX};
 use quorate_update::rules::Mode;
 use std::{
     net::SocketAddr,
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The file `join` writes.
     pub(crate) file: PathBuf,
+    /// The folder of the pool that is meant, if it is not the first.
+    pub(crate) pool_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -58,7 +61,45 @@ impl Config {
         config.layers.env(vars).map_err(|error| failure::config(&error))?;
         config.flags(global, flags)?;
         config.check()?;
+        match global.pool.as_deref().filter(|name| *name != pools::HOME) {
+            None => Ok(config),
+            Some(name) => {
+                let other = pools::find(&config, name)?;
+                config.for_pool(&other.member.invite, other.dir)
+            }
+        }
+    }
+
+    /// The same worker, as it is for another pool: where its invitation names something, that counts.
+    pub(crate) fn for_pool(&self, invite: &Invite, dir: PathBuf) -> Result<Self, Failure> {
+        let mut config = Self { pool_dir: Some(dir), ..self.clone() };
+        let named = [
+            ("invite", Some(invite.to_string())),
+            ("chain.url", invite.rpc.clone()),
+            ("api", invite.api.clone()),
+        ];
+        for (key, value) in named {
+            let Some(value) = value else { continue };
+            let set = config.layers.flag("--pool", key, &value);
+            set.map_err(|error| failure::config(&error))?;
+        }
         Ok(config)
+    }
+
+    /// This worker's part of the machine for its first pool, against those of others.
+    pub(crate) fn share(&self) -> Result<u16, Failure> {
+        let share = self.number("share", 0, SHARE_MAX.into())?;
+        Ok(u16::try_from(share).unwrap_or(SHARE_MAX))
+    }
+
+    /// A file of the pool that is meant.
+    pub(crate) fn own(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// The folder of one pool's agent; the first pool's is the worker's own.
+    pub(crate) fn folder(&self) -> &Path {
+        self.pool_dir.as_ref().unwrap_or(&self.data_dir)
     }
 
     /// Files and flags alone: what `join` writes down.
@@ -81,7 +122,7 @@ impl Config {
             layers.file(&file, global.config.is_some() && with_system)
         };
         read().map_err(|error| failure::config(&error))?;
-        let mut config = Self { layers, data_dir, file };
+        let mut config = Self { layers, data_dir, file, pool_dir: None };
         config.flags(global, flags)?;
         Ok(config)
     }
@@ -198,6 +239,17 @@ impl Config {
         address.map(Some).ok_or_else(refused)
     }
 
+    /// Where the owner's page may be, if it may.
+    pub(crate) fn page(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("page.listen").filter(|text| text != "off") else {
+            return Ok(None);
+        };
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+        let expected = "a loopback address with a port, as 127.0.0.1:7430, or off";
+        let refused = || failure::config(&self.layers.refuse("page.listen", expected));
+        address.map(Some).ok_or_else(refused)
+    }
+
     /// The JSON-RPC nodes that are named, if any are: here, or else in the invitation.
     pub(crate) fn nodes(&self, invite: &Invite) -> Result<Vec<ChainUrl>, Failure> {
         let mut nodes = self.layers.list("chain.url").map_err(|error| failure::config(&error))?;
@@ -212,6 +264,13 @@ impl Config {
         let Some(text) = self.layers.optional("payout") else { return Ok(None) };
         let expected = "an address: 0x and 40 digits";
         text.parse().map(Some).map_err(|_| failure::config(&self.layers.refuse("payout", expected)))
+    }
+
+    /// When it claims by itself.
+    pub(crate) fn claims(&self) -> Result<Claims, Failure> {
+        let when = self.layers.text("claim.when").map_err(|error| failure::config(&error))?;
+        let least = if when == "off" { None } else { Some(self.amount("claim.when")?) };
+        Ok(Claims { least, units_per_coin: self.amount("claim.coin_price")? })
     }
 
     /// The scheduler's HTTP API, if anybody names it.
@@ -262,9 +321,12 @@ impl Config {
         self.preferences()?;
         self.programs()?;
         self.packs()?;
+        self.share()?;
         self.payout()?;
         self.memory_bytes()?;
         self.metrics()?;
+        self.page()?;
+        self.claims()?;
         self.cache_bytes().map(drop)
     }
 
@@ -289,7 +351,7 @@ mod tests {
     #[test]
     fn every_default_is_good() {
         let layers = Layers::new(KEYS);
-        let config = Config { layers, data_dir: "d".into(), file: "f".into() };
+        let config = Config { layers, data_dir: "d".into(), file: "f".into(), pool_dir: None };
         config.check().expect("defaults are within their own bounds");
         assert!(config.slots().expect("cores") >= 1);
         assert!(config.invite().is_err());

@@ -2,6 +2,7 @@
 
 use super::{Global, PauseArgs, config::Config, failure, output::Output, show};
 use crate::{
+    blobs::{BlobError, Blobs},
     control::{self, Ask, Told},
     start::is_running,
     status::Status,
@@ -10,8 +11,10 @@ use crate::{
 use quorate_common::{
     clock::SystemClock,
     exit::{Code, Failure},
+    report::Chain,
 };
 use quorate_policy::{Asked, Wish};
+use serde_json::json;
 use std::{
     fs::File,
     io,
@@ -29,7 +32,7 @@ const GOING: Duration = Duration::from_secs(20);
 /// Pause between two looks for either.
 const LOOK: Duration = Duration::from_millis(50);
 /// The file a worker in the background writes to.
-const LOG: &str = "worker.log";
+pub(crate) const LOG: &str = "worker.log";
 
 /// `start`.
 pub(super) async fn start(global: Global, output: Output) -> Result<(), Failure> {
@@ -83,11 +86,11 @@ pub(super) async fn end(config: &Config) -> Result<(), Failure> {
 }
 
 /// The worker as it says it is; none where none runs.
-pub(super) async fn status(config: &Config) -> Option<(Status, u32)> {
+pub(crate) async fn status(config: &Config) -> Option<(Status, u32)> {
     let told = control::ask(&config.data_dir, &Ask::Status).await.ok()?;
     match told {
         Told::Status { status, pid } => Some((*status, pid)),
-        Told::Refused { .. } => None,
+        Told::Page { .. } | Told::Refused { .. } => None,
     }
 }
 
@@ -114,13 +117,46 @@ fn wish(config: &Config, wish: Wish) -> Result<(), Failure> {
 
 /// Asks a running worker to do something, and insists on it.
 pub(super) async fn ask(config: &Config, ask: &Ask) -> Result<Status, Failure> {
-    match control::ask(&config.data_dir, ask).await {
-        Ok(Told::Status { status, .. }) => Ok(*status),
-        Ok(Told::Refused { why }) => Err(Failure::new(Code::Conflict, why)),
-        Err(error) => {
-            let text = format!("the worker runs, but does not answer: {error}");
-            Err(Failure::new(Code::Unreachable, text)
-                .hint("is it another user's, or just starting? try again in a moment"))
+    match told(config, ask).await? {
+        Told::Status { status, .. } => Ok(*status),
+        Told::Page { .. } => {
+            Err(Failure::new(Code::Internal, "the worker answered another question"))
+        }
+        Told::Refused { why } => Err(Failure::new(Code::Conflict, why)),
+    }
+}
+
+async fn told(config: &Config, ask: &Ask) -> Result<Told, Failure> {
+    control::ask(&config.data_dir, ask).await.map_err(|error| {
+        let text = format!("the worker runs, but does not answer: {error}");
+        Failure::new(Code::Unreachable, text)
+            .hint("is it another user's, or just starting? try again in a moment")
+    })
+}
+
+/// `clear`.
+pub(super) async fn clear(global: Global, output: Output) -> Result<(), Failure> {
+    let config = Config::load(&global, &[])?;
+    if is_running(&config.data_dir) {
+        ask(&config, &Ask::Clear).await?;
+    } else {
+        let failed = |error: BlobError| Failure::new(Code::Internal, Chain(&error));
+        let blobs = Blobs::open(&config.path("blobs"), config.cache_bytes()?).map_err(failed)?;
+        blobs.clear().map_err(failed)?;
+    }
+    output.either(&json!({ "schema": "quorate.clear/v1" }), || {
+        "what can be fetched again is gone, but for what tasks need now".into()
+    })
+}
+
+/// A URL that lets one browser in.
+pub(crate) async fn page_url(config: &Config) -> Result<String, Failure> {
+    match told(config, &Ask::Open).await? {
+        Told::Page { url } => Ok(url),
+        Told::Refused { why } => Err(Failure::new(Code::Conflict, why)
+            .hint("`quorate-worker set page.listen=127.0.0.1:7430`, then start it again")),
+        Told::Status { .. } => {
+            Err(Failure::new(Code::Internal, "the worker answered another question"))
         }
     }
 }

@@ -2,29 +2,26 @@
 //! done before, so that the command can be repeated after every failure.
 
 use super::{
-    Global, JoinArgs, amount, chain,
+    Global, JoinArgs, amount,
     config::Config,
     failure,
+    joining::Joining,
     output::{Output, facts},
-    owner, questions,
+    owner, pools, questions, sponsored,
 };
-use crate::{api, gas};
-use quorate_chain::{Address, Call, Outbox, Settlement, Signer, U256};
+use crate::api;
+use quorate_chain::{Address, Signer};
 use quorate_common::{
     B256,
     api::PoolInfo,
-    clock::SystemClock,
     exit::{Code, Failure},
     ids::WorkerIdx,
     invite::Invite,
     keys::{self, NodeKey, VoteKey},
-    messages::{BindWorker, Message as _},
 };
 use serde_json::json;
 use std::{fs, io::Write as _, path::Path};
 
-/// How long a binding may wait to be mined, in seconds of the chain.
-const BINDING_S: u64 = 3_600;
 /// Votes a slot has at stake at once. One runs, one waits for the slot; all others were cast and wait
 /// for those who vote on the same tasks, and a worker without a free stake gets nothing new.
 const STAKES_PER_SLOT: u128 = 16;
@@ -39,8 +36,30 @@ pub(crate) async fn run(
     if args.invite.is_none() && is_first && questions::can_ask() {
         questions::ask()?.apply(&mut args, &mut global.set);
     }
-    let config = write_config(&global, &args)?;
-    let invite = config.invite()?;
+    if args.donate {
+        global.set.push(donate(&global, &args, output).await?);
+    }
+    let (config, invite) = match another(&global, &args)? {
+        Some(invite) => {
+            let config = Config::load(&global, &[])?;
+            let other = pools::add(&config, &invite)?;
+            output.note(format!(
+                "this worker belongs to several pools now; this one is {}",
+                other.name
+            ));
+            (config.for_pool(&invite, other.dir)?, invite)
+        }
+        None if global.pool.is_some() => {
+            let config = Config::load(&global, &[])?;
+            let invite = config.invite()?;
+            (config, invite)
+        }
+        None => {
+            let config = write_config(&global, &args)?;
+            let invite = config.invite()?;
+            (config, invite)
+        }
+    };
     let node_key = keys::node_key_at(&config.path("node.key"));
     let vote_key = keys::vote_key_at(&config.path("vote.key"));
     let me = Me {
@@ -55,6 +74,9 @@ pub(crate) async fn run(
     }
     let joined = if args.offline {
         None
+    } else if let Some(file) = &args.permit {
+        Joining::begin(&config, &invite, &me, output).await?.permit(file).await?;
+        None
     } else {
         let wanted = wanted_stake(&config, &invite, args.stake).await?;
         Some(Joining::begin(&config, &invite, &me, output).await?.finish(wanted).await?)
@@ -62,18 +84,43 @@ pub(crate) async fn run(
     report(&config, &invite, &me, joined, output)
 }
 
+/// Earnings go where the pool's own key says that donations go.
+async fn donate(global: &Global, args: &JoinArgs, output: Output) -> Result<String, Failure> {
+    let config = Config::load(global, &[])?;
+    let invite = args.invite.clone().map_or_else(|| config.invite(), Ok)?;
+    let address = sponsored::donation(&config, &invite).await?;
+    output.note(format!("earnings are given to {address}, which this pool's key has signed"));
+    Ok(format!("payout={address}"))
+}
+
 /// Who joins.
-struct Me {
-    node_key: NodeKey,
-    vote_key: VoteKey,
-    owner: Signer,
+pub(super) struct Me {
+    pub(super) node_key: NodeKey,
+    pub(super) vote_key: VoteKey,
+    pub(super) owner: Signer,
 }
 
 /// What the contract knows afterwards.
 #[derive(Clone, Copy)]
-struct Joined {
-    worker: WorkerIdx,
-    stake: u128,
+pub(super) struct Joined {
+    pub(super) worker: WorkerIdx,
+    pub(super) stake: u128,
+}
+
+/// What a stake has to cover.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Of one vote; zero where that is not known.
+    pub(super) vote: u128,
+    /// In all.
+    pub(super) all: u128,
+}
+
+/// An invitation to another pool than the one it works for.
+fn another(global: &Global, args: &JoinArgs) -> Result<Option<Invite>, Failure> {
+    let before = Config::without_environment(global, &[], false)?;
+    let (Some(new), Ok(old)) = (&args.invite, before.invite()) else { return Ok(None) };
+    Ok(((new.pool, new.domain) != (old.pool, old.domain)).then(|| new.clone()))
 }
 
 /// Lays the invitation and flags over the file that is there, and writes it.
@@ -90,14 +137,6 @@ fn write_config(global: &Global, args: &JoinArgs) -> Result<Config, Failure> {
         ("--owner-key-file", "owner_key_file", args.owner_key_file.as_ref().map(path)),
         ("--chain-url", "chain.url", args.chain_url.clone()),
     ];
-    let before = Config::without_environment(global, &[], false)?;
-    if let (Some(new), Ok(old)) = (&args.invite, before.invite())
-        && (new.pool, new.domain) != (old.pool, old.domain)
-    {
-        let text = format!("this worker works for {} at {}", old.pool, old.address);
-        return Err(Failure::new(Code::Conflict, text)
-            .hint("give the other pool a worker of its own: --data-dir DIR"));
-    }
     let written = Config::without_environment(global, &flags, false)?;
     written.invite()?;
     let config = Config::load(global, &flags).or_else(|error| {
@@ -109,7 +148,7 @@ fn write_config(global: &Global, args: &JoinArgs) -> Result<Config, Failure> {
     Ok(config)
 }
 
-fn make_private(dir: &Path) -> Result<(), Failure> {
+pub(super) fn make_private(dir: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| failure::file(dir, &error))
@@ -135,9 +174,9 @@ async fn wanted_stake(
     config: &Config,
     invite: &Invite,
     asked: Option<u128>,
-) -> Result<u128, Failure> {
-    if let Some(asked) = asked {
-        return Ok(asked);
+) -> Result<Wanted, Failure> {
+    if let Some(all) = asked {
+        return Ok(Wanted { vote: 0, all });
     }
     let Some(api) = config.api(invite) else {
         return Err(Failure::new(Code::Usage, "how much to stake is not known")
@@ -145,154 +184,8 @@ async fn wanted_stake(
     };
     let pool: PoolInfo = api::get(&api, "/v1/pool").await?;
     let vote = pool.unit_price.0.saturating_mul(pool.stake_ratio.into()) / 100;
-    Ok(vote.saturating_mul(u128::from(config.slots()?)).saturating_mul(STAKES_PER_SLOT))
-}
-
-/// The steps that touch the chain.
-struct Joining<'a> {
-    invite: &'a Invite,
-    me: &'a Me,
-    settlement: Settlement,
-    outbox: Outbox,
-    output: Output,
-}
-
-impl<'a> Joining<'a> {
-    async fn begin(
-        config: &Config,
-        invite: &'a Invite,
-        me: &'a Me,
-        output: Output,
-    ) -> Result<Self, Failure> {
-        let settlement = chain::connect(config, invite).await?;
-        let pool = settlement.pool(invite.pool).await.map_err(|error| failure::chain(&error))?;
-        if pool.node_key != invite.node_key {
-            let text = format!("{}'s scheduler has node key {}", invite.pool, pool.node_key);
-            return Err(Failure::new(Code::Denied, format!("{text}, the invitation another"))
-                .hint("do not use this invitation: ask the operator for a new one"));
-        }
-        if pool.exit_at.is_some() {
-            let text = format!("{} is closing and takes no new work", invite.pool);
-            return Err(Failure::new(Code::Conflict, text));
-        }
-        let outbox = gas::outbox(&settlement, me.owner.clone());
-        Ok(Self { invite, me, settlement, outbox, output })
-    }
-
-    async fn finish(&self, wanted: u128) -> Result<Joined, Failure> {
-        let found = self
-            .settlement
-            .worker_of_node_key(self.me.node_key.public())
-            .await
-            .map_err(|error| failure::chain(&error))?;
-        self.check_funds(found, wanted).await?;
-        let worker = match found {
-            Some(worker) => self.check_worker(worker).await?,
-            None => self.register().await?,
-        };
-        let stake = self.stake(worker, wanted).await?;
-        Ok(Joined { worker, stake })
-    }
-
-    /// Says in one go everything that is missing, before the first transaction is paid for.
-    async fn check_funds(&self, found: Option<WorkerIdx>, wanted: u128) -> Result<(), Failure> {
-        let owner = self.outbox.account();
-        let staked = match found {
-            Some(worker) => self.seat_stake(worker).await?,
-            None => 0,
-        };
-        let free = self.read(self.settlement.free_of(owner).await)?;
-        let missing = wanted.saturating_sub(staked).saturating_sub(free);
-        let tokens = self.read(self.settlement.token_balance(owner).await)?;
-        let gas = self.read(self.settlement.chain().balance(owner).await)?;
-        let is_done = found.is_some() && staked >= wanted;
-        let mut needs = Vec::new();
-        if gas.is_zero() && !is_done {
-            needs.push(format!("coins of chain {} for gas", self.invite.domain.chain_id));
-        }
-        if tokens < U256::from(missing) {
-            let short = missing - u128::try_from(tokens).unwrap_or(u128::MAX);
-            let token = self.settlement.token();
-            needs.push(format!("{} of the token {token} to stake", amount::show(short)));
-        }
-        if needs.is_empty() {
-            return Ok(());
-        }
-        let text = format!("the owner account {owner} needs {}", needs.join(" and "));
-        Err(Failure::new(Code::Funds, text).hint(
-            "send it there, then repeat `quorate-worker join`; keys and configuration are kept",
-        ))
-    }
-
-    /// A worker that is registered already must be this one, whole.
-    async fn check_worker(&self, worker: WorkerIdx) -> Result<WorkerIdx, Failure> {
-        let known = self.read(self.settlement.worker(worker).await)?;
-        let (owner, vote_key) = (self.outbox.account(), self.me.vote_key.address());
-        let differs = |what: &str, known: Address, ours: Address| {
-            let text = format!("{worker} is registered with {what} {known}, here it is {ours}");
-            Failure::new(Code::Conflict, text).hint("restore the keys it was registered with")
-        };
-        if known.owner != owner {
-            return Err(differs("owner", known.owner, owner));
-        }
-        if known.vote_key != vote_key {
-            return Err(differs("vote key", known.vote_key, vote_key));
-        }
-        Ok(worker)
-    }
-
-    async fn register(&self) -> Result<WorkerIdx, Failure> {
-        let head = self.read(self.settlement.chain().head().await)?;
-        // A development chain mines only when there is something to mine: its head may be days old.
-        let now = SystemClock::start().now().unix_s().max(head.timestamp);
-        let binding = BindWorker {
-            owner: self.outbox.account(),
-            node_key: self.me.node_key.public(),
-            vote_key: self.me.vote_key.address(),
-            deadline: now + BINDING_S,
-        };
-        let digest = self.settlement.separator().digest(binding.struct_hash());
-        let signature = self.me.vote_key.sign(digest);
-        self.send(self.settlement.register_worker(&binding, &signature)).await?;
-        let found = self.settlement.worker_of_node_key(self.me.node_key.public()).await;
-        self.read(found)?.ok_or_else(|| {
-            Failure::new(Code::Chain, "the registration is mined, but the node does not show it")
-                .hint("repeat the command in a moment")
-        })
-    }
-
-    async fn stake(&self, worker: WorkerIdx, wanted: u128) -> Result<u128, Failure> {
-        let staked = self.seat_stake(worker).await?;
-        let more = wanted.saturating_sub(staked);
-        if more == 0 {
-            return Ok(staked);
-        }
-        let owner = self.outbox.account();
-        let free = self.read(self.settlement.free_of(owner).await)?;
-        let deposit = more.saturating_sub(free);
-        if deposit > 0 {
-            let allowance = self.read(self.settlement.token_allowance(owner).await)?;
-            if allowance < U256::from(deposit) {
-                self.send(self.settlement.approve(U256::from(deposit))).await?;
-            }
-            self.send(self.settlement.deposit(deposit)).await?;
-        }
-        self.send(self.settlement.stake(self.invite.pool, worker, more)).await?;
-        self.seat_stake(worker).await
-    }
-
-    async fn seat_stake(&self, worker: WorkerIdx) -> Result<u128, Failure> {
-        Ok(self.read(self.settlement.seat(self.invite.pool, worker).await)?.stake)
-    }
-
-    async fn send(&self, call: Call) -> Result<(), Failure> {
-        self.output.note(format!("sending: {}", call.what));
-        self.read(self.outbox.send(call).await).map(drop)
-    }
-
-    fn read<T>(&self, outcome: Result<T, quorate_chain::SettleError>) -> Result<T, Failure> {
-        outcome.map_err(|error| failure::chain(&error))
-    }
+    let all = vote.saturating_mul(u128::from(config.slots()?)).saturating_mul(STAKES_PER_SLOT);
+    Ok(Wanted { vote, all })
 }
 
 fn report(
@@ -330,7 +223,7 @@ fn report(
         ])
     })?;
     output.note(match joined {
-        Some(_) => "next: quorate-worker run",
+        Some(_) => "next: quorate-worker start",
         None => "next: quorate-worker join, with a chain node, to register and stake",
     });
     Ok(())

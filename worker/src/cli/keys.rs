@@ -3,7 +3,8 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 15] = [
+pub(crate) const AT_START: [&str; 17] = [
+    "share",
     "invite",
     "name",
     "slots",
@@ -19,6 +20,7 @@ pub(crate) const AT_START: [&str; 15] = [
     "docker.socket",
     "session.socket",
     "metrics.listen",
+    "page.listen",
 ];
 
 /// Every key, in the order `config show` prints them.
@@ -33,6 +35,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "slots",
         default: "0",
         help: "Replicas at once, up to 1024; 0 is one per processor core.",
+    },
+    Key {
+        name: "share",
+        default: "50",
+        help: "This pool's part of the slots where the worker belongs to several (`pools`), 0 to 100, against those \
+               of the others; with 0 it gets what nobody else wants.",
     },
     Key {
         name: "price",
@@ -82,6 +90,18 @@ pub(crate) const KEYS: &[Key] = &[
         default: "",
         help: "File (mode 0600) with the key of an account that holds a little gas and nothing else: with it \
                the worker says on chain what the scheduler does not take. Unset: it only warns.",
+    },
+    Key {
+        name: "claim.when",
+        default: "\"1.0\"",
+        help: "Have earnings paid out by itself when so much is final and unclaimed: tokens as \"1.0\", or \"off\". The \
+               gas is of the account of `escape.key_file`; without one you claim yourself.",
+    },
+    Key {
+        name: "claim.coin_price",
+        default: "\"0\"",
+        help: "What a coin of the chain costs, in tokens: then it waits until gas takes a twentieth at most; 0: not \
+               known, nothing is compared.",
     },
     Key {
         name: "dedicated",
@@ -216,6 +236,12 @@ pub(crate) const KEYS: &[Key] = &[
         name: "metrics.listen",
         default: "",
         help: "Loopback address with a port, as 127.0.0.1:7422, for Prometheus; unset: no metrics.",
+    },
+    Key {
+        name: "page.listen",
+        default: "\"127.0.0.1:7430\"",
+        help: "Loopback address with a port for your page, or \"off\"; a free port where that one is taken. \
+               `quorate-worker open` lets a browser in.",
     },
     Key {
         name: "update.mode",

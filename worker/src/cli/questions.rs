@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 4_096;
 type Keys = &'static [(&'static str, &'static str)];
 
 /// How much of the computer, in words and in keys.
-const SHARES: [(&str, &str, Keys); 3] = [
+pub(super) const SHARES: [(&str, &str, Keys); 3] = [
     ("quiet", "only while nobody is there", &[("idle.only", "true"), ("cpu.percent", "60")]),
     ("balanced", "half of the cores while you work, all of them otherwise", &[]),
     ("all", "this machine is for nothing else", &[("dedicated", "true")]),
@@ -33,6 +33,8 @@ pub(super) fn can_ask() -> bool {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answers {
     pub(super) invite: Invite,
+    /// Whether the earnings are given away, to whom the pool names.
+    pub(super) donate: bool,
     pub(super) set: Vec<String>,
 }
 
@@ -40,6 +42,7 @@ impl Answers {
     /// Lays them over the command line.
     pub(super) fn apply(self, args: &mut JoinArgs, set: &mut Vec<String>) {
         args.invite = Some(self.invite);
+        args.donate |= self.donate;
         set.extend(self.set);
     }
 }
@@ -54,23 +57,39 @@ fn ask_on(hear: &mut impl BufRead, say: &mut impl Write) -> Result<Answers, Fail
     let invite = until_good(hear, say, question, |text| {
         text.parse::<Invite>().map_err(|error| error.to_string())
     })?;
-    let question = "Where does the money go? Your address (0x…), a charity's, or nothing for an account that is made here";
+    let question = "Where does the money go? Your address (0x…), a charity's, `donate` for the one this pool names, or nothing \
+                    for an account that is made here";
     let payout = until_good(hear, say, question, payout)?;
     let question = "How much of the computer? quiet, balanced or all [balanced]";
     let mut set = until_good(hear, say, question, share)?;
-    set.extend(payout.map(|payout| format!("payout={payout}")));
-    Ok(Answers { invite, set })
-}
-
-fn payout(text: &str) -> Result<Option<Address>, String> {
-    if text.is_empty() {
-        return Ok(None);
+    let donate = payout == Payout::Donate;
+    if let Payout::To(address) = payout {
+        set.push(format!("payout={address}"));
     }
-    let expected = "that is no address; expected 0x and 40 digits, or nothing";
-    text.parse().map(Some).map_err(|_| expected.to_owned())
+    Ok(Answers { invite, donate, set })
 }
 
-fn share(text: &str) -> Result<Vec<String>, String> {
+/// Where the money goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payout {
+    /// To an account that is made here.
+    Here,
+    /// To whom the pool names.
+    Donate,
+    /// To somebody.
+    To(Address),
+}
+
+pub(super) fn payout(text: &str) -> Result<Payout, String> {
+    let expected = "that is no address; expected 0x and 40 digits, `donate`, or nothing";
+    match text {
+        "" => Ok(Payout::Here),
+        "donate" => Ok(Payout::Donate),
+        _ => text.parse().map(Payout::To).map_err(|_| expected.to_owned()),
+    }
+}
+
+pub(super) fn share(text: &str) -> Result<Vec<String>, String> {
     let text = if text.is_empty() { "balanced" } else { text };
     let found = SHARES.iter().find(|(name, _, _)| *name == text);
     let found = found.ok_or_else(|| {
@@ -123,8 +142,14 @@ mod tests {
     fn three_answers_are_enough() {
         let (answers, said) = told(&format!("{INVITE}\n\n\n"));
         let answers = answers.unwrap();
-        assert_eq!(answers.set, Vec::<String>::new());
+        assert_eq!((answers.donate, answers.set), (false, Vec::<String>::new()));
         assert_eq!(said.matches("> ").count(), 3, "{said}");
+    }
+
+    #[test]
+    fn donate_is_an_answer() {
+        let answers = told(&format!("{INVITE}\ndonate\nall\n")).0.unwrap();
+        assert_eq!((answers.donate, answers.set), (true, vec!["dedicated=true".to_owned()]));
     }
 
     #[test]

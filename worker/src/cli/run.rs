@@ -5,17 +5,19 @@ use super::{
     config::Config,
     engines, failure,
     output::Output,
-    owner,
+    owner, pools,
     renewal::{Left, Renewal},
     show::STATUS_FILE,
 };
 use crate::{
-    StartError, Status, WorkerHandle, WorkerOptions,
+    Allowance, StartError, Status, WorkerHandle, WorkerOptions,
     cgroup::JobGroup,
     control::Control,
     escape::EscapeOptions,
     governor::{Ends, Governor, SESSION_SOCKET, Sight},
-    start,
+    page::{self, Door, Key, Page},
+    start::{self, Company},
+    team::{Guest, Team, first_parts},
 };
 use quorate_common::{
     exit::{Code, Failure},
@@ -23,7 +25,7 @@ use quorate_common::{
     keys,
 };
 use quorate_senses::session::{self, Surroundings};
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
@@ -47,9 +49,17 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     let (group, options) = (JobGroup::open(), options(&config, output)?);
     let mut renewal = Renewal::begin(&config, &options, output)?;
-    let mut governor = governor(&config, (global, args_flags)).await?;
-    let first = governor.first().await;
-    let worker = crate::start_under(options, first, group, config.docker_price()?);
+    let said = (global, args_flags);
+    let mut governor = governor(&config, said.clone()).await?;
+    let others = pools::active(&config)?;
+    let shares: Vec<u16> = std::iter::once(config.share()?)
+        .chain(others.iter().map(|other| other.member.share))
+        .collect();
+    let parts = first_parts(governor.first().await, &shares);
+    let company = Company::new(group, config.docker_price()?);
+    let guests: Vec<_> = others.into_iter().zip(parts[1..].iter().copied()).collect();
+    let guests = start_guests(&config, &options, guests, &company).await?;
+    let worker = crate::start_under(options, parts[0], &company);
     let worker = worker.await.map_err(|error| failure::start(&error))?;
     let Status { name, node_key, scheduler, .. } = worker.view();
     output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
@@ -61,17 +71,28 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         output.note(format!("metrics at http://{at}/metrics"));
     }
     let (stop, mut stopped) = mpsc::channel(1);
-    let (shown, governing) = govern(governor, &worker, &config, stop)?;
+    let team = Team::new((&worker, shares[0]), &guests);
+    let governing = govern(governor, (&worker, team), (&config, said), stop, output);
+    let (shown, governing) = governing.await?;
     let reporter = tokio::spawn(report(shown, config.path(STATUS_FILE)));
     let outcome = tokio::select! {
-        outcome = until_over(&worker, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
+        outcome = until_over(&worker, shares.len() == 1, &mut signals, &mut stopped) => outcome.map(|()| Left::Over),
         left = renewal.watch(&worker) => Ok(left),
     };
     if outcome.is_ok() {
         output.note("leaving: giving back what is unfinished, showing what is sealed");
     }
+    let leaving: Vec<_> =
+        guests.into_iter().map(|guest| tokio::spawn(guest.handle.stop())).collect();
+    let all = async {
+        worker.stop().await;
+        for left in leaving {
+            // One that panicked has nothing left to say.
+            drop(left.await);
+        }
+    };
     tokio::select! {
-        () = worker.stop() => {}
+        () = all => {}
         status = signals.next() => std::process::exit(status),
     }
     // With the worker its last status is out, so governor and reporter end by themselves.
@@ -80,6 +101,36 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         Ok(left) => Ok(renewal.end(left).await),
         Err(failure) => Err(failure),
     }
+}
+
+/// An agent for each further pool, with the first one's engine, keys and limits. One that cannot start keeps nobody
+/// from working.
+async fn start_guests(
+    config: &Config,
+    home: &WorkerOptions,
+    others: Vec<(pools::Other, Allowance)>,
+    company: &Company,
+) -> Result<Vec<Guest>, Failure> {
+    let (mut guests, all) = (Vec::new(), others.len() as u64 + 1);
+    for (other, part) in others {
+        let pools::Other { name, dir, member } = other;
+        let config = config.for_pool(&member.invite, dir.clone())?;
+        let mut invite = member.invite;
+        invite.api = config.api(&invite);
+        let options = WorkerOptions {
+            data_dir: dir,
+            cache_bytes: home.cache_bytes / all,
+            chain: config.nodes(&invite)?,
+            escape: escape(&config, &invite)?,
+            invite,
+            ..home.clone()
+        };
+        match crate::start_under(options, part, company).await {
+            Ok(handle) => guests.push(Guest { name, share: member.share, handle }),
+            Err(error) => tracing::error!(pool = name, %error, "this pool goes without its worker"),
+        }
+    }
+    Ok(guests)
 }
 
 fn options(config: &Config, output: Output) -> Result<WorkerOptions, Failure> {
@@ -112,7 +163,8 @@ fn escape(config: &Config, invite: &Invite) -> Result<Option<EscapeOptions>, Fai
         let text = "`escape.key_file` is set, but no JSON-RPC node is named";
         return Err(Failure::new(Code::Usage, text).hint("set chain.url"));
     }
-    Ok(Some(EscapeOptions { chain, signer: owner::from_file(&path)? }))
+    let (signer, claims) = (owner::from_file(&path)?, config.claims()?);
+    Ok(Some(EscapeOptions { chain, signer, claims }))
 }
 
 /// What the command line said, to be said again when the configuration is read again.
@@ -137,17 +189,20 @@ async fn governor(config: &Config, (global, flags): Said) -> Result<Governor, Fa
 }
 
 /// Puts it in charge, and a session agent beside it where this is a session.
-fn govern(
+async fn govern(
     governor: Governor,
-    worker: &WorkerHandle,
-    config: &Config,
+    (worker, team): (&WorkerHandle, Team),
+    (config, said): (&Config, Said),
     stop: mpsc::Sender<()>,
+    output: Output,
 ) -> Result<(watch::Receiver<Status>, JoinHandle<()>), Failure> {
     let control = Control::listen(&config.data_dir);
     let (control, commands) = control.map_err(|error| failure::file(&config.data_dir, &error))?;
     let (shown, watched) = watch::channel(worker.view());
-    let (status, reins) = (worker.watch(), worker.reins());
-    let ends = Ends { commands, control, status, shown, reins, stop };
+    let status = worker.watch();
+    let page = Page { said, commands: control.asked(), shown: watched.clone() };
+    let door = open_page(config, page, output).await?;
+    let ends = Ends { commands, control, status, shown, team, stop, door };
     let named = config.file_of("session.socket");
     let (here, socket) =
         (Surroundings::here(), named.unwrap_or_else(|| config.path(SESSION_SOCKET)));
@@ -157,14 +212,41 @@ fn govern(
     Ok((watched, tokio::spawn(governor.run(ends))))
 }
 
-/// Waits for a signal or the owner's word (fine), or for the worker to say why it cannot go on.
+/// The owner's page, if it is wanted. A machine whose every port is taken works without one.
+async fn open_page(
+    config: &Config,
+    page: Page,
+    output: Output,
+) -> Result<Option<Arc<Door>>, Failure> {
+    let Some(listen) = config.page()? else { return Ok(None) };
+    let key = Key::open(&config.data_dir);
+    let key = key.map_err(|error| failure::file(&config.data_dir, &error))?;
+    let (door, listener) = match Door::open(listen, key).await {
+        Ok(opened) => opened,
+        Err(error) => {
+            output.note(format!("no page: page.listen {listen}: {error}"));
+            return Ok(None);
+        }
+    };
+    let door = Arc::new(door);
+    output.note(format!(
+        "your page: http://{}; `quorate-worker open` lets a browser in",
+        door.address()
+    ));
+    tokio::spawn(page::serve(Arc::clone(&door), listener, Arc::new(page)));
+    Ok(Some(door))
+}
+
+/// Waits for a signal or the owner's word (fine), or for the worker to say why it cannot go on. A pool that wants it
+/// no more is not the end where there are others.
 async fn until_over(
     worker: &WorkerHandle,
+    is_alone: bool,
     signals: &mut Signals,
     stopped: &mut mpsc::Receiver<()>,
 ) -> Result<(), Failure> {
     let mut watch = worker.watch();
-    let is_over = |status: &Status| status.ended.is_some() || status.broken.is_some();
+    let is_over = |status: &Status| (is_alone && status.ended.is_some()) || status.broken.is_some();
     tokio::select! {
         _ = signals.next() => Ok(()),
         Some(()) = stopped.recv() => Ok(()),

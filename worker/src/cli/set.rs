@@ -15,10 +15,28 @@ use quorate_common::{
 };
 use serde_json::json;
 
-/// `set`. Nothing is written unless all of it is good.
+/// `set`.
 pub(super) async fn set(global: Global, pairs: Vec<String>, output: Output) -> Result<(), Failure> {
-    let names: Vec<String> =
-        pairs.iter().map(|pair| pair.split('=').next().unwrap_or(pair).to_owned()).collect();
+    let names = names(&pairs);
+    let with = Global {
+        set: global.set.iter().cloned().chain(pairs.iter().cloned()).collect(),
+        ..global.clone()
+    };
+    for name in change(&global, pairs).await? {
+        output.note(format!("`{name}` takes effect when the worker starts next"));
+    }
+    let config = Config::load(&with, &[])?;
+    show(&config, |key| names.iter().any(|name| name == key.name), output)
+}
+
+/// Changes the configuration and tells the worker. Nothing is written unless all of it is good. Which of the keys
+/// take effect at its next start only.
+pub(crate) async fn change(
+    global: &Global,
+    pairs: Vec<String>,
+) -> Result<Vec<&'static str>, Failure> {
+    let names = names(&pairs);
+    let global = global.clone();
     let with = Global { set: global.set.iter().cloned().chain(pairs).collect(), ..global };
     let config = Config::load(&with, &[])?;
     let written = Config::without_environment(&with, &[], false)?;
@@ -29,11 +47,12 @@ pub(super) async fn set(global: Global, pairs: Vec<String>, output: Output) -> R
     if is_running {
         control::ask(&config, &Ask::Reload).await?;
     }
-    let later = names.iter().filter(|name| is_running && AT_START.contains(&name.as_str()));
-    for name in later {
-        output.note(format!("`{name}` takes effect when the worker starts next"));
-    }
-    show(&config, |key| names.iter().any(|name| name == key.name), output)
+    let is_later = |key: &&str| is_running && names.iter().any(|name| name == key);
+    Ok(AT_START.into_iter().filter(is_later).collect())
+}
+
+fn names(pairs: &[String]) -> Vec<String> {
+    pairs.iter().map(|pair| pair.split('=').next().unwrap_or(pair).to_owned()).collect()
 }
 
 /// `get`.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     start,
-    status::{self, Mood, Status},
+    status::{self, Mood, PoolStatus, Status},
     why::why,
 };
 use quorate_agent::{StageName, Totals};
@@ -65,7 +65,7 @@ pub(super) fn print(
 }
 
 /// `working`, or why not and until when.
-fn state(why: Option<&Reason>, until: Option<u64>) -> String {
+pub(crate) fn state(why: Option<&Reason>, until: Option<u64>) -> String {
     let Some(why) = why else { return "working".to_owned() };
     let until = until.map_or_else(String::new, |ms| format!(" until {}", calendar::clock(ms)));
     format!("not working: {}{until}; {}", why.words(), why.hint())
@@ -110,7 +110,7 @@ fn document(status: Option<&Status>, is_running: bool, price: u128, why: Option<
 }
 
 fn text(status: &Status, state: &str, price: u128) -> String {
-    let Status { name, view, note, ended, mood, .. } = status;
+    let Status { name, view, note, ended, mood, pools, .. } = status;
     let Totals { settled, forgotten, earned, slashed } = view.totals;
     let unset = || "none yet".to_owned();
     let count =
@@ -132,6 +132,7 @@ fn text(status: &Status, state: &str, price: u128) -> String {
         ("stake", amount::show(view.stake)),
         ("score", view.score.to_string()),
     ];
+    rows.extend(pools.iter().map(|pool| ("pool", pool_line(pool))));
     if !view.notice.is_empty() {
         rows.push(("operator", view.notice.clone()));
     }
@@ -141,8 +142,19 @@ fn text(status: &Status, state: &str, price: u128) -> String {
     facts(&rows)
 }
 
+/// `home at 127.0.0.1:7421: 3 slots (share 50), 2 running, earned 1.5`.
+fn pool_line(pool: &PoolStatus) -> String {
+    let PoolStatus { name, scheduler, share, slots, running, earned, .. } = pool;
+    let name = if name.is_empty() { super::pools::HOME } else { name };
+    let ended = pool.ended.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+    let earned = amount::show(*earned);
+    format!(
+        "{name} at {scheduler}: {slots} slots (share {share}), {running} running, earned {earned}{ended}"
+    )
+}
+
 /// `2 of 4 slots, 100 % of a core each: you are using the computer`.
-fn allowed(mood: &Mood) -> String {
+pub(crate) fn allowed(mood: &Mood) -> String {
     let Mood { slots, of_slots, cpu_percent, limited, .. } = mood;
     let why = limited.as_ref().map_or_else(String::new, |why| format!(": {}", why.words()));
     format!("{slots} of {of_slots} slots, {cpu_percent} % of a core each{why}")

@@ -18,6 +18,13 @@ pub(super) const NODE_BYTES: u64 = 1_024;
 /// What a table element costs: wasmtime keeps a pointer, sometimes with its type.
 const TABLE_ELEMENT_BYTES: u64 = 16;
 
+/// Modules of one component that run together: a program and its adapter are four, and one that is linked
+/// from libraries has one for each.
+pub(super) const INSTANCES_MAX: usize = 64;
+
+/// Memories of them together. Each takes gigabytes of addresses, and one is what a program has.
+pub(super) const MEMORIES_MAX: usize = 4;
+
 /// Why a host call ends the run; each but [`Halt::Host`] is an outcome replicas vote on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum Halt {
@@ -33,6 +40,9 @@ pub(crate) enum Halt {
     /// Over the output limit, or over the number of files.
     #[error("the output limit is reached")]
     Output,
+    /// A component broke a rule of the component model, or holds more than it may.
+    #[error("the component broke a rule of the component model")]
+    Misuse,
     /// This machine failed the guest: no fault of the task, so no vote.
     #[error("this machine could not provide memory that the task is allowed to have")]
     Host,
@@ -171,12 +181,12 @@ impl ResourceLimiter for Meter {
         Err(Halt::Host.into())
     }
 
-    /// A pack is two: its image and its code.
+    /// A pack is two, its image and its code; of a component's, its form says how many there are.
     fn instances(&self) -> usize {
-        2
+        INSTANCES_MAX
     }
 
     fn memories(&self) -> usize {
-        1
+        MEMORIES_MAX
     }
 }

@@ -103,7 +103,7 @@ impl Engine {
         }
         let shared = self.packs()?;
         let parts = LazyLock::new(|| module_parts(pack, pieces));
-        let code = shared.compiled(&code_key(pack), Scale::Pack, || {
+        let code: wasmtime::Module = shared.compiled(&code_key(pack), Scale::Pack, || {
             let parts = (*parts).as_ref().map_err(PackError::again)?;
             Ok::<_, PackError>(Cow::Borrowed(&*parts.code))
         })?;

@@ -1,5 +1,8 @@
 //! Fuel is counted on WebAssembly's instructions, not on the machine's: however much the compiler does with
-//! them, the corpus of traps comes to the same bytes and the same fuel.
+//! them, the corpus of traps comes to the same bytes and the same fuel, as modules and as components.
+
+#[path = "../../tests/component/dress.rs"]
+mod dress;
 
 use super::{Cancel, Engine, Job, Limits, Run, Shared, profile};
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -36,14 +39,16 @@ fn results_and_fuel_do_not_depend_on_how_much_is_optimised() {
             continue;
         }
         let wasm = wat::parse_file(&path).expect("text");
-        let expected = run(&usual, &wasm);
-        for other in &others {
-            let found = run(other, &wasm);
-            assert_eq!(
-                (found.manifest, found.blobs),
-                (expected.manifest.clone(), expected.blobs.clone()),
-                "{path:?}"
-            );
+        for wasm in [dress::dressed(&wasm), wasm] {
+            let expected = run(&usual, &wasm);
+            for other in &others {
+                let found = run(other, &wasm);
+                assert_eq!(
+                    (found.manifest, found.blobs),
+                    (expected.manifest.clone(), expected.blobs.clone()),
+                    "{path:?}"
+                );
+            }
         }
         programs += 1;
     }

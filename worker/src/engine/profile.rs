@@ -26,7 +26,7 @@ wasm 2.0 extended-const tail-call
 host wasi_snapshot_preview1/1
 pack wasi-python/1 exceptions
 weight 2
-component preview1-commands/1
+component wasi-0.2/1
 ";
 
 /// The deterministic profile.
@@ -48,6 +48,7 @@ pub(super) fn config() -> Config {
         .wasm_backtrace_max_frames(None)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.wasm_features(WasmFeatures::all(), false).wasm_features(features(), true);
+    config.wasm_component_model(true);
     config
 }
 
@@ -70,6 +71,13 @@ fn features() -> WasmFeatures {
     let features = WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::TAIL_CALL;
     // `externref` needs a collector, which is not compiled in; tables of functions do not.
     features - WasmFeatures::GC_TYPES
+}
+
+/// What components and the modules in them may use, for whoever only looks: the same, and components.
+pub(super) fn features_of_components() -> wasmparser::WasmFeatures {
+    use wasmparser::WasmFeatures;
+    let features = WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::TAIL_CALL;
+    (features | WasmFeatures::COMPONENT_MODEL) - WasmFeatures::GC_TYPES
 }
 
 /// sha256 of [`DESCRIPTION`].

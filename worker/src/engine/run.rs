@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::brake::Turn;
 use quorate_common::manifest::{Ended, Entry, Manifest, TrapKind};
 use thiserror::Error;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{OutOfMemory, Store, Trap, UpdateDeadline, WasmtimeBug, component as p2};
 
 use super::meter::{Halt, Meter};
 use super::ticker::Breaks;
@@ -16,6 +16,7 @@ use super::tree::Tree;
 use super::wasi::Host;
 use super::wasi::clock::Clock;
 use super::wasi::fds::Fds;
+use super::wasi::preview2;
 use super::wasi::random::Random;
 use super::{Module, PackProgram, Program, Shared, sentence};
 
@@ -172,7 +173,7 @@ impl Module {
     /// Whatever has no place in a result; see [`RunError`].
     pub fn run(&self, job: Job, cancel: &Cancel) -> Result<Run, RunError> {
         match &self.program {
-            Program::Command(_) => self.run_here(job, cancel),
+            Program::Command(_) | Program::Component(..) => self.run_here(job, cancel),
             Program::Pack(_) => self.run_on_a_deep_stack(job, cancel),
         }
     }
@@ -212,7 +213,7 @@ impl Module {
 
     fn pack(&self) -> Option<&PackProgram> {
         match &self.program {
-            Program::Command(_) => None,
+            Program::Command(_) | Program::Component(..) => None,
             Program::Pack(pack) => Some(pack),
         }
     }
@@ -224,7 +225,47 @@ impl Module {
                 instance.get_typed_func::<(), ()>(&mut *store, "_start")?.call(store, ())?;
                 Ok(0)
             }
+            Program::Component(linked, run) => {
+                let instance = linked.instantiate(&mut *store)?;
+                call_run(store, &instance, run).map_err(misuse)
+            }
             Program::Pack(pack) => pack.call(store, fuel),
+        }
+    }
+}
+
+/// Calls a component's `run`, which says no more than whether it went well.
+fn call_run(
+    store: &mut Store<Host>,
+    instance: &p2::Instance,
+    run: &p2::ComponentExportIndex,
+) -> wasmtime::Result<i32> {
+    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
+    let (done,) = run.call(store, ())?;
+    Ok(i32::from(done.is_err()))
+}
+
+/// wasmtime has no kind for most of what breaks the component model's rules (a handle that was dropped, a list
+/// out of bounds). It depends on nothing but the guest, so it is a result: whatever is neither our own doing, nor
+/// a trap of code, nor this machine's trouble.
+fn misuse(error: wasmtime::Error) -> wasmtime::Error {
+    let ours = error.is::<Halt>() || error.is::<Stop>();
+    let trouble = error.is::<OutOfMemory>() || error.is::<WasmtimeBug>();
+    match error.downcast_ref::<Trap>() {
+        Some(
+            Trap::CannotEnterComponent
+            | Trap::CannotLeaveComponent
+            | Trap::InvalidChar
+            | Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidDiscriminant
+            | Trap::UnalignedPointer,
+        ) => Halt::Misuse.into(),
+        Some(_) => error,
+        None if ours || trouble => error,
+        None => {
+            tracing::debug!(error = sentence(&error), "a component broke a rule");
+            Halt::Misuse.into()
         }
     }
 }
@@ -242,6 +283,8 @@ impl Shared {
         store.limiter(|host| &mut host.meter);
         store.set_fuel(limits.fuel).map_err(|error| RunError::Engine(sentence(&error)))?;
         store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(preview2::CALL_BYTES_MAX);
+        store.set_max_component_handles(preview2::held::COUNTED_HANDLES_MAX);
         let mut pace = Pace::new(cancel, self.ticker.breaks(), start, limits.wall);
         store.epoch_deadline_callback(move |_| match pace.look() {
             Ok(()) => Ok(UpdateDeadline::Continue(1)),
@@ -320,6 +363,7 @@ pub(super) fn host(mut job: Job, pack: Option<&PackProgram>) -> Result<Host, Run
         memory: None,
         meter: Meter::new(job.limits.memory_bytes, job.limits.output_bytes),
         fds: Fds::new(&mut tree),
+        handles: Default::default(),
         tree,
         args,
         env,
@@ -339,6 +383,7 @@ pub(super) fn ended(error: &wasmtime::Error, wall: Duration) -> Result<Ended, Ru
             Halt::Fuel => Ok(Ended::Fuel),
             Halt::Memory => Ok(Ended::Memory),
             Halt::Output => Ok(Ended::Output),
+            Halt::Misuse => Ok(Ended::Trap(TrapKind::ComponentRules)),
             Halt::Host => Err(RunError::Engine(halt.to_string())),
         };
     }

@@ -1,4 +1,5 @@
-//! WASI preview 1 over the tree in memory: the whole import set, and nothing of this machine.
+//! WASI over the tree in memory: preview 1's whole import set here, what components import in
+//! [`preview2`], and nothing of this machine in either.
 //!
 //! Every function is a method of [`Call`], which holds the guest's memory, the host's state and
 //! the fuel that is left. A call burns [`CALL_FUEL`] and then for every byte it moves *before* it
@@ -14,12 +15,14 @@ mod guest;
 mod misc_calls;
 mod path_calls;
 mod poll;
+pub(crate) mod preview2;
 pub(crate) mod random;
 
 use wasmtime::{Caller, Extern, Linker, Memory};
 
 use self::clock::Clock;
 use self::fds::Fds;
+use self::preview2::held::Handles;
 use self::random::Random;
 use super::meter::{Halt, Meter};
 use super::tree::{Fault, Tree};
@@ -42,6 +45,8 @@ pub(crate) struct Host {
     pub(crate) meter: Meter,
     pub(crate) tree: Tree,
     pub(crate) fds: Fds,
+    /// What a component holds of the host.
+    pub(crate) handles: Handles,
     pub(crate) args: Vec<String>,
     /// `NAME=value`.
     pub(crate) env: Vec<String>,

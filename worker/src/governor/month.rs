@@ -18,8 +18,8 @@ pub(super) struct Month {
     path: PathBuf,
     count: Count,
     written: u64,
-    /// The connection that stands, and what was counted of it.
-    line: Option<(usize, u64)>,
+    /// The connections that stand, and what was counted of each.
+    lines: Vec<(usize, u64)>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,20 +34,21 @@ impl Month {
         let read = || serde_json::from_slice::<Count>(&fs::read(&path).ok()?).ok();
         let count = read().unwrap_or_default();
         let written = count.bytes;
-        Self { path, count, written, line: None }
+        Self { path, count, written, lines: Vec::new() }
     }
 
     /// Adds what was moved since the last call, and says how much the month has.
-    pub(super) fn count(&mut self, month: &str, moved: Option<(usize, u64)>) -> u64 {
+    pub(super) fn count(&mut self, month: &str, moved: Vec<(usize, u64)>) -> u64 {
         if self.count.month != month {
             self.count = Count { month: month.to_owned(), bytes: 0 };
             self.written = 0;
         }
-        if let Some((id, bytes)) = moved {
-            let before = self.line.filter(|(known, _)| *known == id).map_or(0, |(_, bytes)| bytes);
+        for (id, bytes) in &moved {
+            let known = self.lines.iter().find(|(known, _)| known == id);
+            let before = known.map_or(0, |(_, bytes)| *bytes);
             self.count.bytes += bytes.saturating_sub(before);
         }
-        self.line = moved;
+        self.lines = moved;
         if self.count.bytes - self.written >= WRITE_BYTES {
             self.write();
         }
@@ -73,13 +74,13 @@ mod tests {
     fn connections_add_up_and_months_begin_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut month = Month::within(dir.path());
-        assert_eq!(month.count("2026-11", Some((1, 100))), 100);
-        assert_eq!(month.count("2026-11", Some((1, 150))), 150);
-        assert_eq!(month.count("2026-11", None), 150);
-        assert_eq!(month.count("2026-11", Some((2, 30))), 180);
-        assert_eq!(month.count("2026-11", Some((2, WRITE_BYTES))), 150 + WRITE_BYTES);
+        assert_eq!(month.count("2026-11", vec![(1, 100)]), 100);
+        assert_eq!(month.count("2026-11", vec![(1, 150)]), 150);
+        assert_eq!(month.count("2026-11", Vec::new()), 150);
+        assert_eq!(month.count("2026-11", vec![(2, 30)]), 180);
+        assert_eq!(month.count("2026-11", vec![(2, WRITE_BYTES)]), 150 + WRITE_BYTES);
         let mut again = Month::within(dir.path());
-        assert_eq!(again.count("2026-11", None), 150 + WRITE_BYTES);
-        assert_eq!(again.count("2026-12", None), 0);
+        assert_eq!(again.count("2026-11", Vec::new()), 150 + WRITE_BYTES);
+        assert_eq!(again.count("2026-12", Vec::new()), 0);
     }
 }

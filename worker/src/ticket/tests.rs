@@ -13,6 +13,7 @@ use quorate_common::{
     merkle::{STATE_DEPTH, Sparse},
     messages::{BindWorker, Header, Message as _},
 };
+use quorate_policy::Claims;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -47,7 +48,8 @@ impl Stage {
         let token = deploy_token(&operator, operator.account()).await.unwrap();
         let settlement = deploy_settlement(&operator, token, WINDOW_S).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let escape = EscapeOptions { chain: vec![url.clone()], signer: funded(&chain, 0x20).await };
+        let (signer, claims) = (funded(&chain, 0x20).await, Claims::default());
+        let escape = EscapeOptions { chain: vec![url.clone()], signer, claims };
         let keeper = Keeper {
             file: dir.path().join(FILE),
             pool: POOL,

@@ -10,13 +10,15 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolCall;
 use quorate_common::accounts::{DealAccount, WorkerAccount};
 use quorate_common::anchor::{Anchor, Opening};
+use quorate_common::api::WorkerProof;
 use quorate_common::ids::{PoolId, WorkerIdx};
 use quorate_common::keys::Signature;
 use quorate_common::merkle;
 use quorate_common::messages::{
-    AppOrder, BindWorker, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder,
+    AppOrder, BindWorker, DatasetOrder, Header, PoolOrder, ReqOrder, SponsorOrder, WorkerOp,
 };
 use quorate_common::orders::{self, Sides};
+use quorate_common::permit::{self, Act, PermitError};
 use quorate_common::terms::DealTerms;
 
 /// Gas of matching orders at most: nine times what four signed orders take (227,136). Contract accounts
@@ -24,6 +26,11 @@ use quorate_common::terms::DealTerms;
 /// they may burn is the scheduler's gas money and its node's time. A wallet of many signers checks them
 /// for some 10,000 gas each.
 pub const OPEN_DEAL_GAS_MAX: u64 = 2_000_000;
+
+/// Gas of a carried permit at most: five times what the dearest, a registration, takes, because roll-ups charge for
+/// a transaction's bytes in gas, too. The owner may be a contract whose own code checks the signature, and whoever
+/// carries it pays for that.
+pub const CARRIED_GAS_MAX: u64 = 1_000_000;
 
 /// A token owner's ERC-2612 permission, signed for the token's own domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +171,57 @@ impl Settlement {
             vs: signature.vs,
         };
         self.tell(format!("register worker with vote key {}", binding.vote_key), &call)
+    }
+
+    /// Registers a worker for an owner that has signed the binding too; anyone may send it.
+    pub fn register_worker_for(
+        &self,
+        binding: &BindWorker,
+        vote: &Signature,
+        owner: &Signature,
+    ) -> Call {
+        let call = Abi::registerWorkerForCall {
+            owner: binding.owner,
+            nodeKey: binding.node_key,
+            voteKey: binding.vote_key,
+            deadline: binding.deadline,
+            r: vote.r,
+            vs: vote.vs,
+            ownerSig: owner.to_bytes().to_vec().into(),
+        };
+        let call = self.tell(format!("register a worker of {}", binding.owner), &call);
+        Call { gas_max: Some(CARRIED_GAS_MAX), ..call }
+    }
+
+    /// What a worker's owner wants, by its signature; anyone may send it.
+    pub fn operate_worker(&self, op: &WorkerOp, owner: &Signature) -> Call {
+        let WorkerOp { worker, op: number, nonce, deadline } = *op;
+        let call = Abi::operateWorkerCall {
+            op: Abi::WorkerOp { workerIdx: worker.0, op: number, nonce, deadline },
+            ownerSig: owner.to_bytes().to_vec().into(),
+        };
+        let call = self.tell(format!("operation {number} of {worker}'s owner"), &call);
+        Call { gas_max: Some(CARRIED_GAS_MAX), ..call }
+    }
+
+    /// What a permit is for; anyone may send it.
+    ///
+    /// # Errors
+    /// [`PermitError`]: it is no good, or for another contract.
+    pub fn carry(&self, permit: &permit::Permit) -> Result<Call, PermitError> {
+        permit.check(self.domain())?;
+        Ok(match &permit.act {
+            Act::Register { binding, vote_signature, owner_signature } => {
+                self.register_worker_for(binding, vote_signature, owner_signature)
+            }
+            Act::Operate { op, signature, .. } => self.operate_worker(op, signature),
+            Act::Claim { pool, proof } => {
+                let WorkerProof { worker, index, ref path, ref opening, .. } = *proof;
+                let account = proof.account.as_ref().ok_or(PermitError::NoAccount(worker))?;
+                let call = self.claim(*pool, worker, account, path, index, &opening.anchor());
+                Call { gas_max: Some(CARRIED_GAS_MAX), ..call }
+            }
+        })
     }
 
     /// Puts free balance at a pool's risk.

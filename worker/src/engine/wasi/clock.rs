@@ -6,7 +6,7 @@
 /// How far one look advances time. A program that spins for a second then looks a thousand times.
 pub(crate) const STEP_NS: u64 = 1_000_000;
 
-const NS_PER_S: u64 = 1_000_000_000;
+pub(super) const NS_PER_S: u64 = 1_000_000_000;
 
 /// Nanoseconds since 1970 and since the start of the run. Both stop at the end of `u64`.
 #[derive(Debug)]
@@ -23,6 +23,11 @@ impl Clock {
     /// Looks at the monotonic clock.
     pub(super) fn monotonic_ns(&mut self) -> u64 {
         self.advance(STEP_NS);
+        self.since_start_ns
+    }
+
+    /// What the last look saw, without another.
+    pub(super) fn elapsed_ns(&self) -> u64 {
         self.since_start_ns
     }
 

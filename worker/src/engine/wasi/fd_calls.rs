@@ -25,7 +25,7 @@ const COOKIE_CHILDREN: u64 = 2;
 const DIRENT_BYTES: usize = 24;
 
 /// Fuel for every entry of a listing, beyond its bytes: a look-up among all nodes.
-const ENTRY_FUEL: u64 = 200;
+pub(super) const ENTRY_FUEL: u64 = 200;
 
 impl Call<'_> {
     pub(super) fn fd_advise(&mut self, fd: u32, _offset: u64, _len: u64, advice: u32) -> Done {
@@ -274,7 +274,7 @@ impl Call<'_> {
     }
 
     /// Makes a file at least `len` bytes long, with zeros; pays in the limit and in fuel first.
-    fn grow(&mut self, ino: Ino, len: u64) -> Done {
+    pub(super) fn grow(&mut self, ino: Ino, len: u64) -> Done {
         let more = self.host.tree.grow(ino, len, &mut self.host.meter)?;
         self.burn_growth(more)?;
         if more > 0 {

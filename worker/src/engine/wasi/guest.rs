@@ -10,7 +10,7 @@ const BUFFERS_MAX: u32 = 1_024;
 
 /// Bytes one scattered read or write moves; more are moved short, as POSIX allows. Bounds the
 /// time between two looks at the deadline, since buffers may overlap and add up to terabytes.
-const TRANSFER_BYTES_MAX: u32 = 16 * 1_024 * 1_024;
+pub(super) const TRANSFER_BYTES_MAX: u32 = 16 * 1_024 * 1_024;
 
 /// Bytes of a path argument: `PATH_MAX` of Linux. More is `ENAMETOOLONG`.
 const PATH_ARG_BYTES_MAX: u32 = 4_096;
@@ -73,12 +73,26 @@ impl Call<'_> {
         self.write(ptr, &value.to_le_bytes())
     }
 
+    /// Pays for a path and for finding what is there.
+    pub(super) fn pay_path(&mut self, len: u64) -> Result<(), Halt> {
+        self.burn(PATH_FUEL.saturating_add(len.saturating_mul(PATH_BYTE_FUEL)))
+    }
+
+    /// A path that came as a string, which was taken over before it could be paid for.
+    pub(super) fn check_path(&mut self, path: &str) -> Result<(), Fault> {
+        self.pay_path(path.len() as u64)?;
+        match path.len() > PATH_ARG_BYTES_MAX as usize {
+            true => Err(Errno::Nametoolong.into()),
+            false => Ok(()),
+        }
+    }
+
     /// A path argument, paid for.
     pub(super) fn path(&mut self, ptr: u32, len: u32) -> Result<String, Fault> {
         if len > PATH_ARG_BYTES_MAX {
             return Err(Errno::Nametoolong.into());
         }
-        self.burn(PATH_FUEL + u64::from(len) * PATH_BYTE_FUEL)?;
+        self.pay_path(len.into())?;
         let path = std::str::from_utf8(self.read(ptr, len)?).map_err(|_| Errno::Ilseq)?;
         Ok(path.to_owned())
     }

@@ -7,10 +7,10 @@ use super::{Call, Done};
 
 /// Bytes of one `random_get`. A guest that needs more asks again; no C library asks for more
 /// than 256 at once. More is `EINVAL`.
-const RANDOM_BYTES_MAX: u32 = 1 << 20;
+pub(super) const RANDOM_BYTES_MAX: u32 = 1 << 20;
 
 /// Fuel for every random byte: sha256 takes a few nanoseconds for each.
-const RANDOM_BYTE_FUEL: u64 = 8;
+pub(super) const RANDOM_BYTE_FUEL: u64 = 8;
 
 /// The clocks of preview 1: real time, monotonic, process time, thread time.
 const CLOCK_REALTIME: u32 = 0;

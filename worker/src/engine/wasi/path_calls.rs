@@ -9,15 +9,15 @@ use super::{Call, Done};
 use crate::engine::tree::{Fault, Ino, Stat};
 
 /// How `path_open` opens.
-const CREATE: u32 = 1;
-const FOLDER: u32 = 2;
-const EXCLUSIVE: u32 = 4;
-const TRUNCATE: u32 = 8;
+pub(super) const CREATE: u32 = 1;
+pub(super) const FOLDER: u32 = 2;
+pub(super) const EXCLUSIVE: u32 = 4;
+pub(super) const TRUNCATE: u32 = 8;
 const HOW_ALL: u32 = 0xf;
 
 /// Fuel for every node that a rename visits: checking that a folder does not move into itself
 /// takes a look-up or two for each.
-const VISIT_FUEL: u64 = 200;
+pub(super) const VISIT_FUEL: u64 = 200;
 
 impl Call<'_> {
     pub(super) fn path_create_directory(&mut self, fd: u32, path: u32, len: u32) -> Done {
@@ -133,7 +133,13 @@ impl Call<'_> {
     }
 
     /// Finds or creates what `path_open` opens.
-    fn open_node(&mut self, from: Ino, path: &str, how: u32, base: u64) -> Result<Ino, Fault> {
+    pub(super) fn open_node(
+        &mut self,
+        from: Ino,
+        path: &str,
+        how: u32,
+        base: u64,
+    ) -> Result<Ino, Fault> {
         let place = self.host.tree.resolve(from, path)?;
         let host = &mut *self.host;
         let Some(ino) = place.node else {

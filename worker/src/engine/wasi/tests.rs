@@ -15,7 +15,7 @@ const LIMIT: u64 = 50_000;
 /// Paths that calls are given, each at a multiple of 16 in the guest's memory.
 const PATHS: [&str; 10] = ["a", "b", "a/b", "a/a", ".", "..", "b/..", "a/b/c/d", "../a", "/out/a"];
 
-fn host() -> Host {
+pub(super) fn host() -> Host {
     let inputs = ["a/b", "b"].map(|path| (path.to_owned(), path.repeat(50).into_bytes())).to_vec();
     let mut tree = Tree::new(&[], inputs).unwrap();
     Host {
@@ -23,6 +23,7 @@ fn host() -> Host {
         meter: Meter::new(LIMIT, LIMIT),
         fds: Fds::new(&mut tree),
         tree,
+        handles: Handles::default(),
         args: vec!["task".into(), "1".into()],
         env: vec!["A=1".into()],
         stdin: b"input".to_vec(),
@@ -43,7 +44,7 @@ fn memory() -> Vec<u8> {
 }
 
 /// What the meter says is used is what is there.
-fn check(host: &Host) {
+pub(super) fn check(host: &Host) {
     let (out_bytes, out_nodes) = tests::held(&host.tree, Area::Out);
     let (tmp_bytes, tmp_nodes) = tests::held(&host.tree, Area::Tmp);
     let used = host.meter.used();
