@@ -11,8 +11,8 @@ use super::wasi::preview2;
 use super::{PrepareError, quoted, weight::invalid};
 use wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance,
-    ComponentOuterAliasKind, ComponentType, ComponentTypeRef, Encoding, Instance, Parser, Payload,
-    Validator, WasmFeatures,
+    ComponentOuterAliasKind, ComponentType, ComponentTypeRef, Encoding, Instance,
+    InstanceTypeDeclaration, Parser, Payload, Validator, WasmFeatures,
 };
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, ComponentExportIndex};
@@ -28,6 +28,10 @@ const ITEMS_MAX: usize = 20_000;
 
 /// Components around exports; each is gone through whenever it is instantiated.
 const SHELLS_MAX: usize = 64;
+
+/// Types written inside of each other in one section: as many as may be valid. Whoever reads one goes into all of
+/// them before anybody counts, and a megabyte of them is more than a stack holds.
+const NESTED_TYPES_MAX: usize = 100;
 
 /// What was found so far.
 #[derive(Default)]
@@ -51,9 +55,24 @@ pub(super) fn is_component(wasm: &[u8]) -> bool {
 pub(super) fn check_form(wasm: &[u8]) -> Result<(), PrepareError> {
     let mut form = Form::default();
     for payload in Parser::new(0).parse_all(wasm) {
-        form.look(&payload.map_err(invalid)?)?;
+        let payload = payload.map_err(invalid)?;
+        if let Payload::ComponentTypeSection(types) = &payload {
+            check_nesting(wasm.get(types.range()).unwrap_or_default())?;
+        }
+        form.look(&payload)?;
     }
     if form.runs { Ok(()) } else { Err(refused("exports no wasi:cli/run@0.2, expected a command")) }
+}
+
+/// Each type of a component or instance within another begins with these two bytes, which seldom mean anything
+/// else: a section that has more of them than types may nest is refused unread.
+fn check_nesting(section: &[u8]) -> Result<(), PrepareError> {
+    const DECLARED_TYPE: u8 = 0x01;
+    const COMPONENT_TYPE: u8 = 0x41;
+    const INSTANCE_TYPE: u8 = 0x42;
+    let begins = |pair: &&[u8]| matches!(pair, [DECLARED_TYPE, COMPONENT_TYPE | INSTANCE_TYPE]);
+    let found = section.windows(2).filter(begins).count();
+    limited("types within types in one section", found, NESTED_TYPES_MAX)
 }
 
 /// Refuses a component that is not valid; its form was checked, and it was weighed.
@@ -221,7 +240,15 @@ impl Form {
         match ty {
             ComponentType::Resource { .. } => Err(refused("has resources of its own")),
             ComponentType::Component(_) => Err(nested()),
-            ComponentType::Instance(declarations) => self.add(declarations.len() as u32 + 1),
+            ComponentType::Instance(declarations) => {
+                self.add(declarations.len() as u32 + 1)?;
+                declarations.iter().try_for_each(|declaration| match declaration {
+                    InstanceTypeDeclaration::Type(ty) => self.ty(ty),
+                    InstanceTypeDeclaration::CoreType(_)
+                    | InstanceTypeDeclaration::Alias(_)
+                    | InstanceTypeDeclaration::Export { .. } => Ok(()),
+                })
+            }
             ComponentType::Func(ty) => self.add(ty.params.len() as u32 + 1),
             ComponentType::Defined(_) => self.add(1),
         }

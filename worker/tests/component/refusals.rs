@@ -143,6 +143,41 @@ fn bombs_are_refused_or_cost_little() {
     }
 }
 
+/// A reader that goes into each of them would run out of stack, and end the program that it is part of.
+#[test]
+fn a_million_types_in_each_other_are_refused_unread() {
+    for kind in [0x41, 0x42] {
+        for depth in [101, 1_000_000] {
+            refused(
+                &nested_types(kind, depth),
+                "types within types in one section or more, expected at most 100",
+            );
+        }
+        // As deep as may be, and of no use; one alone may be of use.
+        for depth in [1, 99] {
+            let error = ENGINE.prepare(&nested_types(kind, depth)).unwrap_err().to_string();
+            assert!(error.starts_with("it is a component that "), "{error}");
+            assert!(!error.contains("types within types"), "{error}");
+        }
+    }
+}
+
+/// A section with one type, in which is one type, and so on: `instance { type instance { … } }`.
+fn nested_types(kind: u8, depth: usize) -> Vec<u8> {
+    let mut section = vec![1];
+    (0..depth).for_each(|_| section.extend([kind, 1, 1]));
+    section.extend([kind, 0]);
+    let mut bytes = b"\0asm\x0d\0\x01\0\x07".to_vec();
+    let mut len = section.len();
+    while len > 0x7f {
+        bytes.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    bytes.push(len as u8);
+    bytes.extend(section);
+    bytes
+}
+
 /// Nine thousand functions made of one whose parameter has two to some power of parts.
 fn wide_and_many(doublings: u32) -> Vec<u8> {
     let mut types = "(type $t0 (tuple u64 u64))".to_owned();
