@@ -179,8 +179,8 @@ pub enum Command {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The WASM module (WASI preview 1), a Python script, or with --docker or --iexec an image's archive
-    /// (`docker save`)
+    /// The WASM module (WASI preview 1), a Python script, or with --docker or --iexec an image: its archive (`docker
+    /// save`), or REGISTRY/REPOSITORY:TAG or @sha256:DIGEST, which volunteers fetch who list that registry
     #[arg(value_name = "APP")]
     pub app: PathBuf,
     /// Packages that a script's tasks start with, imported once on each worker

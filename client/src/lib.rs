@@ -24,6 +24,7 @@ pub mod failure;
 pub mod follow;
 mod help;
 pub mod history;
+mod image;
 pub mod offer;
 pub mod order;
 pub mod output;

@@ -58,13 +58,13 @@ pub struct FileBlob {
 }
 
 impl Plan {
-    /// Reads and fills in everything.
+    /// Reads and fills in everything. `image` is the document of the app, if a registry has it.
     ///
     /// # Errors
     /// [`Code::Usage`] for what cannot be a bag, naming what and why; unreadable files.
-    pub fn build(args: &RunArgs) -> Result<Self, Failure> {
+    pub fn build(args: &RunArgs, image: Option<FileBlob>) -> Result<Self, Failure> {
         let kind = kind(args);
-        let App { app, script, with, pieces } = App::of(args, kind)?;
+        let App { app, script, with, pieces } = App::of(args, kind, image)?;
         let source = source(args);
         let rows = source.rows()?;
         let templates = if args.args.is_empty() && args.stdin.is_none() {
@@ -173,7 +173,7 @@ struct App {
 }
 
 impl App {
-    fn of(args: &RunArgs, kind: AppKind) -> Result<Self, Failure> {
+    fn of(args: &RunArgs, kind: AppKind, image: Option<FileBlob>) -> Result<Self, Failure> {
         let is_script = args.app.extension().is_some_and(|extension| extension == "py");
         if is_script && kind.is_wasm() {
             return Self::script(args);
@@ -183,7 +183,7 @@ impl App {
                 format!("--with and --pack are for a script; {} is none", args.app.display());
             return Err(usage(text).hint("name a file that ends in .py"));
         }
-        let app = app(&args.app, kind)?;
+        let app = image.map_or_else(|| app(&args.app, kind), Ok)?;
         Ok(Self { app, script: None, with: Vec::new(), pieces: BTreeMap::new() })
     }
 
@@ -225,7 +225,8 @@ fn archive(path: &Path) -> Result<FileBlob, Failure> {
             .hint("build it for linux/amd64, then `docker save IMAGE -o FILE.tar`")
     };
     // Pools' workers are of this kind until one says otherwise.
-    let image = image::read(path, &blob.digest.0, Platform::Amd64, &[]).map_err(refused)?;
+    let source = image::Source::Archive { path, digest: &blob.digest.0 };
+    let image = image::read(source, Platform::Amd64, &[]).map_err(refused)?;
     tracing::debug!(id = image.id, "the image can be run");
     Ok(blob)
 }
@@ -497,7 +498,7 @@ mod tests {
             else {
                 panic!("run")
             };
-            Plan::build(&args)
+            Plan::build(&args, None)
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     follow::{follow, insist, within},
     history::{Entry, History, short},
-    order,
+    image, order,
     output::facts,
     place::{self, Sellers, Terms},
     plan::Plan,
@@ -58,7 +58,7 @@ pub async fn run(context: &Context, args: &RunArgs) -> Result<u8, Failure> {
         let text = "--exit-status is for one task; expected no --each-line, --array or --each-json";
         return Err(Failure::new(Code::Usage, text));
     }
-    let plan = Plan::build(args)?;
+    let plan = Plan::build(args, image::find(args, context.output).await?)?;
     let api = Api::new(&context.config.api()?)?;
     if args.dry_run {
         return dry_run(context, args, &plan, &api).await.map(|()| 0);

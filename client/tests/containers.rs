@@ -19,6 +19,9 @@ mod image;
 mod operator;
 #[path = "market/patience.rs"]
 mod patience;
+#[path = "../../worker/registry/tests/support/registry.rs"]
+#[expect(dead_code, reason = "each test file uses its part of it")]
+mod registry;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/requester.rs"]
 mod requester;
@@ -33,6 +36,7 @@ use image::{IEXEC_APP, archive};
 use operator::Operator;
 use patience::until;
 use quorate_common::digest::Digest;
+use registry::Registry;
 use requester::Requester;
 use serde_json::Value;
 use site::Site;
@@ -59,7 +63,7 @@ struct Market {
 }
 
 impl Market {
-    async fn open(site: &Site, anvil: &Anvil, socket: &str) -> Self {
+    async fn open(site: &Site, anvil: &Anvil, socket: &str, registry: &Registry) -> Self {
         let mut operator = Operator::init(site, anvil, "operator", &SETTINGS).await;
         operator.serve().await;
         let invite = operator.invite().await;
@@ -70,7 +74,9 @@ impl Market {
             if n < WITH {
                 let home = volunteer.home.clone();
                 let home = home.with("QUORATE_DOCKER__USE", "require");
-                volunteer.home = home.with("QUORATE_DOCKER__SOCKET", socket);
+                let home = home.with("QUORATE_DOCKER__SOCKET", socket);
+                let listed = format!("http://{}", registry.name);
+                volunteer.home = home.with("QUORATE_DOCKER__REGISTRIES", &listed);
             }
             volunteer.start();
             volunteers.push(volunteer);
@@ -129,11 +135,14 @@ async fn containers_run_on_strangers_machines() {
     };
     let site = Site::new();
     let Some(anvil) = Anvil::start(&site).await else { return };
-    let mut market = Market::open(&site, &anvil, &socket).await;
+    let shelf = tempfile::tempdir().unwrap();
+    let Some(registry) = Registry::start(shelf.path()) else { return };
+    let mut market = Market::open(&site, &anvil, &socket, &registry).await;
     what_is_no_image_is_refused_before_it_is_paid(&market.requester).await;
     iexec_applications_run_unchanged(&market).await;
     a_dataset_reaches_the_containers_it_is_paid_for(&market).await;
     images_run(&market).await;
+    images_come_from_registries(&market, &registry).await;
     sealed_inputs_are_for_their_readers(&market).await;
     what_disagrees_with_itself_is_told_of_and_costs_nobody(&market).await;
     for volunteer in &mut market.volunteers {
@@ -186,6 +195,31 @@ async fn images_run(market: &Market) {
     let again = market.finish(&run, "again").await;
     let replicas = [first, again].map(|shown| shown["replicas"].as_u64().unwrap());
     assert!(replicas[0] >= 14 && replicas[1] <= 12, "{replicas:?}");
+}
+
+/// What a tag stands for when the order is signed is what runs, and what nobody could run is refused before.
+async fn images_come_from_registries(market: &Market, registry: &Registry) {
+    let command = ["/bin/busybox", "sh", "-c", "cat /in/in.txt > /out/copy; echo again", "app"];
+    let (config, layer) = image::parts(&command);
+    let layers = std::slice::from_ref(&layer);
+    let digest = registry.push("team/copy", "1", &config, layers).await;
+    let name = format!("{}/team/copy:1", registry.name);
+    let run = [&name, "--docker", "-i", "in.txt", "--array", "1-6"];
+    let plan = market.requester.run(&[&["run", "--dry-run"], &run[..]].concat()).await.expect(0);
+    let signed = format!("image {}/team/copy@sha256:{digest} for linux/", registry.name);
+    assert!(plan.err.contains(&signed), "{}", plan.err);
+    market.finish(&run, "fetched").await;
+    assert_eq!(market.result("fetched", 5, "files/copy"), "one two three\n");
+    let other = String::from_utf8(config).unwrap().replace("amd64", "s390x");
+    registry.push("team/other", "1", other.as_bytes(), layers).await;
+    let refused = async |image: &str, code: i32, expected: &str| {
+        let image = format!("{}/team/{image}", registry.name);
+        let ran = market.requester.run(&["run", &image, "--docker", "--", "1"]).await;
+        ran.refused(code, &[expected]);
+    };
+    refused("other:1", 2, "is not an image for workers: it is for linux/s390x").await;
+    refused("copy:2", 3, "manifest 2 of team/copy is not there").await;
+    refused(&format!("copy@sha256:{}", Digest::of(b"no")), 3, "is not there").await;
 }
 
 /// Two of the three that run containers are named: by number, whose keys the contract confirms, and in a file.

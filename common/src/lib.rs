@@ -18,6 +18,7 @@ pub mod doors;
 pub mod exit;
 pub mod frame;
 pub mod ids;
+pub mod image;
 pub mod invite;
 pub mod keys;
 pub mod lock;

@@ -18,6 +18,7 @@ use quorate_common::{
     digest::Digest,
     exit::{Code, Failure},
     ids::{REPLICAS_MAX, TASKS_MAX},
+    image::{self, ImageRef},
     messages::{Message as _, ReqOrder},
     orders::{Sides, SignatureError, SignedOrder, decode_signature},
     pack::{DOCUMENT_BYTES_MAX, Pack},
@@ -258,6 +259,15 @@ fn pack_is_here(blobs: &Blobs, app: &Digest) -> Result<(), Failure> {
     }
 }
 
+/// Whether the app names an image, if it is a document that means to: every worker would refuse it otherwise.
+fn image_is_named(blobs: &Blobs, bag: &Bag) -> Result<(), Failure> {
+    let document = blobs.read(&bag.app, image::DOCUMENT_BYTES_MAX as u64).unwrap_or_default();
+    if bag.kind.is_wasm() || !ImageRef::is_meant(&document) {
+        return Ok(());
+    }
+    ImageRef::parse(&document).map(drop).map_err(|error| Failure::new(Code::Usage, error))
+}
+
 /// Which of a bag's tasks.
 enum Tasks {
     /// Exactly so many.
@@ -284,6 +294,7 @@ impl Work<'_> {
         self.tasks.are_in(&bag)?;
         self.dataset_is_shared(&bag)?;
         pack_is_here(blobs, &app)?;
+        image_is_named(blobs, &bag)?;
         let files = bag.files.iter().chain(bag.tasks.iter().flat_map(|task| &task.files));
         match files.map(|file| &file.digest).find(|digest| !blobs.has(digest)) {
             Some(digest) => Err(missing("input file", digest)),

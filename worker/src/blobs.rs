@@ -240,6 +240,11 @@ impl Blobs {
         self.lock().bytes
     }
 
+    /// Where all of them are, each named by its digest.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     /// The file of a blob that is here.
     pub fn path(&self, digest: Digest) -> PathBuf {
         self.dir.join(digest.to_string())

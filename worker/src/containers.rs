@@ -17,11 +17,12 @@ use quorate_common::{
 };
 use quorate_docker::{
     Engine, EngineError, Folders, Image, ImageError, Limits, Outcome, Platform, Stop, Task, iexec,
-    image,
+    image::{self, Source},
     output::Files,
     profile::{LABEL, MILLI_CPUS},
     run,
 };
+use quorate_registry::Registries;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
@@ -38,7 +39,7 @@ const FOLDERS: Folders = Folders { input: "/in", output: "/out" };
 const ERROR_FILE: &str = "error.txt";
 /// What [`Runner::containers`] hashes, with the platform: whoever changes what containers feel or how their
 /// results are written changes this.
-const DESCRIPTION: &str = "quorate-containers/1 profile/1";
+const DESCRIPTION: &str = "quorate-containers/2 profile/1 registries/1";
 
 /// Runs modules by another runner, and containers by itself.
 pub struct Containers {
@@ -46,6 +47,7 @@ pub struct Containers {
     engine: Engine,
     worker: String,
     platform: Platform,
+    registries: Registries,
     /// Most recently used last.
     images: Mutex<VecDeque<(Digest, Found)>>,
 }
@@ -54,18 +56,20 @@ pub struct Containers {
 type Found = Result<Arc<Image>, String>;
 
 impl Containers {
-    /// Offers `engine`, whose limits were proven, beside `modules`; `worker` labels what is put there.
+    /// Offers `engine`, whose limits were proven, beside `modules`; `worker` labels what is put there. Images come
+    /// from `registries` besides the scheduler.
     pub fn new(
         modules: Arc<dyn Runner>,
         engine: Engine,
         worker: String,
         platform: Platform,
+        registries: Registries,
     ) -> Self {
-        Self { modules, engine, worker, platform, images: Mutex::default() }
+        Self { modules, engine, worker, platform, registries, images: Mutex::default() }
     }
 
     /// The image on the engine, or what is wrong with it, which everybody says of it.
-    fn image(&self, app: Digest, archive: &Path) -> Result<Result<Arc<Image>, String>, RunError> {
+    fn image(&self, app: Digest, code: &Program, archive: &Path) -> Result<Found, RunError> {
         // Held while an image is loaded: two jobs of a deal would load it twice.
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = images.iter().position(|(known, _)| *known == app)
@@ -75,7 +79,13 @@ impl Containers {
             return Ok(known.1);
         }
         let labels = [(LABEL, self.worker.as_str())];
-        let image = match image::read(archive, &app.0, self.platform, &labels) {
+        let source = match code {
+            Program::Image(image, folder) => Source::Parts { image, folder },
+            Program::Archive | Program::Module(_) | Program::Pack(_) => {
+                Source::Archive { path: archive, digest: &app.0 }
+            }
+        };
+        let image = match image::read(source, self.platform, &labels) {
             Ok(image) => {
                 self.engine.prepare(&image).map_err(trouble)?;
                 Ok(Arc::new(image))
@@ -118,8 +128,12 @@ impl Runner for Containers {
         self.modules.packs()
     }
 
-    fn prepare_image(&self, app: Digest, archive: &Path) -> Result<(), RunError> {
-        self.image(app, archive).map(drop)
+    fn registries(&self) -> Option<&Registries> {
+        Some(&self.registries)
+    }
+
+    fn prepare_image(&self, app: Digest, code: &Program, archive: &Path) -> Result<(), RunError> {
+        self.image(app, code, archive).map(drop)
     }
 
     fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError> {
@@ -130,7 +144,7 @@ impl Runner for Containers {
         if spec.kind.is_wasm() {
             return self.modules.run(spec);
         }
-        match self.image(spec.app, &spec.archive)? {
+        match self.image(spec.app, &spec.code, &spec.archive)? {
             Ok(image) => self.run_image(spec, &image),
             Err(text) => Ok(no_result(Ended::Module, &text, String::new(), Duration::ZERO)),
         }

@@ -1,19 +1,22 @@
-//! What the tasks of a deal share, fetched and prepared once: the bag, and the module or runtime pack.
+//! What the tasks of a deal share, fetched and prepared once: the bag, and the module, runtime pack or image.
+
+mod image;
+mod prepare;
 
 use crate::{
-    blobs::{BLOB_BYTES_MAX, BlobError, Blobs, Holder},
-    engine::PackError,
+    blobs::{BLOB_BYTES_MAX, Blobs, Holder},
     pace::Pace,
-    runner::{Packed, Program, Runner, give_up_reason},
+    runner::{Program, Runner},
     transfer::{self, Line, TransferError},
 };
+use prepare::{Machine, prepare_blocking};
 use quorate_common::{
     bag::{BAG_BYTES_MAX, Bag, InputFile, Task},
     digest::Digest,
     keys::NodeKey,
     pack::{DOCUMENT_BYTES_MAX, PIECE_BYTES, Pack},
     report::Chain,
-    sealed::{FilesKey, SealError},
+    sealed::FilesKey,
     wire::{DealInfo, GiveUpReason},
 };
 use std::{
@@ -41,7 +44,7 @@ const INPUTS_BYTES_MAX: u64 = 512 << 20;
 pub struct PreparedDeal {
     /// Its tasks.
     pub bag: Bag,
-    /// sha256 of the module, or of the pack's document.
+    /// sha256 of the module or image, or of the document that names a pack or an image.
     pub app: Digest,
     /// What is run.
     pub code: Program,
@@ -93,9 +96,7 @@ impl Deals {
         self.blobs.hold(holder, &[deal.bag, deal.app]);
         let cell = self.cell(deal);
         let prepared = cell.get_or_try_init(|| self.prepare(holder, deal)).await?.clone()?;
-        if let Program::Pack(packed) = &prepared.code {
-            self.blobs.hold(holder, &packed.pack.pieces().collect::<Vec<_>>());
-        }
+        self.blobs.hold(holder, &prepared.code.blobs());
         let task = task_of(&prepared.bag, deal.first, idx).ok_or_else(|| {
             tracing::warn!(deal = %deal.slot, idx, "the bag has no such task");
             GiveUpReason::Input
@@ -154,10 +155,23 @@ impl Deals {
             }
             self.bring_pieces(holder, &pack).await?;
         }
+        let image = self.image(deal)?;
+        if let Some(image) = &image {
+            let registries = self.runner.registries();
+            let Some(registries) = registries.filter(|list| list.lists(&image.registry)) else {
+                let registry = &image.registry;
+                tracing::info!(deal = %deal.slot, registry, "a registry that is not in docker.registries");
+                return Ok(Err(GiveUpReason::Engine));
+            };
+            self.bring_image(holder, registries, image).await?;
+        }
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
         let node_key = self.node_key.clone();
-        let work = move || prepare_blocking(blobs, &*runner, &deal, memory_bytes, &node_key);
+        let work = move || {
+            let machine = Machine { blobs, runner: &*runner, memory_bytes, node_key: &node_key };
+            prepare_blocking(machine, &deal, image)
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| GiveUpReason::Engine)?
     }
 
@@ -225,89 +239,6 @@ impl Deals {
 /// The bag's task that a deal's is: a request may be several deals, one after the other.
 pub fn task_of(bag: &Bag, first: u32, idx: u32) -> Option<&Task> {
     bag.tasks.get(first.checked_add(idx)? as usize)
-}
-
-fn prepare_blocking(
-    blobs: Arc<Blobs>,
-    runner: &dyn Runner,
-    deal: &DealInfo,
-    memory_bytes: u64,
-    node_key: &NodeKey,
-) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
-    let lost = |error: BlobError| {
-        tracing::warn!(error = %Chain(&error), "a blob cannot be read");
-        GiveUpReason::Input
-    };
-    let bag = match Bag::parse(&blobs.read(deal.bag).map_err(lost)?) {
-        Ok(bag) => bag,
-        Err(error) => {
-            tracing::warn!(deal = %deal.slot, %error, "the bag cannot be used");
-            return Ok(Err(GiveUpReason::Input));
-        }
-    };
-    if bag.app != deal.app {
-        tracing::warn!(deal = %deal.slot, bag = %bag.app, deal_app = %deal.app, "two modules");
-        return Ok(Err(GiveUpReason::Input));
-    }
-    if bag.limits.memory_bytes > memory_bytes {
-        let wanted = bag.limits.memory_bytes;
-        tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
-        return Ok(Err(GiveUpReason::Engine));
-    }
-    let files = match open_key(&bag, node_key) {
-        Ok(files) => files,
-        Err(error) => {
-            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "its inputs cannot be read");
-            return Ok(Err(GiveUpReason::Input));
-        }
-    };
-    if !bag.kind.is_wasm() {
-        return prepare_image(&blobs, runner, deal, bag, files);
-    }
-    let app = blobs.read(deal.app).map_err(lost)?;
-    let code = code(app, &bag, blobs);
-    match runner.prepare(deal.app, &code) {
-        Ok(()) => {}
-        Err(PackError::Bad(error)) => {
-            // Its tasks end before they begin, and that is a result: see `runner`.
-            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be run");
-        }
-        Err(error @ PackError::Missing { .. }) => {
-            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the pack is not ready");
-            return Err(GiveUpReason::Engine);
-        }
-    }
-    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code, files })))
-}
-
-/// Opens sealed inputs, if there are any.
-fn open_key(bag: &Bag, node_key: &NodeKey) -> Result<Option<FilesKey>, SealError> {
-    let sealed = !bag.readers.is_empty();
-    sealed.then(|| FilesKey::open_from(bag, node_key)).transpose()
-}
-
-/// What an app's blob is. Whatever is no pack that its publisher signed is taken for a module, and
-/// refused as that.
-fn code(app: Vec<u8>, bag: &Bag, blobs: Arc<Blobs>) -> Program {
-    match Pack::parse(&app) {
-        Ok(pack) => Program::Pack(Arc::new(Packed { pack, with: bag.with.clone(), blobs })),
-        Err(_) => Program::Module(Arc::new(app)),
-    }
-}
-
-fn prepare_image(
-    blobs: &Blobs,
-    runner: &dyn Runner,
-    deal: &DealInfo,
-    bag: Bag,
-    files: Option<FilesKey>,
-) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
-    runner.prepare_image(deal.app, &blobs.path(deal.app)).map_err(|error| {
-        tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the image cannot be made ready");
-        give_up_reason(&error)
-    })?;
-    let code = Program::Module(Arc::default());
-    Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code, files })))
 }
 
 impl fmt::Debug for Deals {

@@ -139,7 +139,8 @@ impl Governor {
         self.sight.guests(ends.team.running());
         self.sensed.task_s = ends.team.task_s();
         let month = calendar::month(self.clock.now().unix_ms);
-        self.sensed.month_bytes = self.month.count(&month, ends.team.moved());
+        let elsewhere = ends.team.moved_elsewhere();
+        self.sensed.month_bytes = self.month.count(&month, ends.team.moved(), elsewhere);
     }
 
     /// Between two looks: others may need the machine while tasks run, and a pause needs none.

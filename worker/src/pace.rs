@@ -37,6 +37,8 @@ struct Shared {
     down: Way,
     up: Way,
     month: Mutex<Month>,
+    /// Bytes that came over other connections than the scheduler's, and were not asked for yet.
+    elsewhere: AtomicU64,
 }
 
 /// What the owner lets be moved in a month.
@@ -86,6 +88,16 @@ impl Pace {
 
     pub(crate) fn up(&self) -> &Way {
         &self.0.up
+    }
+
+    /// So many bytes came over a connection of their own.
+    pub(crate) fn moved_elsewhere(&self, bytes: u64) {
+        self.0.elsewhere.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How many that were since the last call: they count for the month too.
+    pub(crate) fn take_elsewhere(&self) -> u64 {
+        self.0.elsewhere.swap(0, Ordering::Relaxed)
     }
 
     /// Sets so many bytes of the month aside for a blob.
@@ -142,6 +154,12 @@ impl Way {
         if let Some(until) = self.bill(Instant::now(), bytes) {
             tokio::time::sleep_until(until).await;
         }
+    }
+
+    /// How long to wait until so many bytes more are within the limit.
+    pub(crate) fn owes(&self, bytes: usize) -> Duration {
+        let now = Instant::now();
+        self.bill(now, bytes).map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     /// When these bytes are paid for, those before them first.

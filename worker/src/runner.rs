@@ -8,12 +8,14 @@ use quorate_common::{
     bag::AppKind,
     digest::Digest,
     ids::TaskKey,
+    image::ImageRef,
     manifest::{Ended, Manifest},
     pack::Pack,
     report::Chain,
     wire::GiveUpReason,
 };
 use quorate_docker::iexec::Place;
+use quorate_registry::Registries;
 use std::{
     collections::VecDeque,
     fmt,
@@ -33,7 +35,7 @@ pub struct JobSpec {
     pub task: TaskKey,
     /// Which round.
     pub attempt: u16,
-    /// sha256 of the module, or of the pack's document.
+    /// sha256 of the module or image, or of the document that names a pack or an image.
     pub app: Digest,
     /// What is run.
     pub code: Program,
@@ -56,6 +58,10 @@ pub enum Program {
     Module(Arc<Vec<u8>>),
     /// A runtime that other orders share.
     Pack(Arc<Packed>),
+    /// An image, as one archive: its bytes stay where they are.
+    Archive,
+    /// An image whose parts came from a registry and lie in this folder, each named by its sha256.
+    Image(Arc<ImageRef>, PathBuf),
 }
 
 /// A runtime pack on this machine.
@@ -70,10 +76,21 @@ pub struct Packed {
 }
 
 impl Program {
+    /// What it needs of the blob folder besides its app.
+    pub(crate) fn blobs(&self) -> Vec<Digest> {
+        match self {
+            Self::Module(_) | Self::Archive => Vec::new(),
+            Self::Pack(packed) => packed.pack.pieces().collect(),
+            Self::Image(image, _) => {
+                image.parts().unwrap_or_default().iter().map(|part| part.digest).collect()
+            }
+        }
+    }
+
     /// What apart from the app's digest decides how it starts.
     fn with(&self) -> &[String] {
         match self {
-            Self::Module(_) => &[],
+            Self::Module(_) | Self::Archive | Self::Image(..) => &[],
             Self::Pack(packed) => &packed.with,
         }
     }
@@ -94,11 +111,21 @@ pub trait Runner: Send + Sync {
         true
     }
 
+    /// The registries that may be asked for images, if it runs any from there.
+    fn registries(&self) -> Option<&Registries> {
+        None
+    }
+
     /// Makes an image ready before its first job.
     ///
     /// # Errors
     /// Why the deal's tasks go back: this machine's fault. What is the image's own fault is a result.
-    fn prepare_image(&self, _app: Digest, _archive: &Path) -> Result<(), RunError> {
+    fn prepare_image(
+        &self,
+        _app: Digest,
+        _code: &Program,
+        _archive: &Path,
+    ) -> Result<(), RunError> {
         Err(no_containers())
     }
 
@@ -152,6 +179,10 @@ impl EngineRunner {
         }
         let module = match code {
             Program::Module(bytes) => self.engine.prepare(bytes)?,
+            Program::Archive | Program::Image(..) => {
+                let reason = "an image is not run as a module".to_owned();
+                return Err(PackError::Missing { what: "a module", reason });
+            }
             Program::Pack(packed) => {
                 let _turn = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
                 match self.ready(&key) {

@@ -298,6 +298,11 @@ impl Reins {
         let stats = connection.stats();
         Some((connection.stable_id(), stats.udp_rx.bytes + stats.udp_tx.bytes))
     }
+
+    /// Bytes that came from elsewhere since the last call: images, from registries.
+    pub fn moved_elsewhere(&self) -> u64 {
+        self.rule.pace.take_elsewhere()
+    }
 }
 
 fn check(options: &WorkerOptions) -> Result<(), StartError> {

@@ -121,6 +121,11 @@ impl Team {
         &self.seats[0].reins
     }
 
+    /// Bytes that came from elsewhere than a scheduler since the last call.
+    pub fn moved_elsewhere(&self) -> u64 {
+        self.seats.iter().map(|seat| seat.reins.moved_elsewhere()).sum()
+    }
+
     /// Which connections stand, and the bytes moved over each.
     pub fn moved(&self) -> Vec<(usize, u64)> {
         self.seats.iter().filter_map(|seat| seat.reins.moved()).collect()

@@ -13,6 +13,7 @@ use quorate_common::{
     manifest::{Ended, Manifest},
 };
 use quorate_docker::{Engine, Platform, iexec::Place};
+use quorate_registry::Registries;
 use quorate_worker::{
     Containers, EngineRunner, JobSpec, Program, Runner,
     engine::{self, Cancel, EngineConfig, Job, Run, RunError},
@@ -38,7 +39,8 @@ impl Stage {
         let modules = engine::Engine::new(EngineConfig::default()).expect("an engine");
         let modules = Arc::new(EngineRunner::new(modules));
         let platform = Platform::here().expect("a processor for containers");
-        let runner = Containers::new(modules, engine.clone(), worker, platform);
+        let registries = Registries::listed(&[]).expect("an empty list");
+        let runner = Containers::new(modules, engine.clone(), worker, platform, registries);
         Some(Self { runner, engine, dir: tempfile::tempdir().expect("a folder") })
     }
 
@@ -74,7 +76,7 @@ impl Stage {
             task: TaskKey { deal: DealSlot(0), idx: 0 },
             attempt: 0,
             app: *app,
-            code: Program::Module(Arc::default()),
+            code: Program::Archive,
             job: Job { limits, ..Job::default() },
             kind,
             archive: archive.clone(),

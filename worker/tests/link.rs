@@ -9,7 +9,7 @@ mod scheduler;
 use quorate_agent::{LinkView, StageName};
 use quorate_common::{
     Address,
-    bag::Task,
+    bag::{Bag, InputFile, Task},
     digest::Digest,
     ids::TaskKey,
     keys::{NodeKey, VoteKey},
@@ -142,6 +142,35 @@ fn a_broken_transfer_goes_on_where_it_broke() {
         assert!(matches!(asked[..], [0, from] if from >= 1 << 19), "asked from {asked:?}");
         assert!(!part.exists());
         worker.stop().await;
+    });
+}
+
+/// Two that begin together wait for one fetch, and the next deal finds what the first one brought.
+#[test]
+fn what_tasks_share_is_fetched_once() {
+    in_system(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut scheduler = Scheduler::start();
+        let worker = start(&scheduler, &dir).await;
+        let mut session = scheduler.session().await;
+        session.welcome().await;
+        let (module, file) = (wat::parse_str(CAT).unwrap(), scheduler.shelve(vec![7; 100_000]));
+        for (slot, words) in [(0, ["a", "b"]), (1, ["c", "d"])] {
+            let mut deal = scheduler.deal(slot, &module, tasks(&words));
+            let mut bag = Bag::parse(&scheduler.shelf.lock().unwrap()[&deal.bag]).unwrap();
+            bag.files = vec![InputFile { path: "data".into(), digest: file, sealed: false }];
+            deal.bag = scheduler.shelve(bag.to_bytes());
+            session.describe(&deal).await;
+            session.assign(&[task(slot, 0), task(slot, 1)]).await;
+            let mut commits = 0;
+            while commits < 2 {
+                commits += session.votes().await.commits.len();
+            }
+        }
+        let all = scheduler.cut.all.lock().unwrap().clone();
+        let times = |digest| all.iter().filter(|asked| **asked == digest).count();
+        assert_eq!((times(file), times(Digest::of(&module))), (1, 1));
+        worker.halt().await;
     });
 }
 

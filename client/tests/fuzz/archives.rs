@@ -1,7 +1,10 @@
 //! Archives: images that strangers upload, outputs that their programs leave behind.
 
 use super::harness::{Said, fuzz, said};
-use quorate_docker::tar::{Item, Piece, Reader, TarError, Writer};
+use quorate_docker::{
+    image as images,
+    tar::{Item, Piece, Reader, TarError, Writer},
+};
 
 #[test]
 fn a_tar_archive() {
@@ -31,7 +34,8 @@ fn an_image() {
         std::fs::write(&path, bytes).unwrap();
         let digest = quorate_common::digest::Digest::of(bytes);
         let platform = quorate_docker::Platform::Amd64;
-        match quorate_docker::image::read(&path, &digest.0, platform, &[]) {
+        let source = images::Source::Archive { path: &path, digest: &digest.0 };
+        match images::read(source, platform, &[]) {
             Ok(_) => Said::Taken,
             Err(error) => {
                 assert!(error.is_its_own(), "everybody says the same of it: {error}");

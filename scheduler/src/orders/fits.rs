@@ -144,6 +144,33 @@ fn a_bag_of_containers_needs_a_tag_that_says_so() {
 }
 
 #[test]
+fn an_image_in_a_registry_that_is_named_badly_is_refused() {
+    let mut shelf = Shelf::new(b"an image");
+    shelf.bag.kind = AppKind::Docker;
+    let named = |registry: &str| {
+        let digest = Digest::of(b"a configuration");
+        format!(
+            r#"{{"schema":"quorate.image/v1","registry":"{registry}","repository":"app","manifest":"{{\"schemaVersion\":2,\"config\":{{\"digest\":\"sha256:{digest}\",\"size\":1}}}}"}}"#
+        )
+    };
+    let order = |document: &str| {
+        let app = shelf.blobs.put_small(document.as_bytes()).expect("kept");
+        let params = shelf.keep(&Bag { app, ..shelf.bag.clone() }.to_bytes());
+        (app.0.into(), params)
+    };
+    let (good, bad) = (order(&named("registry.example")), order(&named("user@registry.example")));
+    shelf.refuses(|work| (work.app, work.params) = bad, Code::Usage, "image field `registry` is");
+    let asked = Asked {
+        app: good.0,
+        params: good.1,
+        dataset: B256::ZERO,
+        tag: AppKind::Docker.tag(),
+        tasks: Tasks::All(2),
+    };
+    asked.fits(&shelf.blobs).expect("a good one fits");
+}
+
+#[test]
 fn a_runtime_pack_without_one_of_its_pieces_is_refused() {
     let shelf = Shelf::new(b"an app");
     let document = format!(

@@ -183,18 +183,17 @@ impl Engine {
 
     /// Gives an image to the engine, and makes sure that it has just that.
     pub(crate) async fn load(&self, image: &Image) -> Result<(), EngineError> {
-        self.load_segments(&image.id, image.heads(), image.archive.clone()).await
+        self.load_segments(&image.id, image.heads()).await
     }
 
     pub(crate) async fn load_segments(
         &self,
         id: &str,
         segments: Vec<Segment>,
-        archive: PathBuf,
     ) -> Result<(), EngineError> {
         let loading = self.docker.import_image_stream(
             ImportImageOptions { quiet: true, ..Default::default() },
-            pieces(segments, archive).map(|piece| piece.map(Into::into)),
+            pieces(segments).map(|piece| piece.map(Into::into)),
             None,
         );
         let drained = async {
@@ -283,14 +282,13 @@ fn about(info: &SystemInfo, socket: PathBuf) -> About {
 /// The image as it goes over the line, read by a thread so that no other one waits for a disk.
 fn pieces(
     segments: Vec<Segment>,
-    archive: PathBuf,
 ) -> impl futures_util::Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
     let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
     tokio::task::spawn_blocking(move || {
         for segment in segments {
             let outcome = match segment {
                 Segment::Bytes(bytes) => sender.blocking_send(Ok(bytes)).map_err(io::Error::other),
-                Segment::Layer(span) => copy(&archive, span, &sender),
+                Segment::Layer(span) => copy(&span, &sender),
             };
             if let Err(error) = outcome {
                 // Nobody listens any more, if this fails too.
@@ -304,12 +302,8 @@ fn pieces(
     })
 }
 
-fn copy(
-    archive: &Path,
-    span: Span,
-    sender: &tokio::sync::mpsc::Sender<io::Result<Vec<u8>>>,
-) -> io::Result<()> {
-    let mut file = File::open(archive)?;
+fn copy(span: &Span, sender: &tokio::sync::mpsc::Sender<io::Result<Vec<u8>>>) -> io::Result<()> {
+    let mut file = File::open(&span.file)?;
     file.seek(SeekFrom::Start(span.at))?;
     let mut left = file.take(span.size);
     loop {

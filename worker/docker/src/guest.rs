@@ -8,7 +8,6 @@ use crate::{
     tar::{Item, Writer},
 };
 use sha2::{Digest as _, Sha256};
-use std::path::PathBuf;
 
 /// `guest/guest.c`, compiled for this processor.
 #[cfg(target_arch = "x86_64")]
@@ -35,7 +34,7 @@ pub(crate) async fn load(engine: &Engine) -> Result<(), EngineError> {
     writer.add(Item::File(&name), &config);
     writer.add(Item::File("0.tar"), &layer());
     let segments = vec![Segment::Bytes(writer.finish())];
-    engine.load_segments(&id, segments, PathBuf::new()).await
+    engine.load_segments(&id, segments).await
 }
 
 fn config(worker: &str) -> Vec<u8> {

@@ -1,9 +1,10 @@
-//! A stranger's image: an archive of `docker save`, or an OCI layout in a tar. It is read and checked here,
-//! and what the engine is given is written anew: the same layers, and a configuration of ours.
+//! A stranger's image: an archive of `docker save`, an OCI layout in a tar, or the parts of one as a registry
+//! names them. It is read and checked here, and what the engine is given is written anew: the same layers, and a
+//! configuration of ours.
 //!
 //! So an image can neither take over a tag of the machine's owner, nor declare volumes (an anonymous one has
-//! no size), health checks or users. [`read`] is a function of the archive's bytes: requester and workers hear
-//! the same of it. Deliberately absent: registries, and anything the engine itself would have to be asked.
+//! no size), health checks or users. [`read`] is a function of the source's bytes: requester and workers hear
+//! the same of it. Deliberately absent: fetching, and anything the engine itself would have to be asked.
 
 mod archive;
 mod config;
@@ -12,11 +13,9 @@ mod layer;
 use archive::Archive;
 pub use config::Platform;
 use config::{Config, Written};
+use quorate_common::image::{ImageRef, ImageRefError};
 use sha2::{Digest as _, Sha256};
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path, sync::Arc};
 
 /// Bytes of an archive: as much as a blob may have.
 pub const ARCHIVE_BYTES_MAX: u64 = 256 << 20;
@@ -26,7 +25,7 @@ pub const UNPACKED_BYTES_MAX: u64 = 2 << 30;
 /// some sixty thousand.
 pub const ENTRIES_MAX: u64 = 200_000;
 /// Layers: what overlay file systems can stack.
-pub const LAYERS_MAX: usize = 120;
+pub const LAYERS_MAX: usize = quorate_common::image::LAYERS_MAX;
 
 /// Why an archive is no image that can be run here. Reads after "the image cannot be run: ".
 ///
@@ -44,6 +43,9 @@ pub enum ImageError {
     /// Not an archive.
     #[error("it is no tar archive, as `docker save` writes one: {0}")]
     Tar(#[from] crate::tar::TarError),
+    /// A document that names no image.
+    #[error(transparent)]
+    Document(#[from] ImageRefError),
     /// An archive of something else.
     #[error("{name} {problem}")]
     Part {
@@ -84,64 +86,109 @@ pub struct Image {
     pub id: String,
     /// The configuration as the engine gets it.
     pub config: Vec<u8>,
-    /// Where the layers are.
-    pub archive: PathBuf,
     /// The layers, lowest first.
     pub layers: Vec<Span>,
     /// Whether it says what to run.
     pub has_command: bool,
 }
 
-/// Some bytes of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Some bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
+    /// Which file.
+    pub file: Arc<Path>,
     /// Where they begin.
     pub at: u64,
     /// How many.
     pub size: u64,
 }
 
-/// Reads and checks an archive. Blocks: a hundred megabytes take about a second.
-///
-/// `digest` is what the archive's bytes must hash to, and `labels` is what the engine is to know it by.
+/// Where an image's bytes are.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// In one archive.
+    Archive {
+        /// The file.
+        path: &'a Path,
+        /// What its bytes must hash to.
+        digest: &'a [u8; 32],
+    },
+    /// In files of their own, in a folder where each is named by its sha256.
+    Parts {
+        /// Which they are.
+        image: &'a ImageRef,
+        /// The folder.
+        folder: &'a Path,
+    },
+}
+
+/// Reads and checks an image. Blocks: a hundred megabytes take about a second. `labels` is what the engine is to
+/// know it by.
 ///
 /// # Errors
 /// [`ImageError`]
 pub fn read(
-    path: &Path,
-    digest: &[u8; 32],
+    source: Source<'_>,
     platform: Platform,
     labels: &[(&str, &str)],
 ) -> Result<Image, ImageError> {
-    let archive = Archive::open(path, digest)?;
+    read_within(source, platform, labels, UNPACKED_BYTES_MAX)
+}
+
+/// The same, of an image that unpacks to `unpacked` bytes at most.
+fn read_within(
+    source: Source<'_>,
+    platform: Platform,
+    labels: &[(&str, &str)],
+    unpacked: u64,
+) -> Result<Image, ImageError> {
+    let archive = match source {
+        Source::Archive { path, digest } => Archive::open(path, digest)?,
+        Source::Parts { image, folder } => Archive::of_parts(image, folder)?,
+    };
     let parts = archive.parts()?;
     let config = Config::read(&archive.small(&parts.config)?, &parts.config)?;
     config.check(platform)?;
-    let layers = layers(&archive, &parts.layers, config.diff_ids())?;
+    let layers = layers(&archive, &parts.layers, config.diff_ids(), unpacked)?;
     let has_command = config.has_command();
     let config = config.rewritten(labels);
     let id = format!("sha256:{}", hex::encode(Sha256::digest(&config)));
-    Ok(Image { id, config, archive: path.to_owned(), layers, has_command })
+    Ok(Image { id, config, layers, has_command })
+}
+
+/// What [`read`] would say of an image's configuration alone: before its layers are anywhere near.
+///
+/// # Errors
+/// [`ImageError`]
+pub fn check_config(bytes: &[u8], layers: usize, platform: Platform) -> Result<(), ImageError> {
+    const NAME: &str = "the image's configuration";
+    let config = Config::read(bytes, NAME)?;
+    config.check(platform)?;
+    check_counts(layers, config.diff_ids().len())
+}
+
+fn check_counts(names: usize, diff_ids: usize) -> Result<(), ImageError> {
+    if names == diff_ids && names <= LAYERS_MAX {
+        return Ok(());
+    }
+    let problem = format!(
+        "lists {names} layers and {diff_ids} digests; expected as many of both, at most {LAYERS_MAX}"
+    );
+    Err(ImageError::part("the image's configuration", problem))
 }
 
 fn layers(
     archive: &Archive,
     names: &[String],
     diff_ids: &[String],
+    unpacked: u64,
 ) -> Result<Vec<Span>, ImageError> {
-    if names.len() != diff_ids.len() || names.len() > LAYERS_MAX {
-        let problem = format!(
-            "lists {} layers and {} digests; expected as many of both, at most {LAYERS_MAX}",
-            names.len(),
-            diff_ids.len()
-        );
-        return Err(ImageError::part("the image's configuration", problem));
-    }
-    let mut allowance = layer::Allowance::default();
+    check_counts(names.len(), diff_ids.len())?;
+    let mut allowance = layer::Allowance::new(unpacked);
     let mut spans = Vec::with_capacity(names.len());
     for (name, diff_id) in names.iter().zip(diff_ids) {
         let span = archive.span(name)?;
-        let found = layer::check(archive.open_at(span)?, name, &mut allowance)?;
+        let found = layer::check(archive.open_at(&span)?, name, &mut allowance)?;
         if *diff_id != found {
             let problem = format!("hashes to {found} unpacked; the configuration names {diff_id}");
             return Err(ImageError::part(name, problem));
@@ -164,7 +211,7 @@ impl Image {
         for (name, span) in names.iter().zip(&self.layers) {
             writer.head(crate::tar::Item::File(name), span.size);
             segments.push(Segment::Bytes(std::mem::take(&mut writer.bytes)));
-            segments.push(Segment::Layer(*span));
+            segments.push(Segment::Layer(span.clone()));
             writer.pad(span.size);
         }
         segments.push(Segment::Bytes(writer.finish()));
@@ -177,6 +224,6 @@ impl Image {
 pub enum Segment {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// These bytes of the archive.
+    /// These bytes of a file.
     Layer(Span),
 }

@@ -9,7 +9,7 @@
 //! * [`run`] is one task's life; [`held`] what it has on the engine meanwhile. `guest` is our own program.
 //! * [`iexec`] is what an application written for iExec finds, and says with `computed.json`.
 //!
-//! Deliberately absent: registries, networks, devices, and whatever is decided about results elsewhere.
+//! Deliberately absent: networks, registries (`worker/registry` brings what is in them), devices, and whatever is decided about results elsewhere.
 #![forbid(unsafe_code)]
 
 pub mod engine;

@@ -10,6 +10,7 @@ use quorate_common::{
     wire::{Hello, SLOTS_MAX},
 };
 use quorate_policy::{Claims, shares::SHARE_MAX};
+use quorate_registry::Registries;
 use quorate_update::rules::Mode;
 use std::{
     net::SocketAddr,
@@ -207,6 +208,15 @@ impl Config {
         }
     }
 
+    /// Whose images may be fetched.
+    pub(crate) fn registries(&self) -> Result<Registries, Failure> {
+        let texts =
+            self.layers.list("docker.registries").map_err(|error| failure::config(&error))?;
+        let expected = "registries with commas between them: HOST or HOST:PORT, or http://HOST:PORT without TLS";
+        Registries::listed(&texts)
+            .map_err(|_| failure::config(&self.layers.refuse("docker.registries", expected)))
+    }
+
     /// What is wanted of new versions.
     pub(crate) fn update(&self) -> Result<UpdateWish, Failure> {
         let text = self.layers.text("update.mode").map_err(|error| failure::config(&error))?;
@@ -318,6 +328,7 @@ impl Config {
         self.docker()?;
         self.update()?;
         self.docker_price()?;
+        self.registries()?;
         self.preferences()?;
         self.programs()?;
         self.packs()?;

@@ -86,7 +86,8 @@ fn offer(
         return Err(Failure::new(Code::Internal, text)
             .hint("quorate-worker engines shows all of them; see worker/docs/docker.md"));
     }
-    Ok(Arc::new(Containers::new(modules, engine, worker, platform)))
+    let registries = config.registries()?;
+    Ok(Arc::new(Containers::new(modules, engine, worker, platform, registries)))
 }
 
 /// Connects, clears what a crash left, brings the probe and runs it.
@@ -130,8 +131,9 @@ pub(crate) fn show(global: &Global, output: Output) -> Result<(), Failure> {
     let holds = report.as_ref().is_some_and(Report::holds);
     let containers = match (&tried, Platform::here()) {
         (Ok(Tried { engine, worker, .. }), Some(platform)) if holds => {
-            let runner = Containers::new(modules.clone(), engine.clone(), worker.clone(), platform);
-            runner.containers()
+            let (engine, worker) = (engine.clone(), worker.clone());
+            let registries = config.registries()?;
+            Containers::new(modules.clone(), engine, worker, platform, registries).containers()
         }
         _ => None,
     };

@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 17] = [
+pub(crate) const AT_START: [&str; 18] = [
     "share",
     "invite",
     "name",
@@ -16,6 +16,7 @@ pub(crate) const AT_START: [&str; 17] = [
     "chain.url",
     "api",
     "packs.use",
+    "docker.registries",
     "docker.use",
     "docker.socket",
     "session.socket",
@@ -220,6 +221,13 @@ pub(crate) const KEYS: &[Key] = &[
         name: "docker.price",
         default: "\"0\"",
         help: "The least a deal must pay for a task in a container, where that is more than `price`.",
+    },
+    Key {
+        name: "docker.registries",
+        default: "\"\"",
+        help: "Registries that images may be fetched from, commas between them, as \"docker.io, ghcr.io\"; http://HOST:PORT \
+               is one without TLS. Each learns your address, and perhaps tells it to who publishes there; \"\": images \
+               come from the scheduler only.",
     },
     Key {
         name: "docker.use",

@@ -37,8 +37,9 @@ impl Month {
         Self { path, count, written, lines: Vec::new() }
     }
 
-    /// Adds what was moved since the last call, and says how much the month has.
-    pub(super) fn count(&mut self, month: &str, moved: Vec<(usize, u64)>) -> u64 {
+    /// Adds what was moved since the last call, over the schedulers' lines and elsewhere, and says how much the
+    /// month has.
+    pub(super) fn count(&mut self, month: &str, moved: Vec<(usize, u64)>, elsewhere: u64) -> u64 {
         if self.count.month != month {
             self.count = Count { month: month.to_owned(), bytes: 0 };
             self.written = 0;
@@ -49,6 +50,7 @@ impl Month {
             self.count.bytes += bytes.saturating_sub(before);
         }
         self.lines = moved;
+        self.count.bytes += elsewhere;
         if self.count.bytes - self.written >= WRITE_BYTES {
             self.write();
         }
@@ -74,13 +76,15 @@ mod tests {
     fn connections_add_up_and_months_begin_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut month = Month::within(dir.path());
-        assert_eq!(month.count("2026-11", vec![(1, 100)]), 100);
-        assert_eq!(month.count("2026-11", vec![(1, 150)]), 150);
-        assert_eq!(month.count("2026-11", Vec::new()), 150);
-        assert_eq!(month.count("2026-11", vec![(2, 30)]), 180);
-        assert_eq!(month.count("2026-11", vec![(2, WRITE_BYTES)]), 150 + WRITE_BYTES);
+        assert_eq!(month.count("2026-11", vec![(1, 100)], 0), 100);
+        assert_eq!(month.count("2026-11", vec![(1, 150)], 0), 150);
+        assert_eq!(month.count("2026-11", Vec::new(), 0), 150);
+        assert_eq!(month.count("2026-11", vec![(2, 30)], 0), 180);
+        assert_eq!(month.count("2026-11", vec![(2, WRITE_BYTES)], 0), 150 + WRITE_BYTES);
+        assert_eq!(month.count("2026-11", Vec::new(), 5), 155 + WRITE_BYTES, "from elsewhere");
+        month.write();
         let mut again = Month::within(dir.path());
-        assert_eq!(again.count("2026-11", Vec::new()), 150 + WRITE_BYTES);
-        assert_eq!(again.count("2026-12", Vec::new()), 0);
+        assert_eq!(again.count("2026-11", Vec::new(), 0), 155 + WRITE_BYTES);
+        assert_eq!(again.count("2026-12", Vec::new(), 0), 0);
     }
 }

@@ -54,20 +54,31 @@ fn busybox() -> Writer {
     layer
 }
 
-/// As `docker save` would write it.
-fn saved(command: &[&str], layer: Writer) -> Vec<u8> {
-    let layer = layer.finish();
-    let diff_id = format!("sha256:{}", Digest::of(&layer));
+/// The same in pieces: its configuration and its only layer.
+pub(crate) fn parts(command: &[&str]) -> (Vec<u8>, Vec<u8>) {
+    let layer = busybox().finish();
+    (config(command, &layer), layer)
+}
+
+fn config(command: &[&str], layer: &[u8]) -> Vec<u8> {
+    let diff_id = format!("sha256:{}", Digest::of(layer));
     let architecture = Platform::here().expect("a processor for containers").architecture();
     let config = serde_json::json!({
         "architecture": architecture, "os": "linux",
         "config": { "Entrypoint": command, "Env": ["PATH=/bin"] },
         "rootfs": { "type": "layers", "diff_ids": [diff_id] },
     });
+    config.to_string().into_bytes()
+}
+
+/// As `docker save` would write it.
+fn saved(command: &[&str], layer: Writer) -> Vec<u8> {
+    let layer = layer.finish();
+    let config = config(command, &layer);
     let mut all = Writer::default();
     let manifest = br#"[{"Config":"c.json","RepoTags":["a:latest"],"Layers":["l.tar"]}]"#;
     all.add(Item::File("manifest.json"), manifest);
-    all.add(Item::File("c.json"), config.to_string().as_bytes());
+    all.add(Item::File("c.json"), &config);
     all.add(Item::File("l.tar"), &layer);
     all.finish()
 }

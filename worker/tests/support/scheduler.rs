@@ -4,7 +4,7 @@
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use quorate_common::{
     Address, B256,
-    bag::{Bag, Limits, SCHEMA, Task},
+    bag::{AppKind, Bag, Limits, SCHEMA, Task},
     clock::SystemClock,
     digest::Digest,
     frame,
@@ -44,6 +44,8 @@ pub(crate) struct Cut {
     pub now: Notify,
     /// From which bytes on it was asked for.
     pub asked: Mutex<Vec<u64>>,
+    /// Every blob that was asked for, each time.
+    pub all: Mutex<Vec<Digest>>,
 }
 
 pub(crate) struct Scheduler {
@@ -135,11 +137,22 @@ impl Scheduler {
 
     /// A deal with these tasks, its blobs on the shelf.
     pub(crate) fn deal(&self, slot: u32, module: &[u8], tasks: Vec<Task>) -> DealInfo {
+        self.deal_of(AppKind::Wasm, slot, module, tasks)
+    }
+
+    /// The same of another kind of work.
+    pub(crate) fn deal_of(
+        &self,
+        kind: AppKind,
+        slot: u32,
+        module: &[u8],
+        tasks: Vec<Task>,
+    ) -> DealInfo {
         let app = self.shelve(module.to_vec());
         let limits = Limits { memory_bytes: 16 << 20, ..Limits::default() };
         let bag = Bag {
             schema: SCHEMA.into(),
-            kind: Default::default(),
+            kind,
             dataset: None,
             app,
             with: Vec::new(),
@@ -393,6 +406,7 @@ async fn give(
     (digest, from): (Digest, u64),
     mut send: SendStream,
 ) {
+    cut.all.lock().unwrap().push(digest);
     let blob = shelf.lock().unwrap().get(&digest).cloned();
     let len = blob.as_ref().map_or(u64::MAX, |blob| blob.len() as u64);
     let mut answer = len.to_le_bytes().to_vec();

@@ -190,3 +190,55 @@ fn outcome(found: Option<i64>) -> String {
         None => "nothing was said".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const LIMITS: Limits = Limits {
+        memory_bytes: 1 << 20,
+        output_bytes: 1_000,
+        milli_cpus: 500,
+        wall: Duration::ZERO,
+    };
+
+    fn facts(name: &str, value: &str) -> Facts {
+        Facts::from([(name.to_owned(), value.to_owned())])
+    }
+
+    fn ended(code: i32) -> Outcome {
+        let (stdout, stderr_tail) = (Vec::new(), String::new());
+        Outcome { code, stdout, stderr_tail, files: Ok(Default::default()), wall: Duration::ZERO }
+    }
+
+    /// A rootless engine on control groups of version 1: it takes every number, and none of them holds.
+    #[test]
+    fn an_engine_that_ignores_its_limits_is_found_out() {
+        let mut report = Report::default();
+        pids(&mut report, Ok(facts("pids", "100000")));
+        memory(&mut report, Ok(ended(0)));
+        cpu(&mut report, Ok(facts("cpu", "1990")), &LIMITS);
+        flood(&mut report, Ok(ended(0)), &LIMITS);
+        orphan(&mut report, Ok(ended(0)));
+        let broken: Vec<_> = report.broken().collect();
+        for (limit, broken) in [
+            "processes: 100000",
+            "memory: it ended",
+            "processors: 1990",
+            "standard output",
+            "children",
+        ]
+        .iter()
+        .zip(&broken)
+        {
+            assert!(broken.starts_with(limit), "{broken}");
+        }
+        assert_eq!((broken.len(), report.holds()), (5, false));
+        // What was not seen at all does not hold either.
+        let mut report = Report::default();
+        pids(&mut report, Ok(Facts::new()));
+        cpu(&mut report, Ok(Facts::new()), &LIMITS);
+        assert_eq!(report.broken().count(), 2);
+    }
+}

@@ -1,14 +1,17 @@
-//! The outer archive: what is where in it, and which of it is the image.
+//! The outer archive: what is where in it, and which of it is the image. What a registry keeps in pieces is the same
+//! without the tar around it.
 
 use super::{ARCHIVE_BYTES_MAX, ImageError, Span};
 use crate::tar::{Entry, Kind, Piece, Reader};
+use quorate_common::image::{ImageRef, Part};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read, Seek, SeekFrom, Take},
-    path::{Path, PathBuf},
+    path::Path,
+    sync::Arc,
 };
 
 /// Entries of an outer archive: a layer has three at most, and some documents are shared.
@@ -23,9 +26,10 @@ const DEPTH_MAX: usize = 3;
 /// An archive whose table is known and whose bytes are what its name says.
 #[derive(Debug)]
 pub(super) struct Archive {
-    path: PathBuf,
     files: BTreeMap<String, Span>,
     links: BTreeMap<String, String>,
+    /// What is known of it without looking.
+    named: Option<Parts>,
 }
 
 /// What of an archive is the image.
@@ -67,8 +71,8 @@ impl Archive {
             let what = format!("{len} bytes");
             return Err(ImageError::TooLarge { what, most: ARCHIVE_BYTES_MAX });
         }
-        let mut archive =
-            Self { path: path.to_owned(), files: BTreeMap::new(), links: BTreeMap::new() };
+        let whole: Arc<Path> = path.into();
+        let mut archive = Self { files: BTreeMap::new(), links: BTreeMap::new(), named: None };
         let (mut reader, mut hash) = (Reader::default(), Sha256::new());
         let (mut chunk, mut trouble) = (vec![0; CHUNK], None);
         loop {
@@ -79,7 +83,8 @@ impl Archive {
             hash.update(&chunk[..read]);
             // The digest comes first: of a damaged file nothing else is worth saying.
             if trouble.is_none() {
-                trouble = reader.feed(&chunk[..read], &mut |piece| archive.note(piece)).err();
+                trouble =
+                    reader.feed(&chunk[..read], &mut |piece| archive.note(piece, &whole)).err();
             }
         }
         if hash.finalize()[..] != digest[..] {
@@ -91,11 +96,32 @@ impl Archive {
         Ok(archive)
     }
 
-    fn note(&mut self, piece: Piece<'_>) -> Result<(), ImageError> {
+    /// An image whose parts lie in `folder`, each named by its digest.
+    pub(super) fn of_parts(image: &ImageRef, folder: &Path) -> Result<Self, ImageError> {
+        let mut files = BTreeMap::new();
+        let mut names = Vec::new();
+        for part in image.parts()? {
+            let file: Arc<Path> = folder.join(part.digest.to_string()).into();
+            let name = format!("blobs/sha256/{}", part.digest);
+            if !files.contains_key(&name) {
+                check_part(&file, part).map_err(ImageError::Io)?;
+                files.insert(name.clone(), Span { file, at: 0, size: part.bytes });
+            }
+            names.push(name);
+        }
+        let layers = names.split_off(1);
+        let named = names.pop().map(|config| Parts { config, layers });
+        Ok(Self { files, links: BTreeMap::new(), named })
+    }
+
+    fn note(&mut self, piece: Piece<'_>, whole: &Arc<Path>) -> Result<(), ImageError> {
         let Piece::Entry(Entry { path, link, kind, size, at }) = piece else { return Ok(()) };
         let path = plain(path);
         match kind {
-            Kind::File => drop(self.files.insert(path, Span { at: *at, size: *size })),
+            Kind::File => {
+                let span = Span { file: whole.clone(), at: *at, size: *size };
+                drop(self.files.insert(path, span));
+            }
             Kind::Symlink => drop(self.links.insert(path.clone(), beside(&path, link))),
             Kind::HardLink => drop(self.links.insert(path, plain(link))),
             Kind::Folder => {}
@@ -115,12 +141,12 @@ impl Archive {
         let name = plain(name);
         let found = self.files.get(&name).or_else(|| self.files.get(self.links.get(&name)?));
         found
-            .copied()
+            .cloned()
             .ok_or_else(|| ImageError::part(&name, "is named by the image and not in the archive"))
     }
 
-    pub(super) fn open_at(&self, span: Span) -> Result<Take<File>, ImageError> {
-        let mut file = File::open(&self.path).map_err(ImageError::Io)?;
+    pub(super) fn open_at(&self, span: &Span) -> Result<Take<File>, ImageError> {
+        let mut file = File::open(&span.file).map_err(ImageError::Io)?;
         file.seek(SeekFrom::Start(span.at)).map_err(ImageError::Io)?;
         Ok(file.take(span.size))
     }
@@ -133,13 +159,16 @@ impl Archive {
             return Err(ImageError::part(name, problem));
         }
         let mut bytes = Vec::new();
-        self.open_at(span)?.read_to_end(&mut bytes).map_err(ImageError::Io)?;
+        self.open_at(&span)?.read_to_end(&mut bytes).map_err(ImageError::Io)?;
         Ok(bytes)
     }
 
     /// The image, as either kind of archive names it.
     pub(super) fn parts(&self) -> Result<Parts, ImageError> {
         const SAVED: &str = "manifest.json";
+        if let Some(named) = &self.named {
+            return Ok(named.clone());
+        }
         if self.span(SAVED).is_err() {
             return self.parts_of_layout("index.json", DEPTH_MAX);
         }
@@ -167,6 +196,21 @@ impl Archive {
             }
         }
     }
+}
+
+/// Whether a file has a part's bytes: a damaged one must be fetched again, and says nothing about the image.
+fn check_part(path: &Path, part: Part) -> io::Result<()> {
+    let (mut file, mut hash, mut chunk) = (File::open(path)?, Sha256::new(), vec![0; CHUNK]);
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&chunk[..read]);
+    }
+    let is_whole = file.metadata()?.len() == part.bytes && hash.finalize()[..] == part.digest.0[..];
+    let error = "its bytes are not those of its name; they must be fetched again";
+    if is_whole { Ok(()) } else { Err(io::Error::other(error)) }
 }
 
 fn json<T: for<'de> Deserialize<'de>>(name: &str, bytes: &[u8]) -> Result<T, ImageError> {

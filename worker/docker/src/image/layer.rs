@@ -1,6 +1,6 @@
 //! One layer: unpacked here, in passing, to know what it would put on the volunteer's disk.
 
-use super::{ENTRIES_MAX, ImageError, UNPACKED_BYTES_MAX};
+use super::{ENTRIES_MAX, ImageError};
 use crate::tar::{Entry, Kind, Piece, Reader};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
@@ -13,10 +13,11 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What the layers of an image have used up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Allowance {
     entries: u64,
     bytes: u64,
+    bytes_max: u64,
 }
 
 /// Checks a layer and returns the digest of what is in it.
@@ -59,11 +60,16 @@ fn scan(mut layer: impl Read, name: &str, allowance: &mut Allowance) -> Result<S
 }
 
 impl Allowance {
+    /// All layers together may unpack to so many bytes.
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self { entries: 0, bytes: 0, bytes_max }
+    }
+
     fn take_bytes(&mut self, bytes: u64) -> Result<(), ImageError> {
         self.bytes += bytes;
-        if self.bytes > UNPACKED_BYTES_MAX {
+        if self.bytes > self.bytes_max {
             let what = "more bytes in its layers".to_owned();
-            return Err(ImageError::TooLarge { what, most: UNPACKED_BYTES_MAX });
+            return Err(ImageError::TooLarge { what, most: self.bytes_max });
         }
         Ok(())
     }
@@ -94,4 +100,38 @@ fn read_full(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tar::{Item, Writer};
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write as _;
+
+    fn layer(size: usize) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.add(Item::File("zeros"), &vec![0; size]);
+        writer.finish()
+    }
+
+    /// What counts is what layers are unpacked, all of them together, however small they came.
+    #[test]
+    fn layers_share_an_allowance_of_unpacked_bytes() {
+        let plain = layer(10_000);
+        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&plain).expect("memory");
+        let packed = packed.finish().expect("memory");
+        assert!(packed.len() < 200, "{}", packed.len());
+        let all = plain.len() as u64;
+        let mut allowance = Allowance::new(2 * all);
+        for bytes in [&plain, &packed] {
+            check(&bytes[..], "a layer", &mut allowance).expect("it fits");
+        }
+        let error = check(&packed[..], "a layer", &mut allowance).expect_err("too much");
+        let expected = format!("it has more bytes in its layers; expected at most {}", 2 * all);
+        assert_eq!(error.to_string(), expected);
+        let mut allowance = Allowance::new(all - 1);
+        assert!(check(&packed[..], "a layer", &mut allowance).is_err(), "one byte too many");
+    }
 }

@@ -26,6 +26,9 @@ fn the_gate_is_open_where_every_limit_holds_and_nowhere_else() {
             let unknown: Vec<_> =
                 broken.iter().filter(|finding| !PODMAN_LACKS.contains(&finding.as_str())).collect();
             assert!(unknown.is_empty(), "{}: {unknown:?}", place.name);
+            // On control groups of version 1 it stays shut, and says for what.
+            let says_why = broken.iter().any(|finding| finding == PODMAN_LACKS[4]);
+            assert!(place.engine.about().cgroups == 2 || says_why, "{}: {broken:?}", place.name);
         } else {
             assert!(report.holds(), "{}: {broken:?}", place.name);
         }

@@ -2,11 +2,12 @@
 
 use crate::place::{Place, busybox, platform, read, read_as, saved};
 use flate2::{Compression, write::GzEncoder};
+use quorate_common::{digest::Digest, image::ImageRef};
 use quorate_docker::{
     Platform, Stop, image,
     tar::{Item, Writer},
 };
-use std::io::Write as _;
+use std::{fs, io::Write as _};
 
 #[test]
 fn what_is_no_image_is_refused_with_the_reason() {
@@ -117,10 +118,69 @@ fn an_image_for_another_processor_is_refused() {
     let path = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&path, &archive).expect("written");
     let digest = <sha2::Sha256 as sha2::Digest>::digest(&archive).into();
+    let source = image::Source::Archive { path: path.path(), digest: &digest };
     for other in [Platform::Amd64, Platform::Arm64].into_iter().filter(|it| *it != platform()) {
-        let error = image::read(path.path(), &digest, other, &[]).expect_err("another processor");
+        let error = image::read(source, other, &[]).expect_err("another processor");
         let expected = format!("it is for {}; expected {other}", platform());
         assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+}
+
+/// The real limit: two gigabytes of zeros travel as two megabytes.
+#[test]
+fn a_layer_that_unpacks_to_more_than_a_disk_may_lose_is_refused() {
+    const MEMBER: usize = 16 << 20;
+    let mut head = Writer::default();
+    head.head(Item::File("zeros"), 4 * image::UNPACKED_BYTES_MAX);
+    // A file of gzip may have several members, which are one after the other.
+    let zeros = gzip(&vec![0; MEMBER]);
+    let members = image::UNPACKED_BYTES_MAX as usize / MEMBER;
+    let bomb = [gzip(&head.bytes), zeros.repeat(members)].concat();
+    assert!(bomb.len() < 16 << 20, "{} bytes", bomb.len());
+    let began = std::time::Instant::now();
+    let error = read(&layout(b"whatever it hashes to", &bomb)).expect_err("a bomb");
+    let expected = "it has more bytes in its layers; expected at most 2147483648";
+    assert_eq!((error.to_string().as_str(), error.is_its_own()), (expected, true));
+    eprintln!("refused after {:?}", began.elapsed());
+}
+
+/// What a registry keeps in pieces is the image that the same pieces are in an archive.
+#[test]
+fn parts_in_files_of_their_own_are_the_same_image() {
+    let layer = busybox();
+    let packed = gzip(&layer);
+    let whole = read(&layout(&layer, &packed)).expect("an image");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config_of(&layer);
+    let put = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(folder.path().join(digest.to_string()), bytes).expect("written");
+        format!(r#"{{"digest":"sha256:{digest}","size":{}}}"#, bytes.len())
+    };
+    let rows = (put(config.as_bytes()), put(&packed));
+    let manifest = format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, rows.0, rows.1);
+    let document = ImageRef::new("registry.example", "app", &manifest).expect("a document");
+    let source = image::Source::Parts { image: &document, folder: folder.path() };
+    let parts = image::read(source, platform(), &[("quorate.worker", "test")]).expect("an image");
+    assert_eq!(parts.id, whole.id, "however it came");
+    for place in Place::all("parts") {
+        let image = image::read(source, platform(), &[("quorate.worker", &place.worker)]);
+        let image = image.expect("an image");
+        place.engine.prepare(&image).expect("it loads");
+        let mut task = place.task("echo fine");
+        task.image = image.id;
+        let outcome = place.engine.run(task, Stop::default()).expect("an outcome");
+        assert_eq!((outcome.code, outcome.stdout.as_slice()), (0, b"fine\n".as_slice()));
+    }
+    // A damaged or missing part is this machine's trouble: nobody votes on it.
+    let part = folder.path().join(Digest::of(&packed).to_string());
+    for damage in [Some(&packed[..packed.len() - 1]), None] {
+        match damage {
+            Some(bytes) => fs::write(&part, bytes).expect("written"),
+            None => fs::remove_file(&part).expect("removed"),
+        }
+        let error = image::read(source, platform(), &[]).expect_err("damaged");
+        assert!(!error.is_its_own(), "{error}");
     }
 }
 
@@ -130,15 +190,20 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.finish().expect("memory")
 }
 
-/// An archive of an OCI layout, whose layer is `layer` as `packed`.
-fn layout(layer: &[u8], packed: &[u8]) -> Vec<u8> {
-    let hash = |bytes: &[u8]| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(bytes));
-    let config = format!(
+/// The configuration of an image of one layer.
+fn config_of(layer: &[u8]) -> String {
+    format!(
         "{{\"architecture\":\"{}\",\"os\":\"linux\",\"config\":{{}},\
          \"rootfs\":{{\"type\":\"layers\",\"diff_ids\":[\"sha256:{}\"]}}}}",
         platform().architecture(),
-        hash(layer)
-    );
+        Digest::of(layer)
+    )
+}
+
+/// An archive of an OCI layout, whose layer is `layer` as `packed`.
+fn layout(layer: &[u8], packed: &[u8]) -> Vec<u8> {
+    let hash = |bytes: &[u8]| hex::encode(<sha2::Sha256 as sha2::Digest>::digest(bytes));
+    let config = config_of(layer);
     let manifest = format!(
         "{{\"schemaVersion\":2,\"config\":{{\"digest\":\"sha256:{}\"}},\
          \"layers\":[{{\"digest\":\"sha256:{}\"}}]}}",

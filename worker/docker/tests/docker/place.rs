@@ -124,7 +124,8 @@ pub(crate) fn read_as(archive: &[u8], worker: &str) -> Result<Image, ImageError>
     let path = path.expect("a file that stays");
     fs::write(&path, archive).expect("written");
     let digest = Sha256::digest(archive).into();
-    image::read(&path, &digest, platform(), &[("quorate.worker", worker)])
+    let source = image::Source::Archive { path: &path, digest: &digest };
+    image::read(source, platform(), &[("quorate.worker", worker)])
 }
 
 /// A layer with busybox under every name that scripts use, and the worker's own program.
