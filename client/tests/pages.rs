@@ -1,7 +1,7 @@
-//! The operator's pages, with everything real: a node (`QUORATE_ANVIL`), a scheduler, workers with names that
+//! The operator's pages and a worker's, with everything real: a node (`QUORATE_ANVIL`), a scheduler, workers with names that
 //! nobody should have, a requester whose program writes the same, and a browser (`QUORATE_BROWSER` names
 //! Chromium; `scheduler/tests/pages` what drives it, after `npm ci` there). Without either the test says so and
-//! ends. What is looked at is in `pages.mjs`; here is the market that it looks at.
+//! ends. What is looked at is in `pages.mjs` and `owner.mjs`; here is the market that they look at.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[path = "market/anvil.rs"]
@@ -68,7 +68,7 @@ async fn operators_pages_in_a_browser() {
     operator.serve().await;
     let ui = operator.ready()["ui"].as_str().unwrap().to_owned();
     let invite = operator.invite().await;
-    let volunteers = join(&site, &operator, &anvil, &invite).await;
+    let mut volunteers = join(&site, &operator, &anvil, &invite).await;
 
     let requester = Requester::new(&site, &operator, "requester", &anvil.url).await;
     let orders = place(&requester).await;
@@ -82,7 +82,8 @@ async fn operators_pages_in_a_browser() {
         "orders": orders, "hostile": HOSTILE, "tasks": TASKS, "batches": finals.len(),
         "worker": volunteers[0].worker, "idle": volunteers[HOSTILE.len() - 1].worker,
     });
-    look(&site, &browser, &market).await;
+    look(&site, &browser, "pages.mjs", &market).await;
+    owners_page(&site, &browser, (&operator, &anvil), &mut volunteers[0]).await;
     let log = std::fs::read_to_string(operator.home.path().join("pool/operators.log")).unwrap();
     assert!(log.contains("\"act\":\"ban\"") && !log.contains(PASSWORD), "{log}");
     assert_eq!(operator.end("INT").await, 0);
@@ -189,14 +190,51 @@ async fn command_line(operator: &Operator, volunteers: &[Volunteer]) {
     operator.run(&["explain", "worker", "nobody here"]).await.refused(3, &["not known here"]);
 }
 
+/// The page of a worker that has done tasks, claims by itself, and is told something by its pool's operator.
+async fn owners_page(
+    site: &Site,
+    browser: &std::ffi::OsStr,
+    (operator, anvil): (&Operator, &Anvil),
+    owner: &mut Volunteer,
+) {
+    assert_eq!(owner.end("TERM").await, 0);
+    let gas = format!("escape.key_file={}", anvil.account(&owner.home, "gas.hex").await);
+    let keys = ["energy.watts=10", "energy.price_kwh=0.3", "claim.when=0.000001", &gas];
+    owner.run(&[&["set"], &keys[..]].concat()).await.expect(0);
+    owner.start();
+    let earnings = until("a claim by itself", PATIENCE, async || {
+        let ran = owner.run(&["--json", "earnings"]).await.expect(0).json();
+        (ran["claimed"] != "0").then_some(ran)
+    })
+    .await;
+    assert_eq!((&earnings["claimed"], &earnings["due"]), (&earnings["final"], &json!("0")));
+    assert_eq!(earnings["today"]["earned"], earnings["counted"], "the ledger has all of it");
+    assert!(earnings["today"]["net"].is_string(), "{earnings}");
+
+    let worker = owner.worker.to_string();
+    operator.run(&["worker", "drain", &worker, HOSTILE[1]]).await.expect(0);
+    let status = owner.shows("the operator's reason", |status| {
+        status["view"]["notice"].to_string().contains("onerror")
+    });
+    let status = status.await;
+    let url =
+        owner.run(&["--json", "open"]).await.expect(0).json()["url"].as_str().unwrap().to_owned();
+    let host = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let market = json!({
+        "ui": format!("http://{host}"), "port": host.rsplit(':').next(), "url": url,
+        "name": status["name"], "notice": HOSTILE[1], "settled": status["view"]["totals"]["settled"],
+    });
+    look(site, browser, "owner.mjs", &market).await;
+}
+
 /// Runs the browser; what it finds wrong is in its words.
-async fn look(site: &Site, browser: &std::ffi::OsStr, market: &Value) {
+async fn look(site: &Site, browser: &std::ffi::OsStr, script: &str, market: &Value) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scheduler/tests/pages");
     let shots =
         env::var_os("QUORATE_TEST_SHOTS").map_or_else(|| site.folder("shots"), PathBuf::from);
     let mut command = Command::new("node");
     command
-        .arg(folder.join("pages.mjs"))
+        .arg(folder.join(script))
         .env("QUORATE_BROWSER", browser)
         .env("QUORATE_TEST_SHOTS", shots)
         .env("MARKET", market.to_string())

@@ -31,6 +31,7 @@ mod session;
 mod set;
 mod show;
 mod sponsored;
+mod tray;
 mod until;
 mod update;
 mod wizard;

@@ -123,6 +123,12 @@ impl Sums {
 }
 
 impl Book {
+    /// Token units of all days before this one.
+    pub(crate) fn earned_before(&self, day: &str) -> u128 {
+        let before = self.days.range(..day.to_owned());
+        before.fold(0, |sum, (_, day)| sum.saturating_add(day.earned))
+    }
+
     /// Of the days whose name begins so: `2026-11-23`, or `2026-11`.
     pub(crate) fn of(&self, time: &str) -> Sums {
         let days = self.days.iter().filter(|(day, _)| day.starts_with(time));

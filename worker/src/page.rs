@@ -21,6 +21,7 @@ mod trust;
 mod week;
 
 pub(crate) use answer::{Answer, html};
+pub(crate) use card::heading;
 pub(crate) use door::{Door, Site, Visit, serve};
 pub(crate) use frame::Frame;
 pub(crate) use key::Key;

@@ -178,7 +178,7 @@ async fn begin(
             closed: Some(closed_sender),
         });
         link.do_send(Begin(agent.clone()));
-        if let Some(keeper) = keeper(&options) {
+        if let Some(keeper) = keeper(&options, agent.clone()) {
             actix::spawn(keeper.run());
         }
         // Who started the worker may have gone; then it lives on without strings.
@@ -347,7 +347,7 @@ fn identity(options: &WorkerOptions) -> Identity {
 }
 
 /// Keeps the claim ticket, where the owner or the invitation names a node and the scheduler's API.
-fn keeper(options: &WorkerOptions) -> Option<Keeper> {
+fn keeper(options: &WorkerOptions, agent: Addr<AgentActor>) -> Option<Keeper> {
     let invite = &options.invite;
     Some(Keeper {
         file: options.data_dir.join(ticket::FILE),
@@ -357,6 +357,7 @@ fn keeper(options: &WorkerOptions) -> Option<Keeper> {
         chain: Some(options.chain.clone()).filter(|nodes| !nodes.is_empty())?,
         api: invite.api.clone()?,
         escape: options.escape.clone(),
+        agent: Some(agent),
     })
 }
 

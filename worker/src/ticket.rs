@@ -2,7 +2,13 @@
 //! has it is paid, whatever becomes of the scheduler. When no ticket can be had for long, the scheduler is
 //! asked on chain to show its data, and can be proven silent.
 
-use crate::{api, escape::EscapeOptions, gas};
+use crate::{
+    actors::agent::{AgentActor, Doubt},
+    api,
+    escape::EscapeOptions,
+    gas, ledger,
+};
+use actix::Addr;
 use quorate_chain::{
     Chain, ChainUrl, Settlement,
     court::{Court, Filing},
@@ -12,6 +18,7 @@ use quorate_common::{
     B256,
     accounts::WorkerAccount,
     api::WorkerProof,
+    clock::SystemClock,
     exit::{Code, Failure},
     ids::{PoolId, WorkerIdx},
     keys::random32,
@@ -20,6 +27,7 @@ use quorate_common::{
     report::Chain as Report,
 };
 use quorate_policy::Verdict;
+use quorate_senses::calendar;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -48,6 +56,8 @@ pub(crate) struct Keeper {
     pub(crate) chain: Vec<ChainUrl>,
     pub(crate) api: String,
     pub(crate) escape: Option<EscapeOptions>,
+    /// Who tells the owner.
+    pub(crate) agent: Option<Addr<AgentActor>>,
 }
 
 /// Reads the ticket that is on disk.
@@ -96,10 +106,15 @@ pub(crate) async fn is_proven(
     Ok(leads && word == anchor.word() && proof.index <= finalized)
 }
 
+/// A batch may be sealed, and wait for its transaction, for so long before it is committed.
+const DAY_S: u64 = 86_400;
+
 /// For how long nothing was shown.
 #[derive(Debug, Default)]
 struct Patience {
     failing_since: Option<Instant>,
+    /// The owner knows.
+    told: bool,
     /// The newest batch that was asked for on chain.
     asked: u64,
 }
@@ -118,13 +133,16 @@ impl Keeper {
     async fn turn(&self, patience: &mut Patience) -> Duration {
         let Err(reason) = self.refresh().await else {
             patience.failing_since = None;
+            patience.told = false;
             self.claim().await;
             return PAUSE;
         };
         let since = *patience.failing_since.get_or_insert_with(Instant::now);
         tracing::debug!(reason, "no claim ticket yet");
         if since.elapsed() >= PATIENCE {
-            tracing::warn!(reason, "the scheduler shows no claim ticket");
+            if !std::mem::replace(&mut patience.told, true) {
+                self.doubt(format!("the scheduler shows no claim ticket for hours: {reason}"));
+            }
             self.ask(&mut patience.asked).await;
         }
         RETRY
@@ -146,11 +164,37 @@ impl Keeper {
         }
         let proof = fetch(&self.api, settlement, self.pool, worker).await;
         let proof = proof.map_err(|failure| failure.to_string())?;
+        if let Some(short) = self.short(&proof) {
+            self.doubt(short);
+        }
         self.keep(&proof)?;
         if proof.index < finalized {
             return Err(format!("it shows batch {}, and {finalized} is final", proof.index));
         }
         Ok(())
+    }
+
+    /// What is wrong with an account that a final batch proves: it must hold what was settled a day before the
+    /// batch was committed, by this worker's own ledger.
+    fn short(&self, proof: &WorkerProof) -> Option<String> {
+        let now_s = SystemClock::start().now().unix_s();
+        let until_s = proof.opening.committed_at.min(now_s).saturating_sub(DAY_S);
+        let book = ledger::read(self.file.parent()?).ok()?;
+        let counted = book.earned_before(&calendar::day(until_s * 1_000));
+        let proven = proof.account.as_ref().map_or(0, |account| account.cum_earned);
+        (proven < counted).then(|| {
+            let index = proof.index;
+            format!(
+                "batch {index} holds {proven} token units for this worker; its ledger has {counted}"
+            )
+        })
+    }
+
+    fn doubt(&self, sentence: String) {
+        match &self.agent {
+            Some(agent) => agent.do_send(Doubt(sentence)),
+            None => tracing::warn!("{sentence}"),
+        }
     }
 
     /// Keeps a proof if it is newer than what is there.

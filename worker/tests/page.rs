@@ -12,14 +12,23 @@ mod program;
 mod scheduler;
 
 use browser::{Browser, raw};
-use program::{Running, ends, start};
+use program::{Running, command, ends, start};
 use scheduler::{Scheduler, Session, soon};
 use serde_json::Value;
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 /// What strangers put where text is shown.
 const HOSTILE: &str = "\"><svg onload=hit(1)><script>hit(2)</script>";
+const INVITE: &str = "quorate://127.0.0.1:7421/\
+    00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\
+    ?pool=1&chain=31337&contract=0x5fbdb2315678afecb367f032d93f642f64180aa3";
 const PAGES: [&str; 6] = ["/", "/preferences", "/schedule", "/machine", "/log", "/no/such/page"];
 
 /// A worker that is connected, with these keys set.
@@ -219,4 +228,36 @@ async fn a_taken_port_is_no_end_and_no_page_is_one_word() {
     assert!(error.contains("`page.listen` is off"), "{error}");
     let (_, error) = ends(third.path(), &["set", "page.listen=0.0.0.0:7430"], 2);
     assert!(error.contains("a loopback address"), "{error}");
+}
+
+/// Killed when the test is over.
+struct Asking(Child);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn who_has_not_joined_is_asked_three_questions() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = command(dir.path(), &["open", "--print"]);
+    let mut asking = Asking(open.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut url = String::new();
+    BufReader::new(asking.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let browser = Browser::enter(&url);
+    let page = browser.get("/").expect(200).body;
+    assert!(["1. ", "2. ", "3. "].iter().all(|number| page.contains(number)), "{page}");
+    let wrong = browser.post("/join", &[("invite", HOSTILE), ("share", "quiet")]).expect(200).body;
+    assert!(wrong.contains("role=\"alert\"") && !wrong.contains("<svg onload"), "{wrong}");
+    assert!(wrong.contains("value=\"quiet\" checked"), "what was said before is kept");
+    let charity = "0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a";
+    let nowhere = [("invite", INVITE), ("payout", charity), ("share", "quiet")];
+    let failed = browser.post("/join", &nowhere).expect(200).body;
+    assert!(failed.contains("how much to stake is not known"), "join's own words: {failed}");
+    let key = |name: &str| json(dir.path(), &["get", name])["keys"][0]["value"].clone();
+    assert_eq!((key("idle.only"), key("cpu.percent")), ("true".into(), "60".into()));
+    assert!(key("payout").as_str().unwrap().to_lowercase().contains(charity));
 }

@@ -1,15 +1,8 @@
 // Looks at the operator's pages in Chromium: every page at two widths, light and dark, with and without scripts,
 // by keyboard alone, under axe, and with hostile text wherever strangers may write. `client/tests/pages.rs` makes
 // the market and starts this; MARKET says where it is.
-import { chromium } from "playwright-core";
-import axe from "axe-core";
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
-import http from "node:http";
-
-const market = JSON.parse(process.env.MARKET);
-const shots = process.env.QUORATE_TEST_SHOTS;
-mkdirSync(shots, { recursive: true });
+import { browser, counted, everyPage, isAccessible, isWell, market, open, raw, shots } from "./look.mjs";
 
 const order = `/ui/orders/${market.orders.well}`;
 const PAGES = {
@@ -31,31 +24,6 @@ const VIEWS = [
   ["phone-light", { viewport: { width: 390, height: 844 }, colorScheme: "light" }],
   ["phone-dark", { viewport: { width: 390, height: 844 }, colorScheme: "dark" }],
 ];
-let looked = 0;
-
-const browser = await chromium.launch({
-  executablePath: process.env.QUORATE_BROWSER,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-});
-
-// A context in which nothing may go wrong unseen.
-const open = async (options = {}, state) => {
-  const context = await browser.newContext({ baseURL: market.ui, storageState: state, ...options });
-  const page = await context.newPage();
-  page.faults = [];
-  page.on("dialog", (dialog) => {
-    page.faults.push(`a dialog: ${dialog.message()}`);
-    dialog.dismiss();
-  });
-  page.on("pageerror", (error) => page.faults.push(`a script failed: ${error.message}`));
-  page.on("console", (message) => {
-    const text = message.text();
-    // Chromium says so of every status above 399, which some steps ask for.
-    if (message.type() === "error" && !text.startsWith("Failed to load resource")) page.faults.push(text);
-  });
-  await context.exposeFunction("hit", (n) => page.faults.push(`hostile text ${n} ran`));
-  return page;
-};
 
 const login = async (name, options) => {
   const page = await open(options);
@@ -66,53 +34,6 @@ const login = async (name, options) => {
   await page.waitForURL("**/ui");
   return page;
 };
-
-// Elements that only hostile text could have made.
-const foreign = (page) =>
-  page.evaluate(() => {
-    const ours = (element) => (element.src || element.href || "").startsWith(location.origin + "/ui/assets/");
-    const bad = [...document.querySelectorAll("script, link, img, iframe, object, embed, style, base")];
-    const strange = bad.filter((element) => !ours(element));
-    const armed = [...document.querySelectorAll("*")].filter((element) =>
-      [...element.attributes].some(({ name, value }) => name.startsWith("on") || /^\s*javascript:/i.test(value)),
-    );
-    return [...strange, ...armed].map((element) => element.outerHTML.slice(0, 120));
-  });
-
-const isWell = async (page, what) => {
-  assert.deepEqual(await foreign(page), [], `${what}: elements that are not ours`);
-  assert.deepEqual(page.faults, [], `${what}: faults`);
-  looked += 1;
-};
-
-// Serious and critical findings only; evaluated by the debugger, which the pages' policy does not bind.
-const isAccessible = async (page, what) => {
-  await page.evaluate(axe.source);
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  const grave = found.violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  const told = grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 150)).join(" | ")}`);
-  assert.deepEqual(told, [], `${what}: accessibility`);
-};
-
-const fits = async (page, what) => {
-  const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-  assert.ok(content <= window, `${what} is ${content} px wide in ${window}`);
-};
-
-// A request as no browser would send it.
-const raw = (method, path, headers, body = "") =>
-  new Promise((resolve, reject) => {
-    const request = http.request(
-      { host: "127.0.0.1", port: market.port, method, path, headers: { "content-length": body.length, ...headers } },
-      (answer) => {
-        let text = "";
-        answer.on("data", (chunk) => (text += chunk));
-        answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, text }));
-      },
-    );
-    request.on("error", reject);
-    request.end(body);
-  });
 
 const strangersSeeNothing = async () => {
   const host = `127.0.0.1:${market.port}`;
@@ -158,28 +79,6 @@ const loginByKeyboard = async () => {
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
   await isWell(page, "after a login");
   return page.context().storageState();
-};
-
-const everyPage = async (state) => {
-  for (const [view, options] of VIEWS) {
-    const page = await open(options, state);
-    for (const [name, path] of Object.entries(PAGES)) {
-      const what = `${name} ${view}`;
-      await page.goto(path);
-      await page.screenshot({ path: `${shots}/${name}-${view}.png`, fullPage: true });
-      await fits(page, what);
-      await isAccessible(page, what);
-      await isWell(page, what);
-    }
-    await page.context().close();
-  }
-  const still = await open({ javaScriptEnabled: false }, state);
-  for (const [name, path] of Object.entries(PAGES)) {
-    await still.goto(path);
-    assert.ok((await still.locator("main h1").innerText()).length > 0, `${name} without scripts`);
-    looked += 1;
-  }
-  await still.context().close();
 };
 
 // Hostile text is there, as text.
@@ -310,14 +209,14 @@ const guessesAreFew = async () => {
 try {
   await strangersSeeNothing();
   const state = await loginByKeyboard();
-  await everyPage(state);
+  await everyPage(PAGES, VIEWS, state);
   await hostileTextIsText(state);
   await cellsAndCauses(state);
   await receiptIsChecked(state);
   await acts(state);
   await whoReadsDoesNotAct();
   await guessesAreFew();
-  console.log(`${looked} pages looked at`);
+  console.log(`${counted()} pages looked at`);
 } finally {
   await browser.close();
 }

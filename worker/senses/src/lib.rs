@@ -8,7 +8,7 @@
 //! service:       Machine, System bus ──────────────────────────┴─► Sensed ─► policy
 //! ```
 //! [`machine`] looks at files, [`session`] at a desktop, [`system`] asks logind and NetworkManager, [`report`] is
-//! what the agent says and [`ears`] who is listened to.
+//! what the agent says and [`ears`] who is listened to; [`tray`] is the icon that the agent shows.
 //!
 //! Not here: Windows and macOS; KDE's and wlroots' Wayland compositors, which tell nobody but their own
 //! (`ext-idle-notify-v1` is not spoken yet); graphics processors. Where nothing can be told, that is said, and
@@ -23,6 +23,7 @@ pub mod report;
 pub mod session;
 pub mod socket;
 pub mod system;
+pub mod tray;
 
 pub use calendar::week_minute;
 pub use ears::{Ears, Heard};

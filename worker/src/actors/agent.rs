@@ -128,6 +128,11 @@ pub(crate) struct SetShown {
     pub(crate) proof: FrameProof,
 }
 
+/// Something about the scheduler that its owner should know, seen elsewhere.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Doubt(pub(crate) String);
+
 /// What the owner wants.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -231,6 +236,14 @@ impl Handler<SetShown> for AgentActor {
 
     fn handle(&mut self, SetShown { set, proof }: SetShown, ctx: &mut Self::Context) {
         self.take(Input::SetShown { set, proof }, ctx);
+    }
+}
+
+impl Handler<Doubt> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, Doubt(sentence): Doubt, _: &mut Self::Context) {
+        self.tell(sentence);
     }
 }
 
@@ -395,12 +408,17 @@ impl AgentActor {
     }
 
     fn warn(&self, warning: &Warning) {
-        let (at_ms, sentence) = (self.clock.now().unix_ms, warning.sentence());
-        tracing::warn!("{sentence}");
-        self.status.send_modify(|status| status.warn(Warned { at_ms, sentence }));
+        self.tell(warning.sentence());
         if let Err(error) = evidence::keep(&self.evidence_dir, warning) {
             tracing::error!(error = %Chain(&error), "evidence cannot be kept");
         }
+    }
+
+    /// In the log, in `status`, on the page and in the metrics.
+    fn tell(&self, sentence: String) {
+        tracing::warn!("{sentence}");
+        let at_ms = self.clock.now().unix_ms;
+        self.status.send_modify(|status| status.warn(Warned { at_ms, sentence }));
     }
 
     fn wake_up(&mut self, ctx: &mut Context<Self>) {

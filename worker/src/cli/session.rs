@@ -1,6 +1,6 @@
 //! `session`: the agent that runs in a desktop session and tells the worker of key, mouse and full screens.
 
-use super::{Global, config::Config, output::Output};
+use super::{Global, config::Config, output::Output, tray};
 use crate::governor::SESSION_SOCKET;
 use quorate_common::exit::{Code, Failure};
 use quorate_senses::session::{self, Surroundings};
@@ -20,7 +20,12 @@ pub(super) async fn run(
         }
     };
     output.note(format!("telling {}", named.display()));
-    session::tell(&Surroundings::here(), &named).await.map_err(|error| {
+    let here = Surroundings::here();
+    if let Some(bus) = &here.bus {
+        // An icon beside the clock, of a worker that listens to this user.
+        tokio::spawn(tray::run(Config::load(&global, &[])?, bus.clone(), output));
+    }
+    session::tell(&here, &named).await.map_err(|error| {
         Failure::new(Code::NotFound, error).hint("start it within a desktop session")
     })
 }

@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use super::*;
+use quorate_agent::Settlement as Settled;
 use quorate_chain::{
     Call, EmbeddedConfig, EmbeddedNode, Outbox, OutboxConfig, Signer, U256,
     settlement::{deploy_settlement, deploy_token},
 };
 use quorate_common::{
     anchor::Opening,
+    digest::Digest,
+    ids::{DealSlot, TaskKey},
     keys::VoteKey,
     merkle::{STATE_DEPTH, Sparse},
     messages::{BindWorker, Header, Message as _},
+    wire::SettledItem,
 };
 use quorate_policy::Claims;
 use std::collections::BTreeMap;
@@ -58,6 +62,7 @@ impl Stage {
             chain: vec![url],
             api: "http://127.0.0.1:1".into(),
             escape: Some(escape),
+            agent: None,
         };
         let signer = VoteKey::from_bytes(&[4; 32]).unwrap();
         let last = Header::default();
@@ -231,4 +236,32 @@ async fn who_gets_no_ticket_asks_on_chain_once_for_each_batch() {
     assert_eq!(stage.keeper.ask_with(&escape, 0).await.unwrap(), Some(1));
     assert_eq!(stage.keeper.ask_with(&escape, 1).await.unwrap(), None, "it was asked for");
     assert_eq!(stage.asked(1).await, 1);
+}
+
+/// A proof that holds, of an account that does not hold what was settled long before.
+#[tokio::test]
+async fn an_account_that_lacks_what_was_settled_is_named() {
+    let mut stage = Stage::new().await;
+    let proof = stage.settle(Some(500)).await;
+    assert_eq!(stage.keeper.short(&proof), None, "nothing was counted here");
+    let now_ms = SystemClock::start().now().unix_ms;
+    let dir = stage.keeper.file.parent().unwrap().to_owned();
+    let mut ledger = ledger::Ledger::within(&dir);
+    let line = |idx: u32, days: u64, earned: u128| {
+        let item = SettledItem {
+            task: TaskKey { deal: DealSlot(0), idx },
+            outcome: 1,
+            earned,
+            slashed: 0,
+            score: 1,
+        };
+        let (task_id, app) = (B256::repeat_byte(u8::try_from(idx).unwrap()), Digest::default());
+        let settlement = Settled { task_id, attempt: 0, app, price: 1, item };
+        ledger::Line::of(&settlement, now_ms - days * DAY_S * 1_000, 0)
+    };
+    ledger.write(&[line(1, 4, 500), line(2, 0, 100)]);
+    assert_eq!(stage.keeper.short(&proof), None, "today's may be in the next batch");
+    ledger.write(&[line(3, 4, 1)]);
+    let short = stage.keeper.short(&proof).unwrap();
+    assert!(short.contains("batch 1 holds 500") && short.contains("has 501"), "{short}");
 }
