@@ -16,7 +16,7 @@ const WATCHER_PATH: &str = "/StatusNotifierWatcher";
 const ITEM_PATH: &str = "/StatusNotifierItem";
 const MENU_PATH: &str = "/MenuBar";
 /// Pause between two looks for a panel: one that was started again has forgotten the icon.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(10);
 /// A panel answers between two frames.
 const ANSWER: Duration = Duration::from_secs(5);
 
