@@ -22,7 +22,7 @@ use quorate_common::{
 };
 use quorate_worker::{
     EngineRunner, JobSpec, Program, Runner, Status, Whim, WorkerHandle, WorkerOptions,
-    engine::{Engine, EngineConfig, PackError, Run, RunError},
+    engine::{Cancel, Engine, EngineConfig, PackError, Run, RunError},
 };
 use scheduler::{POOL, Scheduler, Session, deal_id, domain, nothing, set_of_one, soon, task};
 use std::{
@@ -606,8 +606,8 @@ impl Runner for Liar {
         self.0.engine_hash()
     }
 
-    fn prepare(&self, app: Digest, program: &Program) -> Result<(), PackError> {
-        self.0.prepare(app, program)
+    fn prepare(&self, app: Digest, program: &Program, cancel: &Cancel) -> Result<(), PackError> {
+        self.0.prepare(app, program, cancel)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {

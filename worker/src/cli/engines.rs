@@ -65,7 +65,10 @@ pub(crate) fn runner(config: &Config, output: Output) -> Result<Arc<dyn Runner>,
 }
 
 fn modules(config: &Config) -> Result<Arc<dyn Runner>, Failure> {
-    let engine = Engine::new(EngineConfig { cache_dir: Some(config.path("modules")) });
+    // This very program, also where another one has taken its file's place.
+    let compiler = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
+    let cache_dir = Some(config.path("modules"));
+    let engine = Engine::new(EngineConfig { cache_dir, compiler });
     let engine = engine.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
     let runner = EngineRunner::new(engine);
     Ok(Arc::new(if config.packs()? { runner } else { runner.without_packs() }))

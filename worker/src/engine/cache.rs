@@ -30,6 +30,8 @@ const EXTENSION: &str = "module";
 
 /// Bytes of one file: machine code is some four times its WebAssembly, which for a pack has up to 256 MiB.
 const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of machine code in one.
+pub(super) const CODE_BYTES_MAX: u64 = FILE_BYTES_MAX - TAIL_BYTES as u64;
 
 /// Bytes of all files. A guess at what nobody misses on a desktop; beyond it the files that were
 /// written first go first.

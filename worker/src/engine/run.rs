@@ -98,6 +98,8 @@ impl Cancel {
     /// Stops the run within milliseconds, and every later run with this handle at once.
     pub fn cancel(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Whoever is held looks again.
+        self.turn.iter().for_each(|turn| turn.nudge());
     }
 
     /// The flag itself, for an engine that looks at it in its own way.
