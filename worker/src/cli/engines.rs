@@ -56,12 +56,20 @@ pub(crate) fn runner(config: &Config, output: Output) -> Result<Arc<dyn Runner>,
     }
     match offer(config, modules.clone(), output) {
         Ok(runner) => Ok(runner),
-        Err(failure) if wish == Wish::Require => Err(failure),
+        Err(failure) if wish == Wish::Require => Err(required(failure)),
         Err(failure) => {
             output.note(format!("no containers: {}", failure.message));
             Ok(modules)
         }
     }
+}
+
+/// Which key makes an engine's trouble the end.
+fn required(failure: Failure) -> Failure {
+    let message = format!("`docker.use` is `require`: {}", failure.message);
+    let hint = failure.hint.map_or_else(String::new, |hint| format!("{hint}; "));
+    let hint = Some(format!("{hint}with docker.use=auto it works without containers"));
+    Failure { message, hint, ..failure }
 }
 
 fn modules(config: &Config) -> Result<Arc<dyn Runner>, Failure> {
