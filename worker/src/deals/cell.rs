@@ -67,6 +67,7 @@ impl Cell {
         });
         let outcome = under_way.await;
         *work = None;
+        self.waiting().cancel = None;
         outcome.map_err(|_| GiveUpReason::Engine)?
     }
 

@@ -255,3 +255,25 @@ fn private_dir(dir: &Path) -> io::Result<()> {
 fn private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile;
+    use super::*;
+
+    /// A file counts for the engine that wrote it: neither by its name nor under the other's.
+    #[test]
+    fn what_an_engine_of_other_settings_wrote_is_foreign() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = |config: &wasmtime::Config| {
+            let engine = wasmtime::Engine::new(config).expect("an engine");
+            Cache::open(dir.path().join("modules"), &engine).expect("a cache")
+        };
+        let (one, other) = (open(&profile::config()), open(&profile::pack_config()));
+        let module = [7; 32];
+        one.put(&module, b"machine code");
+        assert!(one.get(&module).is_some() && other.get(&module).is_none());
+        fs::copy(one.path(&module), other.path(&module)).expect("a copy");
+        assert!(other.get(&module).is_none(), "the MAC is over the engine too");
+    }
+}
