@@ -209,10 +209,10 @@ impl Engine {
         check_form(wasm)?;
         if component::is_component(wasm) {
             component::check_form(wasm)?;
-            let _weight = weight::check(wasm, Scale::Command)?;
+            weight::check(wasm, Scale::Command)?;
             return component::validate(wasm, profile::features_of_components());
         }
-        let _weight = weight::check(wasm, Scale::Command)?;
+        weight::check(wasm, Scale::Command)?;
         let invalid = |error| PrepareError::Invalid { reason: sentence(&error) };
         let wasmtime = wasmtime::Engine::new(&profile::config()).map_err(invalid)?;
         wasmtime::Module::validate(&wasmtime, wasm).map_err(invalid)?;
