@@ -173,7 +173,7 @@ impl Deals {
         if let Some(pack) = &pack {
             if !self.runner.packs() {
                 tracing::info!(deal = %deal.slot, "a runtime pack, which the owner does not want");
-                return Ok(Err(GiveUpReason::Engine));
+                return Ok(Err(GiveUpReason::Pack));
             }
             self.bring_pieces(holder, pack).await?;
         }
@@ -183,7 +183,7 @@ impl Deals {
             let Some(registries) = registries.filter(|list| list.lists(&image.registry)) else {
                 let registry = &image.registry;
                 tracing::info!(deal = %deal.slot, registry, "a registry that is not in docker.registries");
-                return Ok(Err(GiveUpReason::Engine));
+                return Ok(Err(GiveUpReason::Registry));
             };
             self.bring_image(holder, registries, image).await?;
         }

@@ -336,7 +336,7 @@ fn an_owner_may_do_without_runtime_packs() {
         session.assign(&[task(0, 0), task(0, 1)]).await;
         for _ in 0..2 {
             let ToScheduler::GaveUp(gave_up) = session.hear().await else { panic!("a result") };
-            assert_eq!(gave_up.reason, GiveUpReason::Engine);
+            assert_eq!(gave_up.reason, GiveUpReason::Pack);
         }
         // Modules it runs as ever.
         let deal = scheduler.deal(1, &wat::parse_str(CAT).unwrap(), tasks(&["hello"]));

@@ -54,7 +54,7 @@ pub(super) fn prepare_blocking(
     if bag.limits.memory_bytes > memory_bytes {
         let wanted = bag.limits.memory_bytes;
         tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
-        return Ok(Err(GiveUpReason::Engine));
+        return Ok(Err(GiveUpReason::Room));
     }
     let files = match open_key(&bag, node_key) {
         Ok(files) => files,
