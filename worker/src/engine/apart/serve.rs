@@ -7,9 +7,6 @@ use quorate_common::pack::PART_BYTES_MAX;
 use rustix::process::{Resource, Rlimit};
 use std::io::{self, Read as _, Write as _};
 
-/// Bytes of address space: three times what the heaviest module that is accepted was seen to take, four times
-/// what the Python pack does. Where more cores work on a module at once it takes more.
-const MEMORY_BYTES: u64 = 6 << 30;
 /// Of Linux's priorities the lowest, as runs have it.
 const LAST: i32 = 19;
 
@@ -23,6 +20,15 @@ impl Scale {
 
     fn named(name: &str) -> Option<Self> {
         [Self::Command, Self::Pack].into_iter().find(|it| it.name() == name)
+    }
+
+    /// Bytes of address space: three times what the heaviest module that is accepted was seen to take (1.9 GB), and the
+    /// Python pack (4.4 GB on two cores, of which 2.5 GB were used). Where more cores work at once it takes more.
+    const fn memory_bytes(self) -> u64 {
+        match self {
+            Self::Command => 6 << 30,
+            Self::Pack => 12 << 30,
+        }
     }
 
     /// Seconds of processors, five times what the heaviest module may take, and twenty times what the Python pack
@@ -78,7 +84,7 @@ fn bound(what: Scale, parent: u32) -> io::Result<()> {
     if now.and_then(|pid| u32::try_from(pid).ok()) != Some(parent) {
         return Err(io::Error::other("who started it is gone"));
     }
-    limit(Resource::As, MEMORY_BYTES)?;
+    limit(Resource::As, what.memory_bytes())?;
     limit(Resource::Cpu, what.cpu_seconds())?;
     limit(Resource::Core, 0)?;
     // Not a byte to any file: what it says goes through a pipe.
