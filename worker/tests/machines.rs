@@ -1,6 +1,8 @@
 //! Three real workers of one person: paired by codes, asked and commanded by each other.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/browser.rs"]
+mod browser;
 #[path = "support/program.rs"]
 #[expect(dead_code, reason = "each test file uses its part of it")]
 mod program;
@@ -8,6 +10,7 @@ mod program;
 #[expect(dead_code, reason = "each test file uses its part of it")]
 mod scheduler;
 
+use browser::Browser;
 use program::{Running, command, ends, start};
 use scheduler::{Scheduler, Session, soon};
 use serde_json::Value;
@@ -174,4 +177,70 @@ async fn machines_of_one_person_ask_and_command_each_other() {
     // What is left behind by `uninstall` knows nobody.
     ends(laptop, &["uninstall"], 0);
     assert!(!laptop.join("machines.json").exists() && !laptop.join("machines.lock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_page_shows_and_commands_all_of_them() {
+    let mut home = Household::new().await;
+    let (laptop, tower) = (home.laptop.path(), home.tower.path());
+    ends(laptop, &["set", "page.listen=127.0.0.1:0"], 0);
+    home.workers.push(start(laptop, &["run"]));
+    until("the laptop's own page", || {
+        command(laptop, &["open", "--print"]).output().unwrap().status.success()
+    })
+    .await;
+    let (out, _) = ends(laptop, &["--json", "open", "--print"], 0);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let browser = Browser::enter(told["url"].as_str().unwrap());
+
+    let page = browser.get("/machines").expect(200).body;
+    for name in ["laptop", "tower", "attic"] {
+        assert!(page.contains(&format!("aria-label=\"Pause {name}\"")), "{page}");
+    }
+    assert!(page.contains("(this machine)") && page.contains("Earned in all"), "{page}");
+    let book: Value =
+        serde_json::from_str(&std::fs::read_to_string(laptop.join("machines.json")).unwrap())
+            .unwrap();
+    let tower_key = row(&book, "tower")["key"].as_str().unwrap().to_owned();
+    let reason = |dir: &Path| {
+        let (out, _) = ends(dir, &["--json", "status"], 0);
+        serde_json::from_str::<Value>(&out).unwrap()["why"]["reason"].clone()
+    };
+    // A stranger's browser sees and does nothing.
+    let stranger = Browser { host: browser.host.clone(), cookie: String::new() };
+    assert!(!stranger.get("/machines").expect(403).body.contains("tower"));
+    let pause = [("machine", tower_key.as_str()), ("do", "pause")];
+    let origin = format!("http://{}", browser.host);
+    stranger.form("/machines", &pause, &[("Origin", &origin)]).expect(403);
+    browser.form("/machines", &pause, &[("Origin", &origin)]).expect(403);
+    assert_ne!(reason(tower), "paused", "nobody let in paused it");
+
+    // One of them, from this page, end to end.
+    browser.post("/machines", &pause).expect(303);
+    assert_eq!(reason(tower), "paused");
+    assert!(browser.get("/machines").body.contains("you paused it"));
+    assert_ne!(reason(laptop), "paused");
+    browser.post("/machines", &[("machine", "own"), ("do", "pause"), ("for", "1h")]).expect(303);
+    assert_eq!(reason(laptop), "paused");
+    browser.post("/machines", &[("machine", "ALL"), ("do", "run")]).expect(303);
+    assert_ne!(reason(tower), "paused");
+    assert_ne!(reason(laptop), "paused");
+    for bad in [&[("machine", "0x00"), ("do", "run")], &[("machine", "tower"), ("do", "run")]] {
+        browser.post("/machines", bad).expect(404);
+    }
+    browser.post("/machines", &[("machine", "own"), ("do", "leave")]).expect(400);
+
+    // One that is off is shown as such, with when it was there, and what was to be done is said not to be.
+    home.workers[0].signal("TERM");
+    assert_eq!(soon("the tower's end", home.workers[0].code()).await, Some(0));
+    let page = browser.get("/machines").expect(200).body;
+    assert!(page.contains("Not reached") && page.contains("just now"), "{page}");
+    assert!(!page.contains("aria-label=\"Pause tower\""), "{page}");
+    let told = browser.post("/machines", &[("machine", "ALL"), ("do", "pause")]).expect(503).body;
+    assert!(told.contains("not done by 1 of 2") && told.contains("tower"), "{told}");
+    assert_eq!(reason(laptop), "paused", "the others have done it");
+    // Forgotten, it is not there any more.
+    browser.post("/machines/forget", &[("machine", &tower_key)]).expect(400);
+    browser.post("/machines/forget", &[("machine", &tower_key), ("sure", "yes")]).expect(303);
+    assert!(!browser.get("/machines").expect(200).body.contains("tower"));
 }

@@ -13,6 +13,7 @@ const PAGES = {
   "owner-preferences": "/preferences",
   "owner-schedule": "/schedule",
   "owner-machine": "/machine",
+  "owner-machines": "/machines",
   "owner-log": "/log",
 };
 const VIEWS = [1280, 768, 390].flatMap((width) =>
