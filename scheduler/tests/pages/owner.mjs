@@ -46,7 +46,7 @@ const figures = async (state) => {
   const page = await open({}, state);
   await page.goto("/");
   assert.equal(await page.locator(".home span").innerText(), market.name, "the worker's name, as text");
-  assert.ok((await page.locator("main").innerText()).includes(market.notice), "the operator's reason, as text");
+  assert.ok((await page.locator("#state").innerText()).includes(market.notice), "the operator's reason, as text");
   await page.goto("/earnings");
   const told = await page.locator("main").innerText();
   for (const word of ["Today", "This month", "Pending", "Final", "Claimed", "net of electricity", "The pool pays"]) {

@@ -56,8 +56,10 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     let shares: Vec<u16> = std::iter::once(config.share()?)
         .chain(others.iter().map(|other| other.member.share))
         .collect();
-    let parts = first_parts(governor.first().await, &shares);
+    let (first, network) = governor.first().await;
+    let parts = first_parts(first, &shares);
     let company = Company::new(group, config.docker_price()?);
+    company.pace(network);
     let guests: Vec<_> = others.into_iter().zip(parts[1..].iter().copied()).collect();
     let guests = start_guests(&config, &options, guests, &company).await?;
     let worker = crate::start_under(options, parts[0], &company);

@@ -53,8 +53,10 @@ const WHEN: [Field; 7] = [
     ("programs.pause", "Rest while one of these runs", Kind::Text),
 ];
 
-const NETWORK: [Field; 2] = [
+const NETWORK: [Field; 4] = [
     ("network.metered", "Work over a line paid by the byte", Kind::Switch),
+    ("network.down_kib_s", "Fetch, at most", number(0, 102_400, "KiB/s")),
+    ("network.up_kib_s", "Bring, at most", number(0, 102_400, "KiB/s")),
     ("network.month_mib", "In a month, at most", number(0, 102_400, "MiB")),
 ];
 
