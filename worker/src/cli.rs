@@ -38,6 +38,7 @@ mod until;
 mod update;
 mod wizard;
 
+use crate::engine::compile_for;
 pub(crate) use args::{JoinArgs, LeaveArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use config::Config;
@@ -197,6 +198,14 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
     },
+    /// Compile a module for the worker that starts this
+    #[command(hide = true)]
+    Compile {
+        /// Which settings
+        what: String,
+        /// Whose death is this one's
+        parent: u32,
+    },
     /// Try this machine's container engine, limit by limit, and show what the worker would offer
     Engines,
     /// Show what the worker of this data folder does
@@ -282,6 +291,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Join(args) => on_system(join::run(global, args, output)),
         Command::Run(args) => run(global, args, output),
         Command::Engines => engines::show(&global, output),
+        Command::Compile { what, parent } => {
+            compile_for(&what, parent).map_err(|text| Failure::new(Code::Internal, text))
+        }
         Command::Start => on_system(control::start(global, output)),
         Command::Pause(args) => on_system(control::pause(global, args, output)),
         Command::Finish => on_system(control::say(global, Asked::Finish, output)),

@@ -80,7 +80,7 @@ fn files(root: &Path, dir: &Path) -> BTreeSet<String> {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-        // `month.json` counts the network's bytes.
+        // `month.json` counts the network's bytes, the ledger begins a file every so many tasks.
         let is_cached = name.starts_with("store/")
             || name.starts_with("ledger/")
             || name == "month.json"
