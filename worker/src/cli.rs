@@ -18,10 +18,12 @@ mod joining;
 mod keys;
 mod launch;
 mod leave;
+mod machines;
 mod measure;
 mod open;
 mod output;
 mod owner;
+mod pairing;
 mod pools;
 mod prefs;
 mod questions;
@@ -42,6 +44,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use config::Config;
 pub(crate) use control::LOG;
 pub(crate) use earnings::{Account, Brought, Proven, claim_now};
+pub(crate) use failure::key as unusable_key;
 pub(crate) use keys::AT_START;
 #[cfg(test)]
 pub(crate) use keys::KEYS;
@@ -69,6 +72,7 @@ Examples:
   quorate-worker engines                                what it can run: modules, and containers
   quorate-worker status                                 what it does and has earned
   quorate-worker open                                   the same in a browser, with buttons and sliders
+  quorate-worker machines                               how your other machines are; `machines pair` adds one
   quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
 
@@ -223,6 +227,12 @@ enum Command {
     /// See whether there is a newer version, install it, or go back; nothing is installed that was not asked for
     #[command(subcommand, after_help = update::HELP)]
     Update(update::UpdateCommand),
+    /// Your other machines: how all of them are; pair them, and have them run, finish or pause
+    #[command(after_help = machines::HELP)]
+    Machines {
+        #[command(subcommand)]
+        command: Option<machines::MachinesCommand>,
+    },
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -308,6 +318,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::ClaimAbandoned(args) => on_system(abandoned::claim(global, args, output)),
         Command::Settle(args) => on_system(abandoned::settle(global, args, output)),
         Command::Update(command) => on_system(update::run(global, command, output)),
+        Command::Machines { command } => on_system(machines::run(global, command, output)),
         Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
     }
 }

@@ -111,7 +111,12 @@ mod tests {
         let fields: Vec<&str> =
             GROUPS.iter().flat_map(|(_, fields)| *fields).map(|(key, ..)| *key).collect();
         let guarded = ["invite", "payout", "owner", "api", "chain.url", "password_file"];
-        for key in guarded.into_iter().chain(["owner_key_file", "escape.key_file", "page.listen"]) {
+        for key in guarded.into_iter().chain([
+            "owner_key_file",
+            "escape.key_file",
+            "page.listen",
+            "machines.listen",
+        ]) {
             assert!(!fields.contains(&key), "{key} can be changed from the page");
         }
     }
