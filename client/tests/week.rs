@@ -1,8 +1,9 @@
 //! A bag on a bad day: a laptop's week in a minute, between the real programs, on a real node (`QUORATE_ANVIL`
 //! names the binary). Its lid is closed and opened elsewhere with another time on the clock, its line loses packets
-//! and breaks, its owner wants a pause, the plug is pulled, the power fails and takes the scheduler with it, its
-//! disk is full. Then nothing that was sealed is lost, nothing that was acknowledged is missing, nobody has lost
-//! stake, and whoever looked from outside all the time saw the owner's limits kept.
+//! and breaks, its worker is killed, its owner wants a pause and restarts it, the plug is pulled, the power fails
+//! and takes the scheduler with it, its clock comes back three days ahead and is set, its disk is full. Then nothing
+//! that was sealed is lost, no vote was late, nobody has lost stake, and whoever looked from outside all the time
+//! saw the owner's limits kept.
 //!
 //! The seed is printed; `QUORATE_CRASH_SEED` plays its pauses again, `QUORATE_WEEKS` plays several weeks in a row.
 //! What a loss of power takes of a disk is `worker/src/store/tests.rs`: here the system outlives its programs.
@@ -11,6 +12,8 @@
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/anvil.rs"]
 mod anvil;
+#[path = "week/diary.rs"]
+mod diary;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "crash/dice.rs"]
 mod dice;
@@ -44,6 +47,7 @@ mod volunteer;
 mod witness;
 
 use anvil::Anvil;
+use diary::{Diary, SEALED};
 use dice::Dice;
 use evidence::Evidence;
 use laptop::{CALM, Laptop};
@@ -53,20 +57,25 @@ use requester::{Requester, lucas_lehmer};
 use router::Weather;
 use serde_json::Value;
 use site::Site;
-use std::{
-    collections::BTreeSet,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Instant};
 use volunteer::Volunteer;
 
-/// Short batches and leases: a laptop that is away for three seconds is replaced.
+/// Short batches, and little time to reveal, with [`TIME_LIMIT`]: half a minute, which is more than the laptop is ever
+/// away. Whoever is away for longer than a lease, three seconds, is replaced.
 const SETTINGS: [&str; 4] =
-    ["batch.tasks=16", "batch.age_s=1", "grid.lease_ms=2000", "pool.scheduler_ratio=10"];
-/// Volunteers beside the laptop, who never stop.
-const OTHERS: usize = 3;
-/// Tasks in the bag: more than the others do in a week.
-const TASKS: usize = 150;
+    ["batch.tasks=16", "batch.age_s=1", "grid.reveal_s=10", "pool.scheduler_ratio=10"];
+const TIME_LIMIT: &str = "20s";
+/// Trust asked for: five newcomers, or two workers that have proven themselves.
+const TRUST: &str = "30";
+/// Volunteers beside the laptop, who never stop, and are slow until its week is over: a task takes them a second or
+/// two whatever the machine, and the bag lasts.
+const OTHERS: usize = 4;
+const SLOW: &str = "cpu.percent=5";
+const QUICK: &str = "cpu.percent=100";
+/// Tasks in the bag: more than are done in a week.
+const TASKS: usize = 180;
+/// Bytes that every task has as its input: more than the laptop's line may bring in two seconds.
+const INPUT_BYTES: usize = 640 << 10;
 
 #[test]
 fn nothing_is_lost_and_nothing_overdone_in_a_laptops_week() {
@@ -98,26 +107,33 @@ async fn play(dice: &mut Dice) {
     let primes = primes();
     let bag: String = primes.iter().map(|prime| format!("{prime}\n")).collect();
     requester.home.file("bag.txt", bag);
+    requester.home.file("noise", noise(dice));
     let app = lucas_lehmer().display().to_string();
-    let run = ["run", &app, "--each-line", "bag.txt", "-o", "out", "--trust", "5", "--name", "bag"];
-    let running = requester.start(&run);
+    let run = ["run", &app, "--each-line", "bag.txt", "-i", "noise", "-o", "out", "--name", "bag"];
+    let terms = ["--trust", TRUST, "--time-limit", TIME_LIMIT];
+    let running = requester.start(&[&run[..], &terms].concat());
     let order = requester.has_order("bag").await;
     week(&mut laptop, &mut operator, dice).await;
     let view = operator.api().order(order.parse().unwrap()).await.unwrap();
     eprintln!("at the end of the week {} of {TASKS} tasks are settled", view.settled);
     assert!(view.settled < view.tasks, "the bag was empty before; make it larger");
+    for volunteer in &others {
+        volunteer.run(&["set", QUICK]).await.expect(0);
+    }
     assert_eq!(running.code().await, 0, "{}", requester.home.said());
 
     results_are_right(&requester, &primes);
-    nothing_sealed_is_lost(&laptop).await;
     let evidence = Evidence::read(&operator).await;
     assert!(evidence.tasks.keys().copied().eq(0..TASKS as u32), "each task is in one batch");
     assert_eq!(evidence.sum(|header| header.slashed), 0, "a bad week is no fault");
     let paid = evidence.sum(|header| header.payout) + evidence.sum(|header| header.fees);
     assert_eq!(paid, UNIT_PRICE * TASKS as u128);
-    let everybody: Vec<Volunteer> = others.into_iter().chain([laptop.volunteer]).collect();
+    nothing_sealed_is_lost(&laptop).await;
+    no_vote_is_late(&laptop, &evidence);
+    let Laptop { volunteer, witness, .. } = laptop;
+    let everybody: Vec<Volunteer> = others.into_iter().chain([volunteer]).collect();
     eprintln!("{} acknowledgements, all kept", promises::are_kept(&everybody, &evidence));
-    laptop.witness.swears().await;
+    witness.swears();
 }
 
 async fn others(
@@ -131,6 +147,7 @@ async fn others(
         let mut volunteer = Volunteer::new(site, &format!("volunteer-{n}"));
         let terms = ["--slots", "1", "--stake", "1.0"];
         volunteer.join_with_key(operator, anvil, &invite.to_string(), &terms).await;
+        volunteer.run(&["set", SLOW]).await.expect(0);
         volunteer.start();
         others.push(volunteer);
     }
@@ -140,31 +157,49 @@ async fn others(
 async fn week(laptop: &mut Laptop, operator: &mut Operator, dice: &mut Dice) {
     laptop.works("on Monday").await;
 
-    let until = dice.pause(2_500, 4_000);
-    laptop.closed_for(until).await;
-    laptop.works("on Tuesday, elsewhere, nine hours later by the clock").await;
+    laptop.goes();
+    laptop.closed_for(dice.pause(3_500, 4_500)).await;
+    laptop.returns("on Tuesday, elsewhere, nine hours later by the clock").await;
 
+    laptop.goes();
     laptop.router.weather(Weather { loss: 30, ..CALM });
     laptop.works("on Wednesday, three tenths of it lost").await;
     laptop.router.weather(Weather { cut: true, ..CALM });
     tokio::time::sleep(dice.pause(1_000, 3_000)).await;
     laptop.router.weather(CALM);
-    laptop.works("after the line was cut").await;
+    laptop.returns("after the line was cut").await;
 
-    laptop.paused_for(Duration::from_secs(3)).await;
-    laptop.works("on Thursday, after a pause").await;
+    laptop.goes();
+    tokio::time::sleep(dice.pause(0, 300)).await;
+    laptop.runs_out_of_memory().await;
+    laptop.returns("after it was killed").await;
 
-    laptop.unplugged_for(Duration::from_secs(3)).await;
+    laptop.goes();
+    laptop.paused_over_a_restart().await;
+    laptop.returns("on Thursday, after a pause and a restart").await;
 
+    laptop.goes();
+    laptop.unplugged_until_a_restart().await;
+    laptop.returns("on Thursday, plugged in again").await;
+
+    laptop.goes();
+    tokio::time::sleep(dice.pause(0, 300)).await;
     laptop.loses_power().await;
     operator.kill().await;
-    tokio::time::sleep(dice.pause(100, 600)).await;
-    operator.serve().await;
+    // It is there before the pool is, and only its own clock tells the time.
+    laptop.sets_clock("+3d");
     laptop.boots();
-    laptop.works("on Saturday, after the power was out").await;
+    tokio::time::sleep(dice.pause(500, 1_000)).await;
+    operator.serve().await;
+    laptop.returns("on Friday, after the power was out, three days ahead by the clock").await;
+    laptop.sets_clock("+0");
+    laptop.works("on Saturday, when its clock was set back").await;
 
+    laptop.goes();
     laptop.fills_its_disk().await;
-    laptop.works("on Sunday, after the disk was full").await;
+    laptop.returns("on Sunday, after the disk was full").await;
+    laptop.goes();
+    laptop.nearly_fills_its_disk().await;
 }
 
 /// Every seal the laptop has made is accounted for, over all its lives: settled, come to nothing, or still kept,
@@ -172,7 +207,8 @@ async fn week(laptop: &mut Laptop, operator: &mut Operator, dice: &mut Dice) {
 async fn nothing_sealed_is_lost(laptop: &Laptop) {
     let idle = |status: &Value| status["view"]["running"] == 0;
     let status = laptop.volunteer.shows("an end of its runs", idle).await;
-    let (sealed, acked) = (told(laptop, " committing "), told(laptop, " commit acked "));
+    let diary = Diary::read(&laptop.volunteer.home);
+    let (sealed, acked) = (diary.of(SEALED), diary.of(" commit acked "));
     let totals = &status["view"]["totals"];
     let number = |name: &str| usize::try_from(totals[name].as_u64().unwrap()).unwrap();
     let (settled, forgotten) = (number("settled"), number("forgotten"));
@@ -182,19 +218,34 @@ async fn nothing_sealed_is_lost(laptop: &Laptop) {
         sealed.len(),
         acked.len(),
     );
-    assert!(acked.is_subset(&sealed), "acknowledged, and never said");
+    assert!(acked.is_subset(&sealed), "acknowledged, and never sealed");
     assert!(settled + forgotten + kept >= sealed.len(), "a seal is lost: {status}");
 }
 
-/// Tasks, with the attempt, of which the laptop's log says this.
-fn told(laptop: &Laptop, what: &str) -> BTreeSet<(String, String)> {
-    let said = laptop.volunteer.home.said();
-    let field = |line: &str, name: &str| {
-        let found = line.split_whitespace().find_map(|word| word.strip_prefix(name));
-        found.unwrap_or_default().to_owned()
-    };
-    let lines = said.lines().filter(|line| line.contains(what));
-    lines.map(|line| (field(line, "task="), field(line, "attempt="))).collect()
+/// What it committed to counts, since it revealed it in time; and what it sealed while its scheduler was in reach
+/// was acknowledged.
+fn no_vote_is_late(laptop: &Laptop, evidence: &Evidence) {
+    let votes = evidence.tasks.values().flat_map(|(_, task)| &task.votes);
+    let (mut mine, mut silent) = (0, 0);
+    for vote in votes.filter(|vote| vote.worker == laptop.volunteer.worker) {
+        mine += 1;
+        silent += u32::from(vote.digest.is_zero());
+    }
+    let told = Diary::read(&laptop.volunteer.home).punctuality(&laptop.outages);
+    eprintln!(
+        "{mine} of its votes count, {silent} as never revealed; {} of its seals were made in reach of the scheduler, \
+         {} never acknowledged, the slowest after {} ms",
+        told.seals,
+        told.late.len(),
+        told.slowest_ms,
+    );
+    assert!(mine > 0 && silent == 0, "a vote was never revealed");
+    assert!(told.seals > 0 && told.late.is_empty(), "sealed, in reach, and late: {:?}", told.late);
+}
+
+/// What does not compress.
+fn noise(dice: &mut Dice) -> Vec<u8> {
+    (0..INPUT_BYTES / 8).flat_map(|_| dice.below(u64::MAX).to_le_bytes()).collect()
 }
 
 /// Prime exponents that take a tenth of a second each.

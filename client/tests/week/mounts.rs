@@ -40,7 +40,7 @@ impl Drop for Mount {
 }
 
 /// Mounts a disk of so many MiB.
-pub(crate) fn disk(dir: &Path, mib: u32) -> Mount {
+pub(crate) fn disk(dir: &Path, mib: u64) -> Mount {
     let size = format!("size={mib}m,mode=0700");
     mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], dir)
 }
