@@ -27,6 +27,7 @@ mod patience;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/requester.rs"]
 mod requester;
+#[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "network/router.rs"]
 mod router;
 #[path = "market/site.rs"]

@@ -1,8 +1,15 @@
 //! One line in the log for each thing a worker does for a task. All carry `task`, as the scheduler's lines do:
 //! one word finds a task's whole trip. `debug`, so `-v` shows them. Salts and results are not shown.
 
-use quorate_agent::Effect;
+use quorate_agent::{Effect, Record};
 use tracing::debug;
+
+/// Logs what is on disk: from here on a vote survives whatever happens.
+pub(crate) fn record(record: &Record) {
+    if let Record::Sealed(job) = record {
+        debug!(task = %job.task, attempt = job.attempt, "sealed");
+    }
+}
 
 /// Logs what is about to be done.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is not of a task")]

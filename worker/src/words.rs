@@ -6,7 +6,7 @@ use quorate_common::{clock::SystemClock, report::Chain, word::Word};
 use serde::Serialize;
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -62,6 +62,10 @@ impl Words {
             let dir = self.dir.display();
             tracing::error!(error = %Chain(error), "what may have to be shown cannot be kept in {dir}");
         }
+        if kept.is_err() {
+            // What is half written ends its line when the file is opened again.
+            self.open = None;
+        }
         self.failing = kept.is_err();
     }
 
@@ -76,11 +80,24 @@ impl Words {
             fs::create_dir_all(&self.dir)?;
             sweep(&self.dir, hour)?;
             let path = self.dir.join(format!("{hour}.jsonl"));
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
-            self.open = Some((hour, file));
+            self.open = Some((hour, reopen(&path)?));
         }
         Ok(&mut self.open.as_mut().expect("set a line ago").1)
     }
+}
+
+/// Opens a file behind its last line. Half a line, of a disk that was full, would spoil the next word too.
+fn reopen(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    if file.metadata()?.len() > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
 }
 
 /// A word's place among the pool's acknowledgements.
@@ -202,7 +219,11 @@ mod tests {
             .write_all(b"{\"sa")
             .unwrap();
         fs::remove_file(dir.join(format!("{}.jsonl", hour()))).unwrap();
-        assert_eq!(Words::at(dir).newest(), Some(&word(8)));
+        let mut words = Words::at(dir.clone());
+        assert_eq!(words.newest(), Some(&word(8)));
+        // The half line costs no other word.
+        words.append(1_001, &word(12)).unwrap();
+        assert_eq!(Words::at(dir).newest(), Some(&word(12)));
     }
 
     #[test]

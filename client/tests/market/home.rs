@@ -171,6 +171,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// `kill -9`: nothing is flushed, nobody is told.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

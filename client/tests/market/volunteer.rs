@@ -71,8 +71,28 @@ impl Volunteer {
 
     /// Starts the worker.
     pub(crate) fn start(&mut self) {
-        let args = ["--data-dir", "worker", "--verbose", "run"];
+        self.start_with(&[]);
+    }
+
+    /// Starts the worker with more of its flags.
+    pub(crate) fn start_with(&mut self, flags: &[&str]) {
+        let args = [&["--data-dir", "worker", "--verbose", "run"], flags].concat();
         self.running = Some(self.home.start(WORKER, &args));
+    }
+
+    /// Its exit code, once it has ended by itself.
+    pub(crate) async fn ends(&mut self) -> i32 {
+        self.running.take().expect("it runs").code().await
+    }
+
+    /// Whether the worker runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.running.as_mut().expect("it was started").runs()
+    }
+
+    /// The worker's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").pid()
     }
 
     /// `kill -9`.

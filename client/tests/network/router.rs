@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::{net::UdpSocket, task::JoinHandle, time::sleep};
@@ -38,6 +41,27 @@ struct Inner {
     dice: Mutex<u64>,
     /// The outer port of each client.
     ports: Mutex<BTreeMap<SocketAddr, Port>>,
+    /// Bytes that came out of it: towards the worker, and from it.
+    down: AtomicU64,
+    up: AtomicU64,
+}
+
+/// Bytes that have gone through a router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Carried {
+    pub(crate) down: u64,
+    pub(crate) up: u64,
+}
+
+/// Reads a router's counts, as long as anybody likes.
+#[derive(Clone)]
+pub(crate) struct Meter(Arc<Inner>);
+
+impl Meter {
+    pub(crate) fn read(&self) -> Carried {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Carried { down: read(&self.0.down), up: read(&self.0.up) }
+    }
 }
 
 struct Port {
@@ -70,6 +94,8 @@ impl Router {
             weather: Mutex::new(weather),
             dice: Mutex::new(seed),
             ports: Mutex::default(),
+            down: AtomicU64::new(0),
+            up: AtomicU64::new(0),
         });
         let task = tokio::spawn(Arc::clone(&inner).forward());
         Self { front: address, inner, task }
@@ -77,6 +103,11 @@ impl Router {
 
     pub(crate) fn weather(&self, weather: Weather) {
         *self.inner.weather.lock().unwrap() = weather;
+    }
+
+    /// What it has carried.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter(Arc::clone(&self.inner))
     }
 
     /// As a router does that restarts: the same clients come from new ports.
@@ -97,13 +128,19 @@ impl Inner {
                 None => self.open(from).await,
             };
             let bytes = datagram[..length].to_vec();
-            self.clone().carry(bytes, move |bytes| drop(out.try_send(bytes)));
+            let inner = Arc::clone(&self);
+            self.clone().carry(bytes, move |bytes| {
+                inner.up.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                drop(out.try_send(bytes));
+            });
         }
     }
 
     async fn open(self: &Arc<Self>, from: SocketAddr) -> Arc<UdpSocket> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         socket.connect(self.scheduler).await.unwrap();
+        // Or the first datagram is lost with each new port, and a handshake waits a second for its repetition.
+        socket.writable().await.unwrap();
         let socket = Arc::new(socket);
         let task = tokio::spawn(Arc::clone(self).answer(Arc::clone(&socket), from));
         let port = Port { socket: Arc::clone(&socket), task };
@@ -116,7 +153,10 @@ impl Inner {
         loop {
             let Ok(length) = socket.recv(&mut datagram).await else { continue };
             let (bytes, inner) = (datagram[..length].to_vec(), Arc::clone(&self));
-            self.clone().carry(bytes, move |bytes| drop(inner.front.try_send_to(bytes, to)));
+            self.clone().carry(bytes, move |bytes| {
+                inner.down.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                drop(inner.front.try_send_to(bytes, to));
+            });
         }
     }
 

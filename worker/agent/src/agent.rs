@@ -46,6 +46,9 @@ pub struct Agent {
     pub(crate) separator: Separator,
     /// The scheduler's unix milliseconds less our monotonic ones: its clock is the one that counts.
     pub(crate) shift_ms: i128,
+    /// Whether the scheduler has told it since the program began. Before that it is what this machine's calendar
+    /// says, which may be days off after its battery was empty.
+    pub(crate) told_time: bool,
     pub(crate) slots: u16,
     pub(crate) leaving: bool,
     /// Whether new work is taken.
@@ -84,6 +87,7 @@ impl Agent {
             config,
             separator: config.domain.separator(),
             shift_ms: i128::from(now.unix_ms) - i128::from(now.mono_ms),
+            told_time: false,
             slots: config.slots_max,
             leaving: false,
             take: true,

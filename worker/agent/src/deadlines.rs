@@ -17,7 +17,8 @@ impl Agent {
     pub fn next_deadline(&self) -> Option<u64> {
         let work = self.work.values().map(|work| self.mono_ms(work.commit_deadline));
         let rested = self.rested_until();
-        let forget = self.kept.values().map(|job| self.mono_ms(forget_at(job)));
+        let known = self.kept.values().filter(|_| self.told_time);
+        let forget = known.map(|job| self.mono_ms(forget_at(job)));
         let resend = self.kept.values().filter_map(|job| self.resend_at(job));
         let escape = self.kept.values().filter_map(|job| self.escape_at(job));
         work.chain(rested)

@@ -4,6 +4,7 @@
 use crate::{
     Agent, Effect,
     duties::{Breach, Frame, Verified},
+    escape::FORCE_S,
 };
 use quorate_common::{
     Address,
@@ -149,7 +150,7 @@ impl Agent {
         }
         (self.stake, self.score) = (stake, score);
         self.notice = readable(&notice);
-        self.shift_ms = i128::from(unix_ms) - i128::from(now.mono_ms);
+        self.set_clock(i128::from(unix_ms) - i128::from(now.mono_ms));
         self.session = Session::Up { signer, worker, since_ms: now.mono_ms };
         self.unknown = if worker.is_none() { self.unknown + 1 } else { 0 };
         self.forget_renumbered(worker);
@@ -157,6 +158,18 @@ impl Agent {
             self.send_due_votes(now);
         }
         Ok(())
+    }
+
+    /// The scheduler's clock is the one that counts. What was said on chain by one that was far off was said at the
+    /// wrong time, and is said again.
+    fn set_clock(&mut self, shift_ms: i128) {
+        let off_ms = self.shift_ms.abs_diff(shift_ms);
+        if off_ms > u128::from(FORCE_S) * 1000 {
+            for job in self.kept.values_mut() {
+                (job.demanded, job.forced) = (false, false);
+            }
+        }
+        (self.shift_ms, self.told_time) = (shift_ms, true);
     }
 
     fn on_deal(&mut self, deal: DealInfo) -> Result<(), Breach> {

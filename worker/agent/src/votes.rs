@@ -136,8 +136,12 @@ impl Agent {
         }
     }
 
-    /// Gives up results nobody asked about for so long that nobody will.
+    /// Gives up results nobody asked about for so long that nobody will. A guess at the time is not enough for
+    /// that: a calendar that is days ahead at a start would cost the stake of every vote.
     pub(crate) fn forget_old(&mut self, now: Now) {
+        if !self.told_time {
+            return;
+        }
         let is_old = |job: &Kept| self.is_over(now, forget_at(job));
         let old: Vec<TaskKey> =
             self.kept.iter().filter(|(_, job)| is_old(job)).map(|(task, _)| *task).collect();

@@ -161,7 +161,9 @@ proptest! {
         for step in steps {
             take(&mut world, step);
         }
-        // However it stands, waiting alone must bring it to rest: all is given back or forgotten.
+        // However it stands, once it was told the time waiting alone must bring it to rest: all is given back or
+        // forgotten.
+        world.connect();
         for _ in 0..200_000 {
             let Some(due) = world.agent.next_deadline() else { break };
             world.later(due.saturating_sub(world.now.mono_ms));

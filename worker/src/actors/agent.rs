@@ -272,6 +272,7 @@ impl Handler<Drain> for AgentActor {
         if let Err(error) = self.store.append(&records, self.agent.totals()) {
             return self.fail(&error, ctx);
         }
+        records.iter().for_each(trace::record);
         for effect in effects {
             self.perform(effect);
         }

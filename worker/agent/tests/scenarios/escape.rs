@@ -89,6 +89,24 @@ fn a_demand_that_would_not_count_is_not_made() {
 }
 
 #[test]
+fn a_calendar_that_is_days_ahead_at_a_start_costs_no_seal_and_no_escape() {
+    let (mut world, ends) = acked();
+    let right_ms = world.now.unix_ms;
+    world.now.unix_ms += 3 * 86_400_000;
+    world.restart();
+    world.input("tick", Input::Tick);
+    world.later(1_000);
+    world.input("tick", Input::Tick);
+    assert_eq!(world.agent.kept().count(), 1, "given up by a wrong clock: {}", world.trace);
+    assert!(!world.trace.contains("demand"), "{}", world.trace);
+    // The scheduler says what time it is, and does not show the set.
+    world.now.unix_ms = right_ms + 1_000;
+    world.connect();
+    world.pass_to(ends + 1);
+    assert_eq!(world.trace.matches("demand set of round 0").count(), 1, "{}", world.trace);
+}
+
+#[test]
 fn an_answer_nobody_asked_for_or_that_is_over_changes_nothing() {
     let (mut world, ends) = acked();
     let answer = shown(&world, ends + 600);
