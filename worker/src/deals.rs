@@ -56,6 +56,9 @@ pub struct PreparedDeal {
     pub files: Option<FilesKey>,
 }
 
+/// A deal's bag and module.
+type Named = (Digest, Digest);
+
 /// Fetches what jobs need.
 pub struct Deals {
     line: Line,
@@ -67,8 +70,8 @@ pub struct Deals {
     brake: Brake,
     /// Opens what is sealed to this worker.
     node_key: NodeKey,
-    /// Most recently used last, by bag and module.
-    prepared: Mutex<VecDeque<((Digest, Digest), Arc<Cell>)>>,
+    /// Most recently used last.
+    prepared: Mutex<VecDeque<(Named, Arc<Cell>)>>,
     permits: Semaphore,
     flights: Mutex<BTreeMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
 }

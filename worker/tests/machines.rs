@@ -15,7 +15,7 @@ use program::{Running, command, ends, start};
 use scheduler::{Scheduler, Session, soon};
 use serde_json::Value;
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::UdpSocket,
     path::Path,
     process::Stdio,
@@ -61,7 +61,17 @@ fn pair(host: &Path, port: u16, guest: &Path) {
     let wrong = if code == "1234-5678" { "8765-4321" } else { "1234-5678" };
     let (_, err) = ends(guest, &["machines", "pair", &address, wrong], 6);
     assert!(err.contains("the codes differ"), "{err}");
-    let (out, _) = ends(guest, &["machines", "pair", &address, code], 0);
+    // As a person would: the code is on no command line.
+    let mut joining = command(guest, &["machines", "pair", &address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    joining.stdin.take().unwrap().write_all(format!("{code}\n").as_bytes()).unwrap();
+    let joined = joining.wait_with_output().unwrap();
+    let out = String::from_utf8(joined.stdout).unwrap();
+    assert!(joined.status.success(), "{out}");
     assert!(out.contains(&format!("it listens at {address}")), "{out}");
     assert!(waiting.wait().unwrap().success());
 }

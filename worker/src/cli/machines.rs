@@ -26,18 +26,17 @@ pub(crate) const HELP: &str = "\
 Set `machines.listen` where a machine is to be asked, then on the one:
   quorate-worker machines pair                        it shows a code and waits ten minutes
 and on the other:
-  quorate-worker machines pair 192.168.1.20 1234-5678
+  quorate-worker machines pair 192.168.1.20           and type the code
 From then on either may ask and command the other, end to end by their node keys. There is no relay: they reach
 each other on one network, or at an address and port (TCP to pair, UDP from then on) that you open.";
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum MachinesCommand {
-    /// Show a code and wait; or, with address and code, go to the machine that shows it
+    /// Show a code and wait; or, with an address, go to the machine that shows one
     Pair {
         /// Where the other machine waits, as 192.168.1.20 or 192.168.1.20:7423
-        #[arg(requires = "code")]
         address: Option<String>,
-        /// What it shows
+        /// What it shows; without it, it is asked for: other users of this machine can read command lines
         code: Option<code::Code>,
     },
     /// Show the machines this one knows, without asking them
@@ -81,10 +80,10 @@ pub(crate) async fn run(
     let config = Config::load(&global, &[])?;
     let Some(command) = command else { return all(&config, output).await };
     match command {
-        MachinesCommand::Pair { address: Some(address), code: Some(code) } => {
+        MachinesCommand::Pair { address: Some(address), code } => {
             pairing::join(&config, &address, code, output).await
         }
-        MachinesCommand::Pair { .. } => pairing::host(&config, output).await,
+        MachinesCommand::Pair { address: None, .. } => pairing::host(&config, output).await,
         MachinesCommand::Ls => list(&Companions::of(&config).book()?, output),
         MachinesCommand::Remove { name } => remove(&config, &name, output),
         MachinesCommand::Status { name } => ask(&config, &name, Command::Status, output).await,
@@ -200,11 +199,8 @@ fn words(row: &Value) -> String {
     }
     // Written a line before.
     let report: Report = serde_json::from_value(row["report"].clone()).unwrap_or_default();
-    let Report { title, words, running, slots, earned, .. } = report;
-    format!(
-        "{title}: {words}; {running} running on {slots} slots, earned {}",
-        amount::show(earned.0)
-    )
+    let Report { words, running, slots, earned, .. } = report;
+    format!("{words}; {running} running on {slots} slots, earned {}", amount::show(earned.0))
 }
 
 fn unknown(name: &str) -> Failure {

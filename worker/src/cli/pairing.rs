@@ -5,11 +5,16 @@ use crate::companions::Companions;
 use quorate_common::exit::{Code, Failure};
 use quorate_machines::{Card, Machine, PairError, code, pair};
 use serde_json::json;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    io::{self, BufRead as _, Read as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 use tokio::net::TcpListener;
 
 /// Where a pairing waits unless told otherwise; the number after the scheduler's and the metrics'.
 const PORT: u16 = 7423;
+/// Bytes of a typed code, with whatever is typed around it.
+const LINE_BYTES_MAX: u64 = 64;
 
 /// Shows a code and waits.
 pub(super) async fn host(config: &Config, output: Output) -> Result<(), Failure> {
@@ -24,7 +29,7 @@ pub(super) async fn host(config: &Config, output: Output) -> Result<(), Failure>
     let document = json!({ "code": code.to_string(), "port": port });
     output.either(&document, || format!("code {code}, for ten minutes"))?;
     output.note(format!(
-        "on the other machine: quorate-worker machines pair THIS-MACHINE:{port} {code}"
+        "on the other machine: quorate-worker machines pair THIS-MACHINE:{port}, and type the code there"
     ));
     if heard.is_none() {
         output.note(
@@ -40,13 +45,23 @@ pub(super) async fn host(config: &Config, output: Output) -> Result<(), Failure>
 pub(super) async fn join(
     config: &Config,
     address: &str,
-    code: code::Code,
+    code: Option<code::Code>,
     output: Output,
 ) -> Result<(), Failure> {
     let own = card(config)?;
     let to = place(address).await?;
+    let code = code.map_or_else(|| typed(output), Ok)?;
     let machine = pair::join(to, &own, code).await.map_err(|error| unpaired(&error))?;
     keep(config, machine, output)
+}
+
+/// Typed, or sent by a program: a line of standard input. A command line is read by every user of a machine.
+fn typed(output: Output) -> Result<code::Code, Failure> {
+    output.note("the code that the other machine shows:");
+    let mut line = String::new();
+    let read = io::stdin().lock().take(LINE_BYTES_MAX).read_line(&mut line);
+    read.map_err(|error| Failure::new(Code::Usage, format!("the code: {error}")))?;
+    line.trim().parse::<code::Code>().map_err(|error| Failure::new(Code::Usage, error))
 }
 
 /// A name or an address, with a port or without: an address of six has colons of its own.

@@ -218,9 +218,9 @@ impl PackProgram {
     ) -> Result<Vec<u8>, PackError> {
         let job = Job { epoch_unix_s: WARM_EPOCH_UNIX_S, limits: WARM_LIMITS, ..Job::default() };
         let missing = |what, reason| PackError::Missing { what, reason };
-        let machine = |error: RunError| match error {
-            RunError::Cancelled => PackError::Stopped,
-            other => missing("a warm start", other.to_string()),
+        let machine = |error: RunError| {
+            let is_stopped = matches!(error, RunError::Cancelled);
+            if is_stopped { PackError::Stopped } else { missing("a warm start", error.to_string()) }
         };
         let host = super::run::host(job, Some(self)).map_err(machine)?;
         let start = std::time::Instant::now();
