@@ -93,6 +93,6 @@ fn soon<T>(look: impl Fn() -> Option<T>) -> T {
             return found;
         }
         assert!(began.elapsed() < Duration::from_secs(60), "it never came");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }

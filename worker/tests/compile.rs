@@ -244,7 +244,8 @@ fn a_pause_holds_a_compiler_where_it_is() {
         until("some work", || stat(pid).filter(|(_, ticks)| *ticks > 5));
         brake.allow(0);
         let (_, before) = until("it to stand", || stat(pid).filter(|(state, _)| *state == 'T'));
-        thread::sleep(Duration::from_millis(300));
+        // A while in which nothing may happen.
+        thread::park_timeout(Duration::from_millis(300));
         assert_eq!(stat(pid), Some(('T', before)), "held, it takes nothing");
         brake.allow(1);
         until("it to go on", || stat(pid).filter(|(_, ticks)| *ticks > before + 5));
