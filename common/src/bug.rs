@@ -91,6 +91,8 @@ bugs! {
     AcceptUnstored,
     /// A task of a program that is not proven is judged by its votes.
     CalibrationSlashes,
+    /// What came of a task is said once, whether its workers were there or not.
+    SaidOnce,
     // What a restart brings back.
     /// A replica given back is forgotten without a record.
     Unrecorded,

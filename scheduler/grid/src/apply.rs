@@ -8,6 +8,7 @@ use crate::{
     poco::{Judgement, Outcome},
     record::{Lesson, Record},
     task::{Committed, Done, Open, Replica, ReplicaState, Revealed, Run, SetRec, Task},
+    verdicts::Said,
 };
 use alloy_primitives::B256;
 use quorate_common::{
@@ -237,6 +238,10 @@ impl Grid {
         let lost = judgement.verdicts.iter().map(|verdict| verdict.lost);
         let cast: Vec<_> = cast.into_iter().zip(lost).map(|((w, d), lost)| (w, d, lost)).collect();
         self.durable.company.note(&cast);
+        for (worker, verdict) in voters.iter().zip(&judgement.verdicts) {
+            let said = Said { outcome, earned: verdict.earned, slashed: verdict.slashed };
+            self.durable.verdicts.note(*worker, key, said);
+        }
         self.forget(key);
         let deal = self.durable.deals.get_mut(&key.deal).expect("a deal outlives its tasks");
         let task = &mut deal.tasks[key.idx as usize];

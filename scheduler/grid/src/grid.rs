@@ -17,6 +17,7 @@ use crate::{
     progress::LAST_BYTES_S,
     record::Record,
     timings::Timings,
+    verdicts::Verdicts,
 };
 use alloy_primitives::B256;
 use quorate_common::{
@@ -46,6 +47,8 @@ pub struct Durable {
     pub(crate) standings: BTreeMap<WorkerIdx, Standing>,
     /// Who voted how, beside whom.
     pub(crate) company: Company,
+    /// What came of each worker's last replicas.
+    pub(crate) verdicts: Verdicts,
     /// How far programs in containers are known to agree with themselves.
     pub(crate) programs: BTreeMap<Digest, Program>,
     /// The pool's count of acknowledgements.
@@ -104,6 +107,7 @@ impl Grid {
             ledger: Ledger::new(genesis.pool),
             standings: BTreeMap::new(),
             company: Company::default(),
+            verdicts: Verdicts::default(),
             programs: BTreeMap::new(),
             seq: 0,
             cursor: None,

@@ -48,6 +48,7 @@ pub mod sponsor;
 mod stragglers;
 pub mod task;
 pub mod timings;
+mod verdicts;
 mod view;
 mod votes;
 

@@ -16,7 +16,6 @@ use quorate_common::{
     clock::Now,
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
-    wire::SettledItem,
 };
 
 /// Seconds a set must leave its workers to reveal, or it is not frozen any more before the deal ends:
@@ -426,15 +425,9 @@ impl Grid {
                 self.effect(Effect::Send(session, ToSession::Cancel(key, attempt)));
             }
         }
-        for (worker, verdict) in voters.iter().zip(&judgement.verdicts) {
-            let item = SettledItem {
-                task: key,
-                outcome: outcome as u8,
-                earned: verdict.earned,
-                slashed: verdict.slashed,
-                score: verdict.score,
-            };
-            if let Some(session) = self.durable.fleet.session(*worker) {
+        for worker in &voters {
+            let told = self.durable.fleet.session(*worker).zip(self.verdict(*worker, key));
+            if let Some((session, item)) = told {
                 self.effect(Effect::Send(session, ToSession::Settled(item)));
             }
         }

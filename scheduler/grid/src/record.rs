@@ -16,7 +16,7 @@ use quorate_common::{
 use serde::{Deserialize, Serialize};
 
 /// The format of records and snapshots. A reader refuses another one.
-pub const FORMAT: u16 = 6;
+pub const FORMAT: u16 = 7;
 
 /// What a settled task taught about a worker (see [`Standing`]). Written where the pool makes a
 /// promise; what follows from it then is its policy's business, which may change between two starts.

@@ -11,6 +11,7 @@ use crate::{
     record::Record,
     running::End,
     task::{Replica, ReplicaState, Task},
+    verdicts::Said,
 };
 use alloy_primitives::{Address, B256};
 use quorate_common::{
@@ -19,7 +20,7 @@ use quorate_common::{
     digest::Digest,
     ids::{TaskKey, WorkerIdx},
     merkle::{SET_DEPTH, Tree},
-    wire::{AssignItem, CommitSetItem, GaveUp, Goodbye},
+    wire::{AssignItem, CommitSetItem, GaveUp, Goodbye, SettledItem},
 };
 
 impl Grid {
@@ -113,10 +114,33 @@ impl Grid {
         }
         for (key, attempt) in holding {
             let live = self.durable.fleet.get(worker).is_some_and(|m| m.tasks.contains(key));
-            if !live && !self.may_revive(*key, worker) {
-                self.effect(Effect::Send(session, ToSession::Cancel(*key, *attempt)));
+            if live || self.may_revive(*key, worker) {
+                continue;
             }
+            self.dismiss(session, worker, *key, *attempt);
         }
+    }
+
+    /// Answers whoever comes with a replica that is waited for no more: with what came of it, if it counted.
+    pub(crate) fn dismiss(
+        &mut self,
+        session: SessionId,
+        worker: WorkerIdx,
+        key: TaskKey,
+        attempt: u16,
+    ) {
+        match self.verdict(worker, key).filter(|_| !bug::is(Bug::SaidOnce)) {
+            Some(item) => self.effect(Effect::Send(session, ToSession::Settled(item))),
+            None => self.effect(Effect::Send(session, ToSession::Cancel(key, attempt))),
+        }
+    }
+
+    /// What came of a worker's replica, as it is told. The score is today's: a verdict said late must not take back
+    /// what was earned since.
+    pub(crate) fn verdict(&self, worker: WorkerIdx, task: TaskKey) -> Option<SettledItem> {
+        let &Said { outcome, earned, slashed } = self.durable.verdicts.of(worker, task)?;
+        let score = self.durable.ledger.score(worker);
+        Some(SettledItem { task, outcome: outcome as u8, earned, slashed, score })
     }
 
     /// Whether a lost replica's work still counts if it is committed now.

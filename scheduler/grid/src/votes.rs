@@ -59,7 +59,7 @@ impl Grid {
                 self.tell_set(task, worker);
             }
             Verdict::Cancel => {
-                self.effect(Effect::Send(session, ToSession::Cancel(task, attempt)));
+                self.dismiss(session, worker, task, attempt);
             }
             Verdict::Ignore => {}
         }
@@ -94,7 +94,8 @@ impl Grid {
             ReplicaState::Revealed(known) if known.commitment == commitment => {
                 Verdict::Again(known.commit_seq)
             }
-            ReplicaState::Missed(_) => Verdict::Cancel,
+            // Too late to count, and it still waits to be told what that cost.
+            ReplicaState::Missed(_) => Verdict::Ignore,
             ReplicaState::Committed(_) | ReplicaState::Revealed(_) => Verdict::Ignore,
         }
     }
@@ -147,7 +148,7 @@ impl Grid {
             }
             Verdict::Cancel => {
                 if let Some(session) = session {
-                    self.effect(Effect::Send(session, ToSession::Cancel(task, attempt)));
+                    self.dismiss(session, worker, task, attempt);
                 }
             }
             Verdict::Ignore => {}
@@ -166,7 +167,8 @@ impl Grid {
             ReplicaState::Revealed(known) if known.vote_hash == vote.vote_hash => {
                 Verdict::Again(known.seq)
             }
-            ReplicaState::Missed(_) => Verdict::Cancel,
+            // Too late to count, and it still waits to be told what that cost.
+            ReplicaState::Missed(_) => Verdict::Ignore,
             ReplicaState::Committed(known) => {
                 let opens = self.opens(vote, worker, known.commitment);
                 let in_time = at_unix_s <= set.reveal_deadline || bug::is(Bug::LateReveal);

@@ -14,7 +14,7 @@ use quorate_common::{
 };
 use quorate_grid::deal::Opened;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -135,6 +135,19 @@ pub struct Chain {
     finality: u64,
     /// The newest block that was ever final: nothing up to it is undone.
     firm: u64,
+    /// Tasks of which an answer was undone that had stood for `SLACK`: a chain that takes back what is so old is
+    /// outside of what the protocol promises. With production's quarter of an hour none does here.
+    pub unsaid: BTreeSet<B256>,
+}
+
+impl Event {
+    /// The task whose set it shows.
+    fn answers(&self) -> Option<B256> {
+        match self {
+            Self::Set(shown, _) => Some(shown.0.task_id),
+            _ => None,
+        }
+    }
 }
 
 impl Chain {
@@ -166,6 +179,7 @@ impl Chain {
             mempool: VecDeque::new(),
             finality,
             firm: 0,
+            unsaid: BTreeSet::new(),
         }
     }
 
@@ -202,10 +216,14 @@ impl Chain {
     }
 
     /// Undoes the last `depth` blocks. Their transactions wait again, those that `keep` keeps.
-    pub fn undo(&mut self, depth: u64, mut keep: impl FnMut() -> bool) {
+    pub fn undo(&mut self, depth: u64, slack_s: u64, mut keep: impl FnMut() -> bool) {
         let mut again = Vec::new();
+        let head_s = self.head().time_s;
         for _ in 0..depth.min(self.head().number - self.firm) {
             let Some(block) = self.blocks.pop() else { break };
+            if head_s - block.time_s >= slack_s {
+                self.unsaid.extend(block.events.iter().filter_map(Event::answers));
+            }
             self.contract = block.before;
             again.splice(0..0, block.txs);
         }

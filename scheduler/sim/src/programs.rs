@@ -63,11 +63,29 @@ impl Program {
     }
 }
 
-/// How far a program is known to agree with itself.
+/// How far a program is known to agree with itself. Records do not say whether it was found erratic, and a new
+/// deal of one that was begins anew: so there are two counts, and the law holds by whichever is lenient.
 #[derive(Clone, Debug, Default)]
 struct Proof {
-    agreements: usize,
-    proven: bool,
+    /// Agreements that count in any case.
+    least: usize,
+    /// Agreements that count if it never was.
+    most: usize,
+}
+
+impl Proof {
+    fn may_be_proven(&self) -> bool {
+        self.most >= AGREEMENTS
+    }
+
+    /// Its votes differed: what was proven begins anew, what was not goes on.
+    fn tear(&mut self) {
+        if self.least >= AGREEMENTS {
+            *self = Self::default();
+        } else if self.may_be_proven() {
+            self.least = 0;
+        }
+    }
 }
 
 /// What the records say of programs and the tasks that calibrate them.
@@ -87,19 +105,20 @@ impl Proofs {
         match record {
             Record::Deal { opened, work: Some(work), .. } => {
                 self.deals.extend(work.program.map(|program| (opened.slot, program)));
+                let proof = work.program.and_then(|program| self.programs.get_mut(&program));
+                proof.into_iter().for_each(|proof| proof.least = 0);
             }
             Record::Assigned { task, .. } if self.opened.insert(*task) => {
                 let proof = self.deals.get(&task.deal).map(|id| self.programs.get(id));
-                if proof.is_some_and(|proof| proof.is_none_or(|proof| !proof.proven)) {
+                if proof.is_some_and(|proof| proof.is_none_or(|proof| !proof.may_be_proven())) {
                     self.spared.insert(*task);
                 }
             }
             Record::Torn(difference) => {
                 self.torn.insert(difference.task);
-                if let Some(id) = self.deals.get(&difference.task.deal)
-                    && let Some(proof) = self.programs.get_mut(id).filter(|proof| proof.proven)
-                {
-                    *proof = Proof::default();
+                let id = self.deals.get(&difference.task.deal);
+                if let Some(proof) = id.and_then(|id| self.programs.get_mut(id)) {
+                    proof.tear();
                 }
             }
             _ => {}
@@ -128,8 +147,9 @@ impl Proofs {
             return Ok(());
         };
         let proof = self.programs.entry(*id).or_default();
-        proof.agreements += shown.saturating_sub(1).min(OF_A_TASK);
-        proof.proven |= proof.agreements >= AGREEMENTS;
+        let agreements = shown.saturating_sub(1).min(OF_A_TASK);
+        proof.least += agreements;
+        proof.most += agreements;
         Ok(())
     }
 }

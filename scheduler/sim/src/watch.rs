@@ -213,7 +213,8 @@ impl World {
             }
             _ => false,
         });
-        hold(answered, "a demand made in time is answered", || {
+        let unsaid = self.chain.unsaid.contains(&task_id);
+        hold(answered || unsaid, "a demand made in time is answered", || {
             format!("{key}: worker-{}", vote.worker)
         })
     }
@@ -321,7 +322,31 @@ impl World {
         let (ours, theirs) = (up.grid.ledger().state_root(), self.watcher.books.state_root());
         hold(ours == theirs, "scores reproduce from the evidence", || format!("{ours} {theirs}"))?;
         self.tally.add("sum: tasks", settled as u64);
+        self.check_counts()?;
         self.check_words()
+    }
+
+    /// What honest workers that are here count as earned is what their accounts hold, whoever was away when it
+    /// was settled. One that still keeps a result has not heard the last word yet.
+    fn check_counts(&mut self) -> Lawful {
+        let Some(up) = self.node.up.as_ref().filter(|_| !self.node.rolled_back) else {
+            return Ok(());
+        };
+        let mut compared = 0;
+        for machine in self.machines.iter().filter(|machine| machine.person.habit.is_honest()) {
+            let here = machine.agent.as_ref().filter(|_| machine.session.is_some());
+            let Some(agent) = here.filter(|agent| agent.kept().next().is_none()) else { continue };
+            let account = up.grid.ledger().worker(machine.worker);
+            let booked =
+                account.map_or((0, 0), |account| (account.cum_earned, account.cum_slashed));
+            let counted = (agent.totals().earned, agent.totals().slashed);
+            hold(counted == booked, "an honest worker's count is its account", || {
+                format!("{}: counted {counted:?}, booked {booked:?}", machine.worker)
+            })?;
+            compared += u64::from(booked.0 > 0);
+        }
+        self.tally.add("sum: counts compared with accounts", compared);
+        Ok(())
     }
 
     /// What honest workers were told is what the batches show.

@@ -295,7 +295,8 @@ impl World {
         if !self.calm && self.dice.chance(reorg) {
             let depth = self.dice.range(1, 12);
             let (dice, drop) = (&mut self.dice, self.plan.faults.drop);
-            self.chain.undo(depth, || !dice.chance(drop));
+            let slack_s = self.plan.policy.slack_s;
+            self.chain.undo(depth, slack_s, || !dice.chance(drop));
             self.tally.count("fault: reorganisation");
             let head = self.chain.head().number;
             self.say(|| format!("the chain is undone to block {head}"));

@@ -377,6 +377,49 @@ fn who_commits_and_never_reveals_is_a_loser() {
     );
 }
 
+/// One was away, the other's connection broke over the last word: both learn of it when they return, however
+/// they ask, and once they know it they ask no more.
+#[test]
+fn what_came_of_a_task_is_said_again_to_who_missed_it() {
+    let mut world = World::new().workers(&[Honest, Mute, Honest]);
+    world.deal(Asks::default());
+    world.run();
+    world.worker(Fake::new(4, 4, Honest));
+    world.run();
+    world.disconnect(2);
+    let unheard = world.fakes[&1].held[&task(0, 0)].clone();
+    world.pass_ms(181_000);
+    world.run();
+    world.take_trace();
+    world.connect(2);
+    check(
+        &mut world,
+        "worker-2 < welcome worker-2, stake 999700, score 0
+         worker-2 < settled deal-0/0: +0 -300 score 0",
+    );
+    world.fakes.get_mut(&1).unwrap().held.insert(task(0, 0), unheard.clone());
+    world.restart();
+    world.take_trace();
+    world.connect(1);
+    check(
+        &mut world,
+        "worker-1 < welcome worker-1, stake 1000000, score 1
+         worker-1 < settled deal-0/0: +429 -0 score 1",
+    );
+    let Stage::Revealed { set_root, .. } = unheard.stage else { panic!("{unheard:?}") };
+    let fake = world.fakes.get_mut(&1).unwrap();
+    fake.held.insert(task(0, 0), unheard);
+    fake.say_reveal(task(0, 0), set_root);
+    world.collect(1);
+    check(&mut world, "worker-1 < settled deal-0/0: +429 -0 score 1");
+    world.connect(1);
+    check(
+        &mut world,
+        "session 6 < goodbye: the same node connected again
+         worker-1 < welcome worker-1, stake 1000000, score 1",
+    );
+}
+
 #[test]
 fn no_quorum_with_all_replicas_there_may_be() {
     let mut world = World::new().workers(&[Honest, Liar, Honest]);
@@ -547,8 +590,8 @@ fn repeated_frames_are_acknowledged_again_and_change_nothing() {
     }
     check(
         &mut world,
-        "worker-1 < cancel deal-0/0
-         worker-2 < cancel deal-0/0",
+        "worker-1 < settled deal-0/0: +330 -0 score 1
+         worker-2 < settled deal-0/0: +330 -0 score 1",
     );
 }
 
