@@ -17,6 +17,7 @@ mod simulated;
 
 use crate::{
     cli::{BenchArgs, BenchPart},
+    context::interrupted,
     output::Output,
 };
 use market::Market;
@@ -28,7 +29,13 @@ use report::{Idle, Report, Restart, Run};
 /// # Errors
 /// Whatever kept it from being measured.
 pub(crate) fn run(args: &BenchArgs, output: Output) -> Result<u8, Failure> {
-    let report = actix::System::new().block_on(measure(args, output))?;
+    let report = actix::System::new().block_on(async {
+        tokio::select! {
+            report = measure(args, output) => report,
+            // What was under way is dropped, and the scheduler with it.
+            failure = interrupted() => Err(failure),
+        }
+    })?;
     output.either(&report, || report.text())?;
     Ok(0)
 }

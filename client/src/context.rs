@@ -54,8 +54,14 @@ impl Context {
             ),
             None => (name.to_owned(), None),
         };
-        Failure { hint, exit, ..Failure { code: name, ..Failure::new(Code::Internal, message) } }
+        Failure { code: name, hint, exit, ..Failure::new(Code::Internal, message) }
     }
+}
+
+/// Waits for Ctrl-C or a request to end, where no order is anywhere else.
+pub(crate) async fn interrupted() -> Failure {
+    let (name, exit) = signal().await;
+    Failure { code: name, exit, ..Failure::new(Code::Internal, name) }
 }
 
 /// Waits for SIGINT or SIGTERM; their customary exit codes.

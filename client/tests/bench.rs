@@ -2,7 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::Value;
-use std::process::Command;
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 fn bench(flags: &[&str]) -> Value {
     let done = Command::new(env!("CARGO_BIN_EXE_quorate"))
@@ -51,4 +56,43 @@ fn every_figure_is_measured() {
     assert_eq!(restart["open"], restart["recovered"]);
     assert!(number(restart, "open") >= 500.0);
     assert_eq!(report["idle"]["workers"], 40);
+}
+
+/// Whoever stops it is rid of its scheduler too.
+#[test]
+fn who_ends_it_ends_its_scheduler() {
+    let quorate = Command::new(env!("CARGO_BIN_EXE_quorate"))
+        .args(["--quiet", "bench", "--only", "load", "--tasks", "1000000"])
+        .stdout(Stdio::null())
+        .spawn();
+    let mut quorate = quorate.unwrap();
+    let scheduler = soon(|| serving(quorate.id()));
+    let term = Command::new("kill").args(["-s", "TERM", &quorate.id().to_string()]).status();
+    assert!(term.unwrap().success());
+    assert_eq!(quorate.wait().unwrap().code(), Some(143));
+    assert!(!Path::new("/proc").join(&scheduler).exists(), "process {scheduler} is left");
+}
+
+/// The child that has become a scheduler which serves.
+fn serving(parent: u32) -> Option<String> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).unwrap().flatten();
+    let children = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
+    let children: Vec<String> = children.flatten().collect();
+    let serves = |child: &&str| {
+        let words = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        words.split('\0').any(|word| word == "serve")
+    };
+    let mut pids = children.iter().flat_map(|pids| pids.split_whitespace());
+    pids.find(serves).map(ToOwned::to_owned)
+}
+
+fn soon<T>(look: impl Fn() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "it never came");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }

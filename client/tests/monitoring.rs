@@ -104,7 +104,7 @@ async fn faults_raise_their_alerts_and_every_panel_has_data() {
 
     watcher.every_panel_has_data().await;
     watcher.every_alert_has_data().await;
-    drop(crowd);
+    assert_eq!(crowd.end("TERM").await, 143, "it takes its scheduler with it");
     watcher.end().await;
 }
 

@@ -23,7 +23,7 @@ mod site;
 #[path = "market/volunteer.rs"]
 mod volunteer;
 
-use anvil::Anvil;
+use anvil::{Anvil, free_port};
 use operator::{Operator, SCHEDULER};
 use patience::until;
 use requester::Requester;
@@ -83,7 +83,7 @@ async fn operators_pages_in_a_browser() {
         "worker": volunteers[0].worker, "idle": volunteers[HOSTILE.len() - 1].worker,
     });
     look(&site, &browser, "pages.mjs", &market).await;
-    owners_page(&site, &browser, (&operator, &anvil), &mut volunteers[0]).await;
+    owners_page(&site, &browser, (&operator, &anvil), &mut volunteers).await;
     let log = std::fs::read_to_string(operator.home.path().join("pool/operators.log")).unwrap();
     assert!(log.contains("\"act\":\"ban\"") && !log.contains(PASSWORD), "{log}");
     assert_eq!(operator.end("INT").await, 0);
@@ -195,9 +195,11 @@ async fn owners_page(
     site: &Site,
     browser: &std::ffi::OsStr,
     (operator, anvil): (&Operator, &Anvil),
-    owner: &mut Volunteer,
+    volunteers: &mut [Volunteer],
 ) {
+    let [owner, other, ..] = volunteers else { panic!("two volunteers at least") };
     assert_eq!(owner.end("TERM").await, 0);
+    know_each_other(owner, other).await;
     let gas = format!("escape.key_file={}", anvil.account(&owner.home, "gas.hex").await);
     let keys = ["energy.watts=10", "energy.price_kwh=0.3", "claim.when=0.000001", &gas];
     owner.run(&[&["set"], &keys[..]].concat()).await.expect(0);
@@ -223,8 +225,31 @@ async fn owners_page(
     let market = json!({
         "ui": format!("http://{host}"), "port": host.rsplit(':').next(), "url": url,
         "name": status["name"], "notice": HOSTILE[1], "settled": status["view"]["totals"]["settled"],
+        "companion": HOSTILE[1],
     });
     look(site, browser, "owner.mjs", &market).await;
+}
+
+/// Another machine of the owner's, and one that only asks. How a pairing comes about is played in
+/// `worker/tests/machines.rs`; here is what it leaves behind.
+async fn know_each_other(owner: &Volunteer, other: &mut Volunteer) {
+    let known = |name: &str, key: &Value, address: Value| json!({ "name": name, "key": key, "address": address });
+    let book = |machines: &[Value]| {
+        json!({ "schema": "quorate.machines/v1", "machines": machines }).to_string()
+    };
+    let listen = format!("127.0.0.1:{}", free_port());
+    let (own, others) =
+        (owner.status().await["node_key"].clone(), other.status().await["node_key"].clone());
+    let silent = known(HOSTILE[2], &json!(format!("0x{}", "11".repeat(32))), Value::Null);
+    let heard = known(HOSTILE[1], &others, json!(listen));
+    owner.home.file("worker/machines.json", book(&[heard, silent]));
+    other.home.file("worker/machines.json", book(&[known("owner", &own, Value::Null)]));
+    assert_eq!(other.end("TERM").await, 0);
+    other.run(&["set", &format!("machines.listen={listen}")]).await.expect(0);
+    other.start();
+    other
+        .shows("that it runs", |status| status["running"] == true && status["view"]["link"] == "up")
+        .await;
 }
 
 /// Runs the browser; what it finds wrong is in its words.

@@ -48,7 +48,7 @@ const TASKS: usize = 100;
 const LAST_BITS_MAX: u64 = 64;
 /// Longest wait for a hundred tasks, pack, compilation and warming included.
 const PATIENCE: Duration = Duration::from_secs(1_800);
-/// A pack's bytes, about: what a second order must not fetch again.
+/// A pack's bytes, about: what a volunteer must not fetch twice.
 const PACK_BYTES: f64 = 140e6;
 
 #[tokio::test]
@@ -79,15 +79,15 @@ async fn scripts_run_on_strangers_machines() {
 
     let pi = ["pi.py", "--array", "1-100", "--with", "numpy", "--trust", "3"];
     finish(&requester, &pack, &pi, "pi").await;
-    let fetched = sent(&operator).await;
-    assert!(fetched >= PACK_BYTES * WORKERS as f64, "every volunteer fetched the pack: {fetched}");
 
     let with = "numpy,sklearn.datasets,sklearn.model_selection,sklearn.svm";
     let lines = app("digits.txt").display().to_string();
     let digits = ["digits.py", "--each-line", &lines, "--with", with, "--trust", "50"];
     finish(&requester, &pack, &digits, "digits").await;
-    let more = sent(&operator).await - fetched;
-    assert!(more < PACK_BYTES / 10.0, "the pack was fetched once, and then {more} bytes");
+    // Which order brings a volunteer its first task is chance; that none fetches the pack twice is not.
+    let packs = sent(&operator).await / PACK_BYTES;
+    assert!((1.0..WORKERS as f64 + 0.1).contains(&packs), "{packs} packs were fetched");
+    eprintln!("{WORKERS} volunteers fetched {packs:.2} packs for two orders");
     for folder in ["pi", "digits"] {
         requester.run(&["verify", folder]).await.expect(0);
     }

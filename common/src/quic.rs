@@ -42,7 +42,14 @@ pub struct SetupError(String);
 
 /// The scheduler's side.
 pub fn server_config(key: &NodeKey) -> Result<ServerConfig, SetupError> {
-    let tls = tls::server(key).map_err(setup)?;
+    server_config_of(key, tls::ALPN)
+}
+
+/// The listening side of a protocol by its name: a peer that means another one is refused in the handshake, so that
+/// nothing said in one can be taken for a word of another.
+pub fn server_config_of(key: &NodeKey, protocol: &[u8]) -> Result<ServerConfig, SetupError> {
+    let mut tls = tls::server(key).map_err(setup)?;
+    tls.alpn_protocols = vec![protocol.to_vec()];
     let crypto = QuicServerConfig::try_from(tls).map_err(setup)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     let mut transport = transport();
@@ -59,7 +66,17 @@ pub fn server_config(key: &NodeKey) -> Result<ServerConfig, SetupError> {
 
 /// The worker's side, pinned to the scheduler's key.
 pub fn client_config(key: &NodeKey, scheduler: B256) -> Result<ClientConfig, SetupError> {
-    let tls = tls::client(key, scheduler).map_err(setup)?;
+    client_config_of(key, scheduler, tls::ALPN)
+}
+
+/// The asking side of a protocol by its name, pinned to the other's key.
+pub fn client_config_of(
+    key: &NodeKey,
+    peer: B256,
+    protocol: &[u8],
+) -> Result<ClientConfig, SetupError> {
+    let mut tls = tls::client(key, peer).map_err(setup)?;
+    tls.alpn_protocols = vec![protocol.to_vec()];
     let crypto = QuicClientConfig::try_from(tls).map_err(setup)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(client_transport()));

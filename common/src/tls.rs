@@ -22,7 +22,8 @@ use rustls::{
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The one protocol there is. A peer that speaks another is refused in the handshake.
+/// What workers and schedulers speak. A peer that speaks another protocol, as machines of one person do among
+/// themselves, is refused in the handshake.
 pub const ALPN: &[u8] = b"quorate/1";
 
 /// DER of an ed25519 SubjectPublicKeyInfo up to the key's 32 bytes (RFC 8410).

@@ -36,8 +36,9 @@ pub use to_worker::{
 /// The protocol's version; both sides must speak it.
 ///
 /// 2: a hello names the worker's price, and a deal its first task of the bag. 3: a blob is asked for from a
-/// byte on, and a worker says whether it runs containers. 4: a welcome carries what the pool's operator has to say.
-pub const VERSION: u16 = 4;
+/// byte on, and a worker says whether it runs containers. 4: a welcome carries what the pool's operator has to say. 5: a worker says
+/// which deals are none of its.
+pub const VERSION: u16 = 5;
 
 /// Largest frame, in bytes, checked before allocation. The largest honest one is `Duties` with 256
 /// commit sets of about 200 bytes.

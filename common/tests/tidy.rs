@@ -62,13 +62,14 @@ const PURE_DEPENDENCIES: [&str; 5] =
 const PURE_TEST_DEPENDENCIES: [&str; 2] = ["proptest", "postcard"];
 
 /// Words that only the named places may use, by the beginning of the path.
-const EDGES: [(&str, &[&str]); 7] = [
+const EDGES: [(&str, &[&str]); 8] = [
     ("sled::", &["scheduler/src/store"]),
     ("alloy::", &["common/chain/"]),
     ("revm", &["common/chain/"]),
     ("bollard", &["worker/docker/src/"]),
     ("zbus", &["worker/senses/"]),
     ("x11rb", &["worker/senses/"]),
+    ("spake2", &["worker/machines/src/pair.rs"]),
     ("unsafe", &["worker/src/engine/load.rs"]),
 ];
 

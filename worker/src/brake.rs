@@ -45,11 +45,14 @@ struct State {
     allowed: usize,
     next: u64,
     turns: BTreeMap<u64, Arc<AtomicBool>>,
+    /// Turns that take nobody's place.
+    aside: BTreeMap<u64, Arc<AtomicBool>>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        let state = State { allowed: usize::MAX, next: 0, turns: BTreeMap::new() };
+        let state =
+            State { allowed: usize::MAX, next: 0, turns: BTreeMap::new(), aside: BTreeMap::new() };
         Self { state: Mutex::new(state), changed: Condvar::new(), percent: AtomicU8::new(FULL) }
     }
 }
@@ -82,19 +85,27 @@ impl Brake {
 
     /// A place behind all others.
     pub fn turn(&self) -> Turn {
+        self.turn_in(|state| &mut state.turns)
+    }
+
+    /// A place beside the others, for what runs wait for: it is held when nothing is allowed, and takes no run's
+    /// place.
+    pub fn aside(&self) -> Turn {
+        self.turn_in(|state| &mut state.aside)
+    }
+
+    fn turn_in(&self, row: impl Fn(&mut State) -> &mut BTreeMap<u64, Arc<AtomicBool>>) -> Turn {
         let mut state = self.0.state();
         let (id, held) = (state.next, Arc::new(AtomicBool::new(false)));
         state.next += 1;
-        state.turns.insert(id, held.clone());
+        row(&mut state).insert(id, held.clone());
         state.deal_out();
         Turn { shared: self.0.clone(), id, held }
     }
 
     /// Has every held run look whether it was cancelled.
     pub fn nudge(&self) {
-        // Whoever is between its look and its sleep holds the lock, and hears this after.
-        drop(self.0.state());
-        self.0.changed.notify_all();
+        self.0.nudge();
     }
 }
 
@@ -112,6 +123,11 @@ impl Turn {
     /// The share of a core, in percent.
     pub fn percent(&self) -> u8 {
         self.shared.percent.load(Ordering::Relaxed)
+    }
+
+    /// Has every held run look whether it was cancelled.
+    pub(crate) fn nudge(&self) {
+        self.shared.nudge();
     }
 
     /// Waits while the run is held and nobody cancels it; says how long that took.
@@ -147,6 +163,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.turns.remove(&self.id);
+        state.aside.remove(&self.id);
         state.deal_out();
         drop(state);
         self.shared.changed.notify_all();
@@ -154,6 +171,12 @@ impl Drop for Turn {
 }
 
 impl Shared {
+    fn nudge(&self) {
+        // Whoever is between its look and its sleep holds the lock, and hears this after.
+        drop(self.state());
+        self.changed.notify_all();
+    }
+
     /// Flags are right even if their holder panicked.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -165,5 +188,7 @@ impl State {
         for (rank, held) in self.turns.values().enumerate() {
             held.store(rank >= self.allowed, Ordering::Relaxed);
         }
+        let held = self.allowed == 0;
+        self.aside.values().for_each(|turn| turn.store(held, Ordering::Relaxed));
     }
 }

@@ -18,10 +18,12 @@ mod joining;
 mod keys;
 mod launch;
 mod leave;
+mod machines;
 mod measure;
 mod open;
 mod output;
 mod owner;
+mod pairing;
 mod pools;
 mod prefs;
 mod questions;
@@ -36,11 +38,13 @@ mod until;
 mod update;
 mod wizard;
 
+use crate::engine::compile_for;
 pub(crate) use args::{JoinArgs, LeaveArgs, MeasureArgs, PauseArgs, RemainsArgs, RunArgs};
 use clap::{ArgAction, Args, Parser, Subcommand};
 pub(crate) use config::Config;
 pub(crate) use control::LOG;
 pub(crate) use earnings::{Account, Brought, Proven, claim_now};
+pub(crate) use failure::key as unusable_key;
 pub(crate) use keys::AT_START;
 #[cfg(test)]
 pub(crate) use keys::KEYS;
@@ -68,6 +72,7 @@ Examples:
   quorate-worker engines                                what it can run: modules, and containers
   quorate-worker status                                 what it does and has earned
   quorate-worker open                                   the same in a browser, with buttons and sliders
+  quorate-worker machines                               how your other machines are; `machines pair` adds one
   quorate-worker explain                                why it has no more work than it has
   quorate-worker claim                                  have the final earnings paid out
 
@@ -193,6 +198,14 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
     },
+    /// Compile a module for the worker that starts this
+    #[command(hide = true)]
+    Compile {
+        /// Which settings
+        what: String,
+        /// Whose death is this one's
+        parent: u32,
+    },
     /// Try this machine's container engine, limit by limit, and show what the worker would offer
     Engines,
     /// Show what the worker of this data folder does
@@ -214,6 +227,12 @@ enum Command {
     /// See whether there is a newer version, install it, or go back; nothing is installed that was not asked for
     #[command(subcommand, after_help = update::HELP)]
     Update(update::UpdateCommand),
+    /// Your other machines: how all of them are; pair them, and have them run, finish or pause
+    #[command(after_help = machines::HELP)]
+    Machines {
+        #[command(subcommand)]
+        command: Option<machines::MachinesCommand>,
+    },
     /// Show the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -272,6 +291,9 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::Join(args) => on_system(join::run(global, args, output)),
         Command::Run(args) => run(global, args, output),
         Command::Engines => engines::show(&global, output),
+        Command::Compile { what, parent } => {
+            compile_for(&what, parent).map_err(|text| Failure::new(Code::Internal, text))
+        }
         Command::Start => on_system(control::start(global, output)),
         Command::Pause(args) => on_system(control::pause(global, args, output)),
         Command::Finish => on_system(control::say(global, Asked::Finish, output)),
@@ -296,6 +318,7 @@ fn dispatch(cli: Cli, output: Output) -> Result<(), Failure> {
         Command::ClaimAbandoned(args) => on_system(abandoned::claim(global, args, output)),
         Command::Settle(args) => on_system(abandoned::settle(global, args, output)),
         Command::Update(command) => on_system(update::run(global, command, output)),
+        Command::Machines { command } => on_system(machines::run(global, command, output)),
         Command::Config(ConfigCommand::Show { origin }) => show::config(&global, origin, output),
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     brake::Turn,
-    engine::{self, PackError, Run, RunError},
+    engine::{self, Cancel, PackError, Run, RunError},
     runner::{JobSpec, Program, Runner},
 };
 use quorate_common::{
@@ -136,8 +136,8 @@ impl Runner for Containers {
         self.image(app, code, archive).map(drop)
     }
 
-    fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError> {
-        self.modules.prepare(app, code)
+    fn prepare(&self, app: Digest, code: &Program, cancel: &Cancel) -> Result<(), PackError> {
+        self.modules.prepare(app, code, cancel)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {

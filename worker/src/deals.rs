@@ -1,14 +1,18 @@
 //! What the tasks of a deal share, fetched and prepared once: the bag, and the module, runtime pack or image.
 
+mod cell;
 mod image;
 mod prepare;
 
 use crate::{
     blobs::{BLOB_BYTES_MAX, Blobs, Holder},
+    brake::Brake,
+    engine::Cancel,
     pace::Pace,
     runner::{Program, Runner},
     transfer::{self, Line, TransferError},
 };
+use cell::{Cell, Outcome};
 use prepare::{Machine, prepare_blocking};
 use quorate_common::{
     bag::{BAG_BYTES_MAX, Bag, InputFile, Task},
@@ -25,7 +29,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
 /// Deals kept prepared. At worst each holds a bag of 16 MiB and a module of 64 MiB in memory;
 /// another deal than the last few is fetched from the blob folder again.
@@ -52,7 +56,8 @@ pub struct PreparedDeal {
     pub files: Option<FilesKey>,
 }
 
-type Cell = Arc<OnceCell<Result<Arc<PreparedDeal>, GiveUpReason>>>;
+/// A deal's bag and module.
+type Named = (Digest, Digest);
 
 /// Fetches what jobs need.
 pub struct Deals {
@@ -61,10 +66,12 @@ pub struct Deals {
     blobs: Arc<Blobs>,
     runner: Arc<dyn Runner>,
     memory_bytes: u64,
+    /// Holds compilers when nothing may run.
+    brake: Brake,
     /// Opens what is sealed to this worker.
     node_key: NodeKey,
-    /// Most recently used last, by bag and module.
-    prepared: Mutex<VecDeque<((Digest, Digest), Cell)>>,
+    /// Most recently used last.
+    prepared: Mutex<VecDeque<(Named, Arc<Cell>)>>,
     permits: Semaphore,
     flights: Mutex<BTreeMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -76,11 +83,23 @@ impl Deals {
         blobs: Arc<Blobs>,
         runner: Arc<dyn Runner>,
         memory_bytes: u64,
+        brake: Brake,
         node_key: NodeKey,
     ) -> Self {
         let permits = Semaphore::new(FETCHES_MAX);
         let (prepared, flights) = (Mutex::default(), Mutex::default());
-        Self { line, pace, blobs, runner, memory_bytes, node_key, prepared, permits, flights }
+        Self {
+            line,
+            pace,
+            blobs,
+            runner,
+            memory_bytes,
+            brake,
+            node_key,
+            prepared,
+            permits,
+            flights,
+        }
     }
 
     /// Makes everything one task needs be here, and stay for `holder`.
@@ -95,7 +114,11 @@ impl Deals {
     ) -> Result<Arc<PreparedDeal>, GiveUpReason> {
         self.blobs.hold(holder, &[deal.bag, deal.app]);
         let cell = self.cell(deal);
-        let prepared = cell.get_or_try_init(|| self.prepare(holder, deal)).await?.clone()?;
+        let prepared = {
+            let _waiter = cell.wait();
+            let prepare = || self.prepare(holder, deal, &cell);
+            cell.ready.get_or_try_init(prepare).await?.clone()?
+        };
         self.blobs.hold(holder, &prepared.code.blobs());
         let task = task_of(&prepared.bag, deal.first, idx).ok_or_else(|| {
             tracing::warn!(deal = %deal.slot, idx, "the bag has no such task");
@@ -114,12 +137,18 @@ impl Deals {
         Ok(prepared)
     }
 
-    fn cell(&self, deal: &DealInfo) -> Cell {
+    /// Ends what is being prepared, to end the program.
+    pub fn stop(&self) {
+        let prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        prepared.iter().for_each(|(_, cell)| cell.stop());
+    }
+
+    fn cell(&self, deal: &DealInfo) -> Arc<Cell> {
         let key = (deal.bag, deal.app);
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         let known = prepared.iter().position(|(known, _)| *known == key);
         let entry = known.and_then(|at| prepared.remove(at));
-        let entry = entry.unwrap_or_else(|| (key, Cell::default()));
+        let entry = entry.unwrap_or_else(|| (key, Arc::default()));
         if prepared.len() >= DEALS_MAX {
             prepared.pop_front();
         }
@@ -139,21 +168,17 @@ impl Deals {
         flight
     }
 
-    /// The outer error may pass (a failed fetch), the inner one is the deal's own and is kept.
-    async fn prepare(
-        &self,
-        holder: Holder,
-        deal: &DealInfo,
-    ) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+    async fn prepare(&self, holder: Holder, deal: &DealInfo, cell: &Cell) -> Outcome {
         self.bring(deal.bag, BAG_BYTES_MAX as u64).await?;
         // A module may have less, which its engine says; an image is known by its bag only.
         self.bring(deal.app, BLOB_BYTES_MAX).await?;
-        if let Some(pack) = self.pack(deal.app)? {
+        let pack = self.pack(deal.app)?;
+        if let Some(pack) = &pack {
             if !self.runner.packs() {
                 tracing::info!(deal = %deal.slot, "a runtime pack, which the owner does not want");
-                return Ok(Err(GiveUpReason::Engine));
+                return Ok(Err(GiveUpReason::Pack));
             }
-            self.bring_pieces(holder, &pack).await?;
+            self.bring_pieces(holder, pack).await?;
         }
         let image = self.image(deal)?;
         if let Some(image) = &image {
@@ -161,18 +186,19 @@ impl Deals {
             let Some(registries) = registries.filter(|list| list.lists(&image.registry)) else {
                 let registry = &image.registry;
                 tracing::info!(deal = %deal.slot, registry, "a registry that is not in docker.registries");
-                return Ok(Err(GiveUpReason::Engine));
+                return Ok(Err(GiveUpReason::Registry));
             };
             self.bring_image(holder, registries, image).await?;
         }
         let (blobs, runner) = (self.blobs.clone(), self.runner.clone());
         let (deal, memory_bytes) = (deal.clone(), self.memory_bytes);
         let node_key = self.node_key.clone();
-        let work = move || {
+        let work = move |cancel: &Cancel| {
             let machine = Machine { blobs, runner: &*runner, memory_bytes, node_key: &node_key };
-            prepare_blocking(machine, &deal, image)
+            prepare_blocking(machine, &deal, image, cancel)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| GiveUpReason::Engine)?
+        let begin = |cancel| tokio::task::spawn_blocking(move || work(&cancel));
+        cell.outcome(Cancel::of(self.brake.aside()), pack.is_some(), begin).await
     }
 
     /// The runtime pack that the app is, if it is one.

@@ -10,6 +10,7 @@
 //! the thread they are made on, which needs [`STACK_BYTES`] and some: a default thread has that.
 //! wasmtime is named in this module and nowhere else.
 
+mod apart;
 mod cache;
 mod code;
 mod component;
@@ -36,8 +37,11 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use wasmtime::{ExternType, InstancePre, Linker, component as p2};
 
+pub use self::apart::serve as compile_for;
+use self::apart::{Apart, Within};
 use self::cache::Cache;
 pub use self::cache::CacheError;
+use self::code::{Compile, Here};
 use self::pack::PackProgram;
 pub use self::pack::{PackError, Pieces, without_custom_sections};
 pub use self::profile::STACK_BYTES;
@@ -59,6 +63,10 @@ pub struct EngineConfig {
     /// Where compiled modules are kept between starts; a folder of the engine's own, created if
     /// missing. `None` compiles every time.
     pub cache_dir: Option<PathBuf>,
+    /// The program whose command `compile` compiles strangers' modules, in a process of its own: the worker's. It
+    /// needs a cache. `None` compiles in this process, where nothing stops it: for tests, and for who brings the
+    /// modules himself.
+    pub compiler: Option<PathBuf>,
 }
 
 /// Compiles modules. Cheap to clone; all clones are one engine.
@@ -68,6 +76,7 @@ pub struct Engine {
     /// The same for runtime packs, which need more of wasmtime; set up when the first one comes.
     packs: Arc<OnceLock<Arc<Shared>>>,
     cache_dir: Option<PathBuf>,
+    apart: Option<Apart>,
 }
 
 /// A module that can be run. Cheap to clone, and keeps its engine alive.
@@ -178,8 +187,10 @@ impl Engine {
     /// # Errors
     /// The machine cannot run it, or the cache folder cannot be used.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let shared = Arc::new(Shared::new(&profile::config(), config.cache_dir.clone())?);
-        Ok(Self { shared, packs: Arc::default(), cache_dir: config.cache_dir })
+        let EngineConfig { cache_dir, compiler } = config;
+        let shared = Arc::new(Shared::new(&profile::config(), cache_dir.clone())?);
+        let apart = compiler.filter(|_| cache_dir.is_some()).map(Apart::new);
+        Ok(Self { shared, packs: Arc::default(), cache_dir, apart })
     }
 
     /// Names the engine's behaviour: two engines with one hash give the same results and count
@@ -208,33 +219,63 @@ impl Engine {
         outline::check(wasm)
     }
 
-    /// Checks and compiles a binary, or takes it from the cache. Blocks: a megabyte takes about a
+    /// Checks and compiles a binary in this process, or takes it from the cache. Blocks: a megabyte takes about a
     /// second per core to compile, milliseconds from the cache.
     ///
     /// # Errors
     /// What is wrong with the module. Trouble with the cache is logged and gone around.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Module, PrepareError> {
+        self.module(wasm, &Here)
+    }
+
+    /// The same, in a process of its own if it is heavy and there is a program for it, until `cancel` says otherwise.
+    ///
+    /// # Errors
+    /// [`PackError::Bad`] as above. All others are this machine's, and never votes.
+    pub fn prepare_within(&self, wasm: &[u8], cancel: &Cancel) -> Result<Module, PackError> {
+        self.module(wasm, &self.within(Scale::Command, cancel))
+    }
+
+    fn within<'a>(&'a self, scale: Scale, cancel: &'a Cancel) -> Within<'a> {
+        Within { apart: self.apart.as_ref(), scale, cancel }
+    }
+
+    fn module<E: From<PrepareError>>(
+        &self,
+        wasm: &[u8],
+        how: &impl Compile<E>,
+    ) -> Result<Module, E> {
         check_form(wasm)?;
         let key: [u8; 32] = Sha256::digest(wasm).into();
         let program = match component::is_component(wasm) {
-            true => self.component(&key, wasm)?,
-            false => self.command(&key, wasm)?,
+            true => self.component(&key, wasm, how)?,
+            false => self.command(&key, wasm, how)?,
         };
         Ok(Module { shared: self.shared.clone(), program })
     }
 
-    fn command(&self, key: &[u8; 32], wasm: &[u8]) -> Result<Program, PrepareError> {
-        let bytes = || Ok::<_, PrepareError>(Cow::Borrowed(wasm));
-        let compiled = self.shared.compiled(key, Scale::Command, bytes)?;
+    fn command<E: From<PrepareError>>(
+        &self,
+        key: &[u8; 32],
+        wasm: &[u8],
+        how: &impl Compile<E>,
+    ) -> Result<Program, E> {
+        let bytes = || Ok::<_, E>(Cow::Borrowed(wasm));
+        let compiled = self.shared.compiled(key, Scale::Command, bytes, how)?;
         check_imports(&compiled)?;
         check_start(&compiled)?;
         let linked = self.shared.linker.instantiate_pre(&compiled).map_err(signature)?;
         Ok(Program::Command(linked))
     }
 
-    fn component(&self, key: &[u8; 32], wasm: &[u8]) -> Result<Program, PrepareError> {
-        let bytes = || component::check_form(wasm).map(|()| Cow::Borrowed(wasm));
-        let compiled = self.shared.compiled(key, Scale::Command, bytes)?;
+    fn component<E: From<PrepareError>>(
+        &self,
+        key: &[u8; 32],
+        wasm: &[u8],
+        how: &impl Compile<E>,
+    ) -> Result<Program, E> {
+        let bytes = || Ok::<_, E>(component::check_form(wasm).map(|()| Cow::Borrowed(wasm))?);
+        let compiled = self.shared.compiled(key, Scale::Command, bytes, how)?;
         let run = component::run_of(&compiled)?;
         let linked = self.shared.components.instantiate_pre(&compiled).map_err(signature)?;
         Ok(Program::Component(linked, run))

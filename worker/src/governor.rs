@@ -16,7 +16,7 @@ use crate::{
 };
 use month::Month;
 use quorate_common::clock::SystemClock;
-use quorate_policy::{Asked, Decision, Moment, Policy, Preferences, Reason, Sensed, Wish};
+use quorate_policy::{Asked, Decision, Moment, Network, Policy, Preferences, Reason, Sensed, Wish};
 use quorate_senses::{calendar, week_minute};
 pub use sight::{SESSION_SOCKET, Sight};
 use std::{
@@ -87,10 +87,13 @@ impl Governor {
         Self { policy, clock, wish, file, sight, month, reload, sensed, looked, said: None }
     }
 
-    /// What the worker may do from its first moment on.
-    pub async fn first(&mut self) -> Allowance {
+    /// What the worker may do from its first moment on, and how much of the line is its.
+    pub async fn first(&mut self) -> (Allowance, Network) {
         self.look().await;
-        Allowance::from(&self.decide())
+        let month = calendar::month(self.clock.now().unix_ms);
+        self.sensed.month_bytes = self.month.count(&month, Vec::new(), 0);
+        let decision = self.decide();
+        (Allowance::from(&decision), decision.network)
     }
 
     /// Governs until the worker is gone.

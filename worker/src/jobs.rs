@@ -102,6 +102,7 @@ impl Jobs {
             blobs.clone(),
             runner.clone(),
             memory_bytes,
+            rule.brake.clone(),
             node_key,
         );
         let uploads = Arc::new(Semaphore::new(UPLOADS_MAX));
@@ -176,10 +177,7 @@ impl Jobs {
     /// Stops a job, whatever it does. A run ends within milliseconds and reports as usual.
     pub(crate) fn stop(&mut self, ticket: Ticket) {
         match self.under_way.get(&ticket) {
-            Some(UnderWay::Running(cancel)) => {
-                cancel.cancel();
-                self.rule.brake.nudge();
-            }
+            Some(UnderWay::Running(cancel)) => cancel.cancel(),
             Some(UnderWay::Fetching(task)) => {
                 task.abort();
                 self.end(ticket);
@@ -215,6 +213,7 @@ impl Jobs {
     pub(crate) fn stop_all(&mut self) {
         let tickets: Vec<Ticket> = self.under_way.keys().copied().collect();
         tickets.into_iter().for_each(|ticket| self.stop(ticket));
+        self.deals.stop();
     }
 }
 

@@ -10,6 +10,7 @@
 //! * [`escape`]: what is said on chain when the scheduler does not listen; `words`, `ticket`: what is kept to
 //!   prove and to claim without it.
 //! * `page`: what its owner sees in a browser; it asks and shows, through the socket's commands ([`control`]).
+//! * `companions`: the owner's other machines: asked, answered, remembered.
 //! * [`remains`]: what a pool leaves when its scheduler is gone for good, and how to be paid out of it.
 //! * [`store`]: what was sealed and is not settled. [`evidence`]: what a scheduler should not have signed.
 //!
@@ -28,6 +29,7 @@ pub mod bundle;
 pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
+mod companions;
 pub mod containers;
 pub mod control;
 pub mod deals;

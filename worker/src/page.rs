@@ -1,8 +1,8 @@
 //! The owner's page: HTML made here, on this machine's own address, readable without scripts. It asks and shows;
 //! whatever it changes goes the way of the control socket's commands, and nothing is decided here.
 //!
-//! Left out: passwords (who may read the worker's folder may do all of this on the command line), other machines,
-//! and anything that runs while nobody looks.
+//! Left out: passwords (who may read the worker's folder may do all of this on the command line), and anything that
+//! runs while nobody looks.
 
 mod answer;
 mod assets;
@@ -15,6 +15,7 @@ mod frame;
 mod key;
 mod log;
 mod machine;
+mod machines;
 mod prefs;
 pub(crate) mod show;
 mod trust;
@@ -62,6 +63,9 @@ impl Site for Page {
             (false, "/machine") => machine::page(&self, &visit),
             (true, "/clear") => machine::clear(self).await,
             (true, "/leave") => machine::leave(self, visit).await,
+            (false, "/machines") => machines::page(self, visit).await,
+            (true, "/machines") => machines::act(self, visit).await,
+            (true, "/machines/forget") => machines::forget(&self, &visit),
             (false, "/earnings") => earnings::page(self, visit).await,
             (true, "/claim") => earnings::claim(self).await,
             (false, "/trust") => trust::page(&self, &visit),

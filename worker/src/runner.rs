@@ -129,12 +129,12 @@ pub trait Runner: Send + Sync {
         Err(no_containers())
     }
 
-    /// Makes code ready before its first job.
+    /// Makes code ready before its first job, until `cancel` says otherwise.
     ///
     /// # Errors
-    /// [`PackError::Bad`] is of no use to anybody, and its jobs end as [`Ended::Module`];
-    /// [`PackError::Missing`] is this machine's trouble, and its jobs are given back.
-    fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError>;
+    /// [`PackError::Bad`] is of no use to anybody, and its jobs end as [`Ended::Module`]; all others are this
+    /// machine's trouble, and its jobs are given back.
+    fn prepare(&self, app: Digest, code: &Program, cancel: &Cancel) -> Result<(), PackError>;
 
     /// Runs a job until it ends.
     ///
@@ -172,13 +172,13 @@ impl EngineRunner {
 
     /// The compiled module, from here or from the engine. Two threads may compile the same one;
     /// that costs time, and nothing else.
-    fn module(&self, app: Digest, code: &Program) -> Result<Module, PackError> {
+    fn module(&self, app: Digest, code: &Program, cancel: &Cancel) -> Result<Module, PackError> {
         let key = (app, code.with().to_vec());
         if let Some(module) = self.ready(&key) {
             return Ok(module);
         }
         let module = match code {
-            Program::Module(bytes) => self.engine.prepare(bytes)?,
+            Program::Module(bytes) => self.engine.prepare_within(bytes, cancel)?,
             Program::Archive | Program::Image(..) => {
                 let reason = "an image is not run as a module".to_owned();
                 return Err(PackError::Missing { what: "a module", reason });
@@ -187,7 +187,7 @@ impl EngineRunner {
                 let _turn = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
                 match self.ready(&key) {
                     Some(module) => return Ok(module),
-                    None => self.pack(packed)?,
+                    None => self.pack(packed, cancel)?,
                 }
             }
         };
@@ -199,9 +199,9 @@ impl EngineRunner {
         Ok(module)
     }
 
-    fn pack(&self, packed: &Packed) -> Result<Module, PackError> {
+    fn pack(&self, packed: &Packed, cancel: &Cancel) -> Result<Module, PackError> {
         let piece = |digest| packed.blobs.read(digest).map_err(|error| Chain(&error).to_string());
-        self.engine.prepare_pack(&packed.pack, &packed.with, &piece)
+        self.engine.prepare_pack(&packed.pack, &packed.with, &piece, cancel)
     }
 
     fn ready(&self, key: &Key) -> Option<Module> {
@@ -223,17 +223,19 @@ impl Runner for EngineRunner {
         self.takes_packs
     }
 
-    fn prepare(&self, app: Digest, code: &Program) -> Result<(), PackError> {
-        self.module(app, code).map(drop)
+    fn prepare(&self, app: Digest, code: &Program, cancel: &Cancel) -> Result<(), PackError> {
+        self.module(app, code, cancel).map(drop)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {
         if !spec.kind.is_wasm() {
             return Err(no_containers());
         }
-        match self.module(spec.app, &spec.code) {
+        match self.module(spec.app, &spec.code, &spec.cancel) {
             Ok(module) => module.run(spec.job.clone(), &spec.cancel),
             Err(PackError::Bad(error)) => Ok(never_began(&error)),
+            Err(PackError::Stopped) => Err(RunError::Cancelled),
+            Err(PackError::Bound { reason, .. }) => Err(RunError::Engine(reason)),
             Err(error @ PackError::Missing { .. }) => {
                 Err(RunError::Missing(Chain(&error).to_string()))
             }

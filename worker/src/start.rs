@@ -7,7 +7,6 @@ use crate::{
     },
     allowance::Allowance,
     blobs::{Blobs, Holder},
-    brake::Brake,
     bundle::Bundle,
     cgroup::JobGroup,
     escape::Escapes,
@@ -87,6 +86,12 @@ impl Company {
     pub fn new(group: Option<JobGroup>, docker_price: u128) -> Self {
         Self(Rule { group: group.map(Arc::new), docker_price, ..Rule::default() })
     }
+
+    /// Keeps the transfers of all of them to this, from the first connection on: how much may be under way on a
+    /// connection is settled when it is made.
+    pub fn pace(&self, network: Network) {
+        self.0.pace.follow(network);
+    }
 }
 
 /// Starts a worker that does as it is allowed to, from its first moment on.
@@ -98,8 +103,10 @@ pub async fn start_under(
     first: Allowance,
     company: &Company,
 ) -> Result<WorkerHandle, StartError> {
-    // Each has a brake and a pace of work of its own.
-    let rule = Rule { brake: Brake::new(), pace_ms: Arc::default(), ..company.0.clone() };
+    // Each has a brake, a pace of work and a ledger of its own.
+    let own = Rule::default();
+    let rule =
+        Rule { brake: own.brake, pace_ms: own.pace_ms, core_ms: own.core_ms, ..company.0.clone() };
     begin(options, rule, Some(first)).await
 }
 

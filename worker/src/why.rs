@@ -32,7 +32,10 @@ fn by_the_link(status: &Status) -> Option<Reason> {
         }
         LinkView::Unregistered => Some(Reason::Unregistered),
         LinkView::Up if status.view.leaving => Some(Reason::Leaving),
-        LinkView::Up if status.view.running == 0 => Some(Reason::NoWork),
-        LinkView::Up => None,
+        LinkView::Up if status.view.running > 0 => None,
+        LinkView::Up if !status.view.notice.is_empty() => {
+            Some(Reason::Restrained { notice: status.view.notice.clone() })
+        }
+        LinkView::Up => Some(Reason::NoWork),
     }
 }

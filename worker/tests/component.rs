@@ -93,7 +93,8 @@ fn a_cached_component_is_loaded_and_a_damaged_one_is_compiled_again() {
     let component = dressed(LUCAS_LEHMER);
     let direct = run(&component, &["127"]).manifest;
     let cached = || {
-        let config = EngineConfig { cache_dir: Some(dir.path().join("code")) };
+        let config =
+            EngineConfig { cache_dir: Some(dir.path().join("code")), ..EngineConfig::default() };
         let module = Engine::new(config).unwrap().prepare(&component).unwrap();
         module.run(job(&["127"]), &Cancel::new()).unwrap().manifest
     };

@@ -1,8 +1,13 @@
 //! What `quorate-worker engines` says of a real container engine, and what `run` makes of one whose limits do not hold.
-//! `QUORATE_TEST_DOCKER` and `QUORATE_TEST_PODMAN` name the sockets; `deploy/test` starts both.
+//! A worker that requires containers does not start without. `QUORATE_TEST_DOCKER` and `QUORATE_TEST_PODMAN` name the
+//! sockets; `deploy/test` starts both.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::process::{Command, Output};
+use quorate_common::{B256, ids::PoolId, invite::Invite, messages::Domain};
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_quorate-worker");
 
@@ -18,10 +23,13 @@ fn socket(name: &str) -> Option<String> {
 
 /// Runs the worker's program with a key of its own on the engine at `socket`.
 fn run(socket: &str, args: &[&str]) -> Output {
-    let dir = tempfile::tempdir().unwrap();
+    run_in(tempfile::tempdir().unwrap().path(), socket, args)
+}
+
+fn run_in(dir: &Path, socket: &str, args: &[&str]) -> Output {
     let path = format!("docker.socket={socket}");
     let mut command = Command::new(PROGRAM);
-    command.arg("--data-dir").arg(dir.path()).args(["--set", &path]).args(args);
+    command.arg("--data-dir").arg(dir).args(["--set", &path]).args(args);
     command.env_remove("DOCKER_HOST").output().unwrap()
 }
 
@@ -55,4 +63,44 @@ fn an_engine_whose_limits_do_not_hold_is_shown_and_never_offered() {
     assert!(out.contains("containers  none: not all limits hold"), "{out}");
     let is_found = |line: &str| line.starts_with("FAILS  memory");
     assert!(out.lines().any(is_found), "{out}");
+}
+
+/// What `run` says where `docker.use` is `require` and the engine at `socket` will not do.
+fn refused(socket: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let invite = Invite {
+        address: "127.0.0.1:7421".into(),
+        node_key: B256::repeat_byte(7),
+        pool: PoolId(1),
+        domain: Domain { chain_id: 31_337, contract: [9; 20].into() },
+        rpc: None,
+        api: None,
+    };
+    let joined = run_in(dir.path(), socket, &["join", &invite.to_string(), "--offline"]);
+    assert!(joined.status.success(), "{}", text(&joined.stderr));
+    let ran = run_in(dir.path(), socket, &["--set", "docker.use=require", "run"]);
+    let err = text(&ran.stderr);
+    assert_eq!(ran.status.code().map(|code| code != 0 && code < 128), Some(true), "{err}");
+    assert!(err.contains("`docker.use` is `require`"), "{err}");
+    assert!(err.contains("with docker.use=auto it works without containers"), "{err}");
+    err
+}
+
+#[test]
+fn a_worker_that_requires_containers_does_not_start_without_an_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("docker.sock").display().to_string();
+    let err = refused(&nowhere);
+    assert!(err.contains("the container engine") && err.contains(&nowhere), "{err}");
+}
+
+/// As above: an engine that keeps its limits here has nothing to be refused for.
+#[test]
+fn a_worker_that_requires_containers_does_not_start_with_an_engine_that_fails_the_gate() {
+    let Some(socket) = socket("QUORATE_TEST_PODMAN") else { return };
+    if text(&run(&socket, &["engines"]).stdout).contains("control groups v2") {
+        return eprintln!("NOT TESTED: this Podman keeps its limits");
+    }
+    let err = refused(&socket);
+    assert!(err.contains("does not keep its limits: memory"), "{err}");
 }

@@ -22,7 +22,7 @@ use quorate_common::{
 };
 use quorate_worker::{
     EngineRunner, JobSpec, Program, Runner, Status, Whim, WorkerHandle, WorkerOptions,
-    engine::{Engine, EngineConfig, PackError, Run, RunError},
+    engine::{Cancel, Engine, EngineConfig, PackError, Run, RunError},
 };
 use scheduler::{POOL, Scheduler, Session, deal_id, domain, nothing, set_of_one, soon, task};
 use std::{
@@ -336,7 +336,7 @@ fn an_owner_may_do_without_runtime_packs() {
         session.assign(&[task(0, 0), task(0, 1)]).await;
         for _ in 0..2 {
             let ToScheduler::GaveUp(gave_up) = session.hear().await else { panic!("a result") };
-            assert_eq!(gave_up.reason, GiveUpReason::Engine);
+            assert_eq!(gave_up.reason, GiveUpReason::Pack);
         }
         // Modules it runs as ever.
         let deal = scheduler.deal(1, &wat::parse_str(CAT).unwrap(), tasks(&["hello"]));
@@ -606,8 +606,8 @@ impl Runner for Liar {
         self.0.engine_hash()
     }
 
-    fn prepare(&self, app: Digest, program: &Program) -> Result<(), PackError> {
-        self.0.prepare(app, program)
+    fn prepare(&self, app: Digest, program: &Program, cancel: &Cancel) -> Result<(), PackError> {
+        self.0.prepare(app, program, cancel)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {

@@ -29,7 +29,8 @@ const HOSTILE: &str = "\"><svg onload=hit(1)><script>hit(2)</script>";
 const INVITE: &str = "quorate://127.0.0.1:7421/\
     00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\
     ?pool=1&chain=31337&contract=0x5fbdb2315678afecb367f032d93f642f64180aa3";
-const PAGES: [&str; 6] = ["/", "/preferences", "/schedule", "/machine", "/log", "/no/such/page"];
+const PAGES: [&str; 7] =
+    ["/", "/preferences", "/schedule", "/machine", "/machines", "/log", "/no/such/page"];
 
 /// A worker that is connected, with these keys set.
 struct Worker {

@@ -171,8 +171,8 @@ fn a_registry_that_is_not_listed_is_not_asked() {
             format!(r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#, rows.0, rows.1);
         let image = ImageRef::new(&name, "app", &manifest).unwrap();
         for (number, listed, reason) in [
-            ("1", vec!["registry.example".to_owned()], GiveUpReason::Engine),
-            ("2", Vec::new(), GiveUpReason::Engine),
+            ("1", vec!["registry.example".to_owned()], GiveUpReason::Registry),
+            ("2", Vec::new(), GiveUpReason::Registry),
             ("3", vec![format!("http://{name}")], GiveUpReason::Input),
         ] {
             let mut scheduler = Scheduler::start();

@@ -18,7 +18,7 @@ use quorate_scheduler::{
 };
 use quorate_worker::{
     EngineRunner, Hook, JobSpec, Program, Runner, Whim, WorkerHandle, WorkerOptions,
-    engine::{Engine, EngineConfig, PackError, Run, RunError},
+    engine::{Cancel, Engine, EngineConfig, PackError, Run, RunError},
     start,
 };
 use std::{
@@ -110,8 +110,11 @@ impl Cast {
         running: &Running,
         data: &Path,
     ) -> Result<Self, Failure> {
-        let engine = Engine::new(EngineConfig { cache_dir: Some(data.join("modules")) })
-            .map_err(|error| Failure::new(Code::Internal, error))?;
+        let engine = Engine::new(EngineConfig {
+            cache_dir: Some(data.join("modules")),
+            ..EngineConfig::default()
+        })
+        .map_err(|error| Failure::new(Code::Internal, error))?;
         let mut parts = Vec::new();
         for (role, n) in ROLES.into_iter().zip(1_u32..) {
             parts.push(Part::register(role, n, chain, running.shared.pool).await?);
@@ -307,8 +310,8 @@ impl Runner for Liar {
         self.honest.engine_hash()
     }
 
-    fn prepare(&self, app: Digest, program: &Program) -> Result<(), PackError> {
-        self.honest.prepare(app, program)
+    fn prepare(&self, app: Digest, program: &Program, cancel: &Cancel) -> Result<(), PackError> {
+        self.honest.prepare(app, program, cancel)
     }
 
     fn run(&self, spec: &JobSpec) -> Result<Run, RunError> {

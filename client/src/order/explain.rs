@@ -88,7 +88,7 @@ struct Waiting {
 }
 
 /// Obstacles in the words of people.
-const OBSTACLES: [(&str, &str); 15] = [
+const OBSTACLES: [(&str, &str); 18] = [
     ("busy", "busy"),
     ("quota", "trusted with no more for now"),
     ("paused", "paused for their failures"),
@@ -96,6 +96,9 @@ const OBSTACLES: [(&str, &str); 15] = [
     ("stake", "short of stake"),
     ("price", "asking for more"),
     ("engine", "with another engine"),
+    ("registry", "not asking the image's registry"),
+    ("pack", "taking no runtime packs"),
+    ("room", "offering less memory for a task"),
     ("sealed", "unable to read its inputs"),
     ("aside", "not asked any more about this program"),
     ("related", "of an owner who votes already"),

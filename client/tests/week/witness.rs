@@ -67,7 +67,7 @@ impl Witness {
                 let pid = theirs.lock().unwrap().pid;
                 let look = pid.and_then(|pid| Look::take(pid, &folder, &line));
                 theirs.lock().unwrap().looks.extend(look);
-                thread::sleep(LOOK);
+                thread::park_timeout(LOOK);
             }
         });
         Self { notes, is_over, looking }

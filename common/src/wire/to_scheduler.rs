@@ -161,6 +161,12 @@ pub enum GiveUpReason {
     Price,
     /// Memory was used up, or the program was killed from outside: where that happens depends on the kernel.
     Memory,
+    /// The program lies in a registry that the worker's owner does not list.
+    Registry,
+    /// The program is a runtime pack, and the worker's owner wants none.
+    Pack,
+    /// The deal's tasks may take more memory than the worker offers for one.
+    Room,
 }
 
 impl Votes {

@@ -92,6 +92,9 @@ fn to_scheduler() -> Vec<ToScheduler> {
         gave_up(GiveUpReason::Memory),
         ToScheduler::Containers(Some(digest("containers"))),
         ToScheduler::Containers(None),
+        gave_up(GiveUpReason::Registry),
+        gave_up(GiveUpReason::Pack),
+        gave_up(GiveUpReason::Room),
     ]
 }
 

@@ -320,6 +320,19 @@ fn reason(obstacle: Obstacle, deals: usize, best: Option<u128>) -> Reason {
             "their inputs are sealed to other workers: their requesters name who can read them"
                 .to_owned(),
         ),
+        Obstacle::Registry => (
+            "registry",
+            "their images lie in registries that its owner does not list: see `docker.registries`"
+                .to_owned(),
+        ),
+        Obstacle::Pack => {
+            ("pack", "they are runtime packs, and its owner wants none: see `packs.use`".to_owned())
+        }
+        Obstacle::Room => (
+            "room",
+            "their tasks may take more memory than it offers: see `memory`, or fewer `slots`"
+                .to_owned(),
+        ),
         Obstacle::Engine => (
             "engine",
             "these tasks were begun with another version of the engine: new ones are not"

@@ -1,7 +1,7 @@
 //! The workers: what the contract knows of them, who is connected, and who could take a replica now.
 //! Scores are the ledger's; which task gets whom is `matching`'s.
 
-use crate::{input::SessionId, quota::Quota, restraint::Restraint};
+use crate::{input::SessionId, obstacle::Obstacle, quota::Quota, restraint::Restraint};
 use alloy_primitives::{Address, B256, keccak256};
 use quorate_common::{
     bug::{self, Bug},
@@ -57,6 +57,10 @@ pub struct Member {
     pub link: Option<Link>,
 }
 
+/// Deals that one worker may say it takes nothing of, in one session: more than are open in most pools, in 16 KB.
+/// Beyond it a replica that is given back is a failure like any other.
+const UNFIT_MAX: usize = 1_024;
+
 /// A worker's connection.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -76,6 +80,8 @@ pub struct Link {
     pub ask: u128,
     /// Deals it was told of in this session.
     pub told: BTreeSet<DealSlot>,
+    /// Deals that it takes nothing of, and why, as it said in this session.
+    pub unfit: BTreeMap<DealSlot, Obstacle>,
     /// Which list of free workers it stands in, and where.
     place: Option<(Room, usize)>,
 }
@@ -137,7 +143,17 @@ impl Link {
         ask: u128,
     ) -> Self {
         let (busy, containers, told, place) = (0, None, BTreeSet::new(), None);
-        Self { session, slots, busy, net, engine, containers, ask, told, place }
+        let unfit = BTreeMap::new();
+        Self { session, slots, busy, net, engine, containers, ask, told, unfit, place }
+    }
+
+    /// Remembers that a deal is none of its; false if it said so of too many.
+    pub fn note_unfit(&mut self, deal: DealSlot, why: Obstacle) -> bool {
+        let room = self.unfit.len() < UNFIT_MAX || self.unfit.contains_key(&deal);
+        if room {
+            self.unfit.insert(deal, why);
+        }
+        room
     }
 
     /// What it runs such tasks with.

@@ -12,6 +12,7 @@ use quorate_common::{
     bug::{self, Bug},
     digest::Digest,
     ids::{DealSlot, TaskKey, WorkerIdx},
+    wire::GiveUpReason,
 };
 use serde::Serialize;
 
@@ -31,6 +32,12 @@ pub enum Obstacle {
     Containers,
     /// The task's inputs are sealed, and not to it.
     Sealed,
+    /// The program lies in a registry that its owner does not list.
+    Registry,
+    /// The program is a runtime pack, and its owner wants none.
+    Pack,
+    /// The tasks may take more memory than it offers for one.
+    Room,
     /// It runs tasks with another engine than the task's replicas.
     Engine,
     /// It differed from a majority about the task's program.
@@ -51,6 +58,24 @@ pub enum Obstacle {
     Quota,
     /// All of its slots are in use.
     Busy,
+}
+
+impl Obstacle {
+    /// What a replica that was given back says of its whole deal, if it does.
+    pub(crate) fn of_deal(reason: GiveUpReason) -> Option<Self> {
+        match reason {
+            GiveUpReason::Registry => Some(Self::Registry),
+            GiveUpReason::Pack => Some(Self::Pack),
+            GiveUpReason::Room => Some(Self::Room),
+            GiveUpReason::Leaving
+            | GiveUpReason::Deadline
+            | GiveUpReason::Input
+            | GiveUpReason::Stack
+            | GiveUpReason::Engine
+            | GiveUpReason::Price
+            | GiveUpReason::Memory => None,
+        }
+    }
 }
 
 /// A task as those who might take a replica of it see it.
@@ -111,6 +136,8 @@ impl Grid {
             Some(Obstacle::Containers)
         } else if !self.durable.deals[&case.deal].work.is_read_by(member.node_key) {
             Some(Obstacle::Sealed)
+        } else if let Some(why) = link.unfit.get(&case.deal) {
+            Some(*why)
         } else if case.engine.is_some() && case.engine != engine {
             Some(Obstacle::Engine)
         } else if self.is_aside(case.deal, worker) {
@@ -196,6 +223,12 @@ pub struct Waiting {
     pub containers: usize,
     /// Unable to read the task's inputs.
     pub sealed: usize,
+    /// Not asking the registry that the program lies in.
+    pub registry: usize,
+    /// Taking no runtime packs, which the program is.
+    pub pack: usize,
+    /// Offering less memory for a task than these may take.
+    pub room: usize,
     /// With another engine than the task's replicas.
     pub engine: usize,
     /// Not asked any more about a program of which they said otherwise than most.
@@ -234,6 +267,9 @@ impl Waiting {
             Some(Obstacle::Price) => &mut self.price,
             Some(Obstacle::Containers) => &mut self.containers,
             Some(Obstacle::Sealed) => &mut self.sealed,
+            Some(Obstacle::Registry) => &mut self.registry,
+            Some(Obstacle::Pack) => &mut self.pack,
+            Some(Obstacle::Room) => &mut self.room,
             Some(Obstacle::Engine) => &mut self.engine,
             Some(Obstacle::Aside) => &mut self.aside,
             Some(Obstacle::Owner) => &mut self.related,
@@ -292,6 +328,22 @@ impl Waiting {
                 self.aside,
                 "aside",
                 "every other worker differed from most about this program: it needs others",
+            ),
+            (
+                self.room,
+                "room",
+                "its tasks may take more memory than the workers offer: a lower limit would do",
+            ),
+            (
+                self.registry,
+                "registry",
+                "its image lies in a registry that the workers' owners do not list: an archive of it \
+                 goes anywhere",
+            ),
+            (
+                self.pack,
+                "pack",
+                "it is a runtime pack, and the workers' owners want none: it needs others",
             ),
             (
                 self.sealed,

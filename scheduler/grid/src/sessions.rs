@@ -7,6 +7,7 @@ use crate::{
     fleet::{Link, Member},
     grid::Grid,
     input::SessionId,
+    obstacle::Obstacle,
     record::Record,
     running::End,
     task::{Replica, ReplicaState, Task},
@@ -252,9 +253,21 @@ impl Grid {
         let link = self.durable.fleet.get(worker).and_then(|member| member.link.as_ref());
         // Whoever leaves says first that it offers nothing any more.
         let leaves = link.is_none_or(|link| link.slots == 0);
-        if self.lose(now, gave_up.task, worker) && !leaves {
+        // Before somebody else is asked, who might be the same.
+        let is_unfit = self.note_unfit(worker, gave_up);
+        if self.lose(now, gave_up.task, worker) && !leaves && !is_unfit {
             self.distrust(now, worker);
         }
+    }
+
+    /// Whether the worker says that the task's deal is none of its: then it is asked for nothing more of it, and
+    /// has failed at nothing.
+    fn note_unfit(&mut self, worker: WorkerIdx, gave_up: GaveUp) -> bool {
+        let deal = gave_up.task.deal;
+        let Some(why) = Obstacle::of_deal(gave_up.reason) else { return false };
+        let member = self.durable.fleet.get_mut(worker).filter(|m| m.tasks.contains(&gave_up.task));
+        let link = member.and_then(|member| member.link.as_mut());
+        link.is_some_and(|link| link.note_unfit(deal, why))
     }
 }
 

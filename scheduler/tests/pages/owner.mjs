@@ -13,6 +13,7 @@ const PAGES = {
   "owner-preferences": "/preferences",
   "owner-schedule": "/schedule",
   "owner-machine": "/machine",
+  "owner-machines": "/machines",
   "owner-log": "/log",
 };
 const VIEWS = [1280, 768, 390].flatMap((width) =>
@@ -45,7 +46,7 @@ const figures = async (state) => {
   const page = await open({}, state);
   await page.goto("/");
   assert.equal(await page.locator(".home span").innerText(), market.name, "the worker's name, as text");
-  assert.ok((await page.locator("main").innerText()).includes(market.notice), "the operator's reason, as text");
+  assert.ok((await page.locator("#state").innerText()).includes(market.notice), "the operator's reason, as text");
   await page.goto("/earnings");
   const told = await page.locator("main").innerText();
   for (const word of ["Today", "This month", "Pending", "Final", "Claimed", "net of electricity", "The pool pays"]) {
@@ -143,6 +144,14 @@ const withoutScripts = async (state) => {
   await page.goto("/machine");
   await page.click("text=Clear the cache");
   assert.match(await page.locator("main").innerText(), /Disk:/);
+  // Another machine, from here.
+  await page.goto("/machines");
+  const other = page.locator("section", { has: page.getByRole("heading", { name: market.companion }) });
+  assert.match(await page.locator("main").innerText(), /Only asks/);
+  await Promise.all([page.waitForNavigation(), other.locator("button[value=pause]").click()]);
+  assert.match(await other.innerText(), /you paused it/);
+  await Promise.all([page.waitForNavigation(), other.locator("button[value=run]").click()]);
+  assert.doesNotMatch(await other.innerText(), /you paused it/);
   await page.goto("/preferences");
   assert.equal(await page.locator("input[type=range]:visible").count(), 0, "sliders do nothing without scripts");
   await page.context().close();

@@ -79,6 +79,11 @@ pub enum Reason {
     },
     /// The contract does not know this worker.
     Unregistered,
+    /// The pool's operator keeps new work from it.
+    Restrained {
+        /// The operator's words.
+        notice: String,
+    },
     /// All is well; the pool has no work for it now.
     NoWork,
 }
@@ -109,6 +114,7 @@ impl Reason {
             Self::Ended { .. } => "ended",
             Self::NoConnection { .. } => "no_connection",
             Self::Unregistered => "unregistered",
+            Self::Restrained { .. } => "restrained",
             Self::NoWork => "no_work",
         }
     }
@@ -144,6 +150,7 @@ impl Reason {
             Self::Ended { why } => format!("it will not connect again by itself: {why}"),
             Self::NoConnection { note } => note.clone(),
             Self::Unregistered => "the pool's contract does not know this worker yet".into(),
+            Self::Restrained { notice } => notice.clone(),
             Self::NoWork => "the pool has no work for this worker now".into(),
         }
     }
@@ -196,6 +203,7 @@ impl Reason {
             Self::Ended { .. } => "ask the pool's operator, then start the worker again".into(),
             Self::NoConnection { .. } => "it tries again by itself".into(),
             Self::Unregistered => "register and stake with `quorate-worker join`".into(),
+            Self::Restrained { .. } => "only the pool's operator can change that".into(),
             Self::NoWork => "nothing is wrong here; `quorate-worker explain` asks the pool".into(),
         }
     }

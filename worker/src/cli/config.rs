@@ -217,6 +217,16 @@ impl Config {
             .map_err(|_| failure::config(&self.layers.refuse("docker.registries", expected)))
     }
 
+    /// Where the owner's other machines are heard, if anywhere.
+    pub(crate) fn machines(&self) -> Result<Option<SocketAddr>, Failure> {
+        let Some(text) = self.layers.optional("machines.listen") else { return Ok(None) };
+        let expected = "an address with a port, as 0.0.0.0:7423";
+        let refused = || failure::config(&self.layers.refuse("machines.listen", expected));
+        // The others write the port down when they are paired, so it must be a certain one.
+        let address = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+        address.map(Some).ok_or_else(refused)
+    }
+
     /// What is wanted of new versions.
     pub(crate) fn update(&self) -> Result<UpdateWish, Failure> {
         let text = self.layers.text("update.mode").map_err(|error| failure::config(&error))?;
@@ -338,6 +348,7 @@ impl Config {
         self.metrics()?;
         self.page()?;
         self.claims()?;
+        self.machines()?;
         self.cache_bytes().map(drop)
     }
 

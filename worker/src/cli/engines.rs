@@ -56,7 +56,7 @@ pub(crate) fn runner(config: &Config, output: Output) -> Result<Arc<dyn Runner>,
     }
     match offer(config, modules.clone(), output) {
         Ok(runner) => Ok(runner),
-        Err(failure) if wish == Wish::Require => Err(failure),
+        Err(failure) if wish == Wish::Require => Err(required(failure)),
         Err(failure) => {
             output.note(format!("no containers: {}", failure.message));
             Ok(modules)
@@ -64,8 +64,19 @@ pub(crate) fn runner(config: &Config, output: Output) -> Result<Arc<dyn Runner>,
     }
 }
 
+/// Which key makes an engine's trouble the end.
+fn required(failure: Failure) -> Failure {
+    let message = format!("`docker.use` is `require`: {}", failure.message);
+    let hint = failure.hint.map_or_else(String::new, |hint| format!("{hint}; "));
+    let hint = Some(format!("{hint}with docker.use=auto it works without containers"));
+    Failure { message, hint, ..failure }
+}
+
 fn modules(config: &Config) -> Result<Arc<dyn Runner>, Failure> {
-    let engine = Engine::new(EngineConfig { cache_dir: Some(config.path("modules")) });
+    // This very program, also where another one has taken its file's place.
+    let compiler = cfg!(target_os = "linux").then(|| "/proc/self/exe".into());
+    let cache_dir = Some(config.path("modules"));
+    let engine = Engine::new(EngineConfig { cache_dir, compiler });
     let engine = engine.map_err(|error| Failure::new(Code::Internal, Chain(&error)))?;
     let runner = EngineRunner::new(engine);
     Ok(Arc::new(if config.packs()? { runner } else { runner.without_packs() }))

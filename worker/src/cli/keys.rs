@@ -3,7 +3,7 @@
 use quorate_common::config::Key;
 
 /// Keys whose new values a running worker takes at its next start only.
-pub(crate) const AT_START: [&str; 18] = [
+pub(crate) const AT_START: [&str; 19] = [
     "share",
     "invite",
     "name",
@@ -22,6 +22,7 @@ pub(crate) const AT_START: [&str; 18] = [
     "session.socket",
     "metrics.listen",
     "page.listen",
+    "machines.listen",
 ];
 
 /// Every key, in the order `config show` prints them.
@@ -250,6 +251,12 @@ pub(crate) const KEYS: &[Key] = &[
         default: "\"127.0.0.1:7430\"",
         help: "Loopback address with a port for your page, or \"off\"; a free port where that one is taken. \
                `quorate-worker open` lets a browser in.",
+    },
+    Key {
+        name: "machines.listen",
+        default: "",
+        help: "Address with a port, as 0.0.0.0:7423, where your other machines are heard once they are paired; \
+               unset: nowhere.",
     },
     Key {
         name: "update.mode",

@@ -12,7 +12,7 @@ use super::{
     owner, pools,
     sponsored::{self, Signing, Sponsor, shown},
 };
-use crate::{gas, wish::WishFile};
+use crate::{companions, gas, wish::WishFile};
 use quorate_chain::{Outbox, SettleError, U256};
 use quorate_common::{
     anchor::Anchor,
@@ -293,6 +293,19 @@ pub(crate) async fn sign_off(account: Account, output: Output) -> Result<Option<
     leaving.exit_at().await
 }
 
+/// What `uninstall` removes: it can be fetched or made again.
+const REMADE: [&str; 9] = [
+    "blobs",
+    "modules",
+    "status.json",
+    "month.json",
+    "worker.log",
+    companions::BOOK,
+    companions::BOOK_LOCK,
+    companions::SEEN,
+    companions::SEEN_LOCK,
+];
+
 /// `uninstall`: the programs are the package's business, keys and money the owner's.
 pub(super) async fn uninstall(global: Global, purge: bool, output: Output) -> Result<(), Failure> {
     let config = Config::load(&global, &[])?;
@@ -302,8 +315,8 @@ pub(super) async fn uninstall(global: Global, purge: bool, output: Output) -> Re
         fs::remove_dir_all(&config.data_dir)
             .map_err(|error| failure::file(&config.data_dir, &error))?;
     } else {
-        // What can be fetched or made again goes; keys, votes and evidence stay.
-        for name in ["blobs", "modules", "status.json", "month.json", "worker.log"] {
+        // Keys, votes and evidence stay.
+        for name in REMADE {
             let path = config.path(name);
             let gone =
                 if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };

@@ -3,7 +3,7 @@
 use super::{
     Global, RunArgs,
     config::Config,
-    engines, failure,
+    engines, failure, machines,
     output::Output,
     owner, pools,
     renewal::{Left, Renewal},
@@ -49,20 +49,23 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
     }
     let (group, options) = (JobGroup::open(), options(&config, output)?);
     let mut renewal = Renewal::begin(&config, &options, output)?;
+    let node_key = options.node_key.clone();
     let said = (global, args_flags);
     let mut governor = governor(&config, said.clone()).await?;
     let others = pools::active(&config)?;
     let shares: Vec<u16> = std::iter::once(config.share()?)
         .chain(others.iter().map(|other| other.member.share))
         .collect();
-    let parts = first_parts(governor.first().await, &shares);
+    let (first, network) = governor.first().await;
+    let parts = first_parts(first, &shares);
     let company = Company::new(group, config.docker_price()?);
+    company.pace(network);
     let guests: Vec<_> = others.into_iter().zip(parts[1..].iter().copied()).collect();
     let guests = start_guests(&config, &options, guests, &company).await?;
     let worker = crate::start_under(options, parts[0], &company);
     let worker = worker.await.map_err(|error| failure::start(&error))?;
-    let Status { name, node_key, scheduler, .. } = worker.view();
-    output.note(format!("{name} works for {scheduler}; its node key is {node_key}"));
+    let Status { name, node_key: public, scheduler, .. } = worker.view();
+    output.note(format!("{name} works for {scheduler}; its node key is {public}"));
     if let Some(listen) = config.metrics()? {
         let at = crate::metrics::serve(listen, worker.watch()).await.map_err(|error| {
             Failure::new(Code::Conflict, format!("metrics.listen {listen}: {error}"))
@@ -70,6 +73,7 @@ pub(crate) async fn run(global: Global, args: RunArgs, output: Output) -> Result
         })?;
         output.note(format!("metrics at http://{at}/metrics"));
     }
+    machines::serve(&config, &node_key, output)?;
     let (stop, mut stopped) = mpsc::channel(1);
     let team = Team::new((&worker, shares[0]), &guests);
     let governing = govern(governor, (&worker, team), (&config, said), stop, output);

@@ -1,10 +1,10 @@
 //! What is made of what came: the bag is read, a module or pack compiled, an image given to the container engine. Blocks
-//! for as long as that takes, on a thread for it.
+//! for as long as that takes, on a thread for it, or until nobody waits for it any more.
 
-use super::PreparedDeal;
+use super::{PreparedDeal, cell::Outcome};
 use crate::{
     blobs::{BlobError, Blobs},
-    engine::PackError,
+    engine::{Cancel, PackError},
     runner::{Packed, Program, Runner, give_up_reason},
 };
 use quorate_common::{
@@ -16,7 +16,10 @@ use quorate_common::{
     sealed::{FilesKey, SealError},
     wire::{DealInfo, GiveUpReason},
 };
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What this machine has for any deal.
 pub(super) struct Machine<'a> {
@@ -30,7 +33,8 @@ pub(super) fn prepare_blocking(
     machine: Machine<'_>,
     deal: &DealInfo,
     image: Option<ImageRef>,
-) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+    cancel: &Cancel,
+) -> Outcome {
     let Machine { blobs, runner, memory_bytes, node_key } = machine;
     let lost = |error: BlobError| {
         tracing::warn!(error = %Chain(&error), "a blob cannot be read");
@@ -50,7 +54,7 @@ pub(super) fn prepare_blocking(
     if bag.limits.memory_bytes > memory_bytes {
         let wanted = bag.limits.memory_bytes;
         tracing::warn!(deal = %deal.slot, wanted, memory_bytes, "too little memory is offered");
-        return Ok(Err(GiveUpReason::Engine));
+        return Ok(Err(GiveUpReason::Room));
     }
     let files = match open_key(&bag, node_key) {
         Ok(files) => files,
@@ -73,18 +77,32 @@ pub(super) fn prepare_blocking(
     }
     let app = blobs.read(deal.app).map_err(lost)?;
     let code = code(app, &bag, blobs);
-    match runner.prepare(deal.app, &code) {
+    let began = Instant::now();
+    match runner.prepare(deal.app, &code, cancel) {
         Ok(()) => {}
         Err(PackError::Bad(error)) => {
             // Its tasks end before they begin, and that is a result: see `runner`.
             tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the module cannot be run");
         }
-        Err(error @ PackError::Missing { .. }) => {
-            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the pack is not ready");
-            return Err(GiveUpReason::Engine);
+        Err(error) => {
+            tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the program is not ready");
+            return not_ready(&error, began.elapsed(), deal);
         }
     }
     Ok(Ok(Arc::new(PreparedDeal { bag, app: deal.app, code, files })))
+}
+
+/// What would be the same for the deal's next task is not tried again.
+fn not_ready(error: &PackError, took: Duration, deal: &DealInfo) -> Outcome {
+    // Whoever waits next has a quarter more time at most.
+    let most = Duration::from_secs(deal.max_task_time) / 4 * 3;
+    match error {
+        PackError::Bound { is_late: false, .. } => Ok(Err(GiveUpReason::Memory)),
+        PackError::Bound { is_late: true, .. } => Ok(Err(GiveUpReason::Deadline)),
+        PackError::Stopped if took >= most => Ok(Err(GiveUpReason::Deadline)),
+        PackError::Stopped => Err(GiveUpReason::Leaving),
+        PackError::Missing { .. } | PackError::Bad(_) => Err(GiveUpReason::Engine),
+    }
 }
 
 /// Opens sealed inputs, if there are any.
@@ -107,11 +125,51 @@ fn prepare_image(
     runner: &dyn Runner,
     deal: &DealInfo,
     prepared: PreparedDeal,
-) -> Result<Result<Arc<PreparedDeal>, GiveUpReason>, GiveUpReason> {
+) -> Outcome {
     let archive = blobs.path(deal.app);
     runner.prepare_image(deal.app, &prepared.code, &archive).map_err(|error| {
         tracing::warn!(deal = %deal.slot, error = %Chain(&error), "the image cannot be made ready");
         give_up_reason(&error)
     })?;
     Ok(Ok(Arc::new(prepared)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_common::{
+        digest::Digest,
+        ids::{DealId, DealSlot},
+    };
+
+    #[test]
+    fn what_would_be_the_same_for_the_next_task_is_kept_for_the_deal() {
+        let deal = DealInfo {
+            slot: DealSlot(1),
+            id: DealId([0; 32].into()),
+            app: Digest::ZERO,
+            bag: Digest::ZERO,
+            first: 0,
+            unit_price: 0,
+            stake: 0,
+            max_task_time: 100,
+            deadline: 0,
+        };
+        let not_ready = |error: PackError, seconds| match not_ready(
+            &error,
+            Duration::from_secs(seconds),
+            &deal,
+        ) {
+            Ok(Err(kept)) => Ok(kept),
+            Err(passing) => Err(passing),
+            Ok(Ok(_)) => panic!("{error} is no deal"),
+        };
+        let bound = |is_late| PackError::Bound { reason: String::new(), is_late };
+        assert_eq!(not_ready(bound(false), 1), Ok(GiveUpReason::Memory));
+        assert_eq!(not_ready(bound(true), 1), Ok(GiveUpReason::Deadline));
+        assert_eq!(not_ready(PackError::Stopped, 75), Ok(GiveUpReason::Deadline));
+        assert_eq!(not_ready(PackError::Stopped, 74), Err(GiveUpReason::Leaving));
+        let missing = PackError::Missing { what: "a piece", reason: String::new() };
+        assert_eq!(not_ready(missing, 99), Err(GiveUpReason::Engine));
+    }
 }

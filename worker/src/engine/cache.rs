@@ -30,6 +30,8 @@ const EXTENSION: &str = "module";
 
 /// Bytes of one file: machine code is some four times its WebAssembly, which for a pack has up to 256 MiB.
 const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of machine code in one.
+pub(super) const CODE_BYTES_MAX: u64 = FILE_BYTES_MAX - TAIL_BYTES as u64;
 
 /// Bytes of all files. A guess at what nobody misses on a desktop; beyond it the files that were
 /// written first go first.
@@ -252,4 +254,26 @@ fn private_dir(dir: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile;
+    use super::*;
+
+    /// A file counts for the engine that wrote it: neither by its name nor under the other's.
+    #[test]
+    fn what_an_engine_of_other_settings_wrote_is_foreign() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let open = |config: &wasmtime::Config| {
+            let engine = wasmtime::Engine::new(config).expect("an engine");
+            Cache::open(dir.path().join("modules"), &engine).expect("a cache")
+        };
+        let (one, other) = (open(&profile::config()), open(&profile::pack_config()));
+        let module = [7; 32];
+        one.put(&module, b"machine code");
+        assert!(one.get(&module).is_some() && other.get(&module).is_none());
+        fs::copy(one.path(&module), other.path(&module)).expect("a copy");
+        assert!(other.get(&module).is_none(), "the MAC is over the engine too");
+    }
 }

@@ -43,6 +43,32 @@ impl Code for Component {
     }
 }
 
+/// How what was weighed becomes machine code that is kept under its key.
+pub(super) trait Compile<E> {
+    fn compile<C: Code>(
+        &self,
+        shared: &Shared,
+        key: &[u8; 32],
+        wasm: &[u8],
+        weight: u64,
+    ) -> Result<C, E>;
+}
+
+/// In this process, where nothing stops it.
+pub(super) struct Here;
+
+impl Compile<PrepareError> for Here {
+    fn compile<C: Code>(
+        &self,
+        shared: &Shared,
+        key: &[u8; 32],
+        wasm: &[u8],
+        _weight: u64,
+    ) -> Result<C, PrepareError> {
+        shared.compile_here(key, wasm)
+    }
+}
+
 impl Shared {
     /// Machine code from the cache, or compiled from what `wasm` gives and kept under `key`.
     pub(super) fn compiled<'w, C: Code, E: From<PrepareError>>(
@@ -50,13 +76,22 @@ impl Shared {
         key: &[u8; 32],
         scale: Scale,
         wasm: impl FnOnce() -> Result<Cow<'w, [u8]>, E>,
+        how: &impl Compile<E>,
     ) -> Result<C, E> {
         if let Some(code) = self.cached(key) {
             return Ok(code);
         }
         let wasm = wasm()?;
-        weight::check(&wasm, scale)?;
-        let code = C::compile(&self.wasmtime, &wasm)
+        let weight = weight::check(&wasm, scale)?;
+        how.compile(self, key, &wasm, weight)
+    }
+
+    pub(super) fn compile_here<C: Code>(
+        &self,
+        key: &[u8; 32],
+        wasm: &[u8],
+    ) -> Result<C, PrepareError> {
+        let code = C::compile(&self.wasmtime, wasm)
             .map_err(|error| PrepareError::Invalid { reason: sentence(&error) })?;
         if let Some(cache) = &self.cache {
             match code.bytes() {
@@ -67,7 +102,7 @@ impl Shared {
         Ok(code)
     }
 
-    fn cached<C: Code>(&self, key: &[u8; 32]) -> Option<C> {
+    pub(super) fn cached<C: Code>(&self, key: &[u8; 32]) -> Option<C> {
         let code = self.cache.as_ref()?.get(key)?;
         match C::load(&self.wasmtime, code) {
             Ok(code) => Some(code),

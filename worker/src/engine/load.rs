@@ -10,7 +10,8 @@ pub(super) fn module(engine: &Engine, code: Authentic) -> wasmtime::Result<Modul
     // SAFETY: `deserialize_open_file` must be given what `serialize` returned, and the file must not
     // change while it is mapped. An `Authentic` has passed a MAC under a key that only this user can
     // read and that signs nothing but `serialize`'s output, with the MAC behind it where no section of
-    // it reaches. The engine never writes to a file it has renamed into its private folder.
+    // it reaches. What a process of our own serialized counts as that: see `apart`, through whose pipe
+    // nobody else can speak. The engine never writes to a file it has renamed into its private folder.
     unsafe { Module::deserialize_open_file(engine, code.into_file()) }
 }
 

@@ -67,6 +67,18 @@ pub enum PackError {
         /// Why.
         reason: String,
     },
+    /// Compiling it was stopped; the replica is being given back.
+    #[error("compiling it was stopped")]
+    Stopped,
+    /// Compiling it came to a bound of this machine's, or took the compiler down: so it does here next time, and
+    /// may not elsewhere. Never a vote.
+    #[error("it cannot be compiled here: {reason}")]
+    Bound {
+        /// How its compiler ended.
+        reason: String,
+        /// Its time was up, not its memory.
+        is_late: bool,
+    },
     /// The pack, or the list of imports, is of no use to anybody; a result like any other.
     #[error(transparent)]
     Bad(#[from] PrepareError),
@@ -88,32 +100,34 @@ struct Started {
 
 impl Engine {
     /// Makes a pack ready, with `with` imported; both come from the cache if they can. Blocks: the
-    /// first time minutes, afterwards less than a second.
+    /// first time minutes, unless `cancel` says otherwise, afterwards less than a second.
     ///
     /// # Errors
-    /// [`PackError::Missing`] is this machine's trouble, [`PackError::Bad`] the pack's.
+    /// [`PackError::Bad`] is the pack's trouble, all others are this machine's.
     pub fn prepare_pack(
         &self,
         pack: &Pack,
         with: &[String],
         pieces: Pieces<'_>,
+        cancel: &Cancel,
     ) -> Result<Module, PackError> {
         match pack.convention {
             Convention::WasiPython1 => {}
         }
-        let shared = self.packs()?;
+        let (shared, how) = (self.packs()?, self.within(Scale::Pack, cancel));
         let parts = LazyLock::new(|| module_parts(pack, pieces));
-        let code: wasmtime::Module = shared.compiled(&code_key(pack), Scale::Pack, || {
+        let code = || {
             let parts = (*parts).as_ref().map_err(PackError::again)?;
             Ok::<_, PackError>(Cow::Borrowed(&*parts.code))
-        })?;
+        };
+        let code: wasmtime::Module = shared.compiled(&code_key(pack), Scale::Pack, code, &how)?;
         let library = library(pack, pieces)?;
         let base = || {
             let parts = (*parts).as_ref().map_err(PackError::again)?;
             Ok::<_, PackError>(Cow::Owned(parts.image.module()))
         };
         let cold = || -> Result<PackProgram, PackError> {
-            let image = shared.compiled(&image_key(pack, &[]), Scale::Pack, base)?;
+            let image = shared.compiled(&image_key(pack, &[]), Scale::Pack, base, &how)?;
             PackProgram::new(&shared, code.clone(), &image, library.clone())
         };
         let program = if with.is_empty() {
@@ -121,9 +135,9 @@ impl Engine {
         } else {
             let warm = || {
                 let parts = (*parts).as_ref().map_err(PackError::again)?;
-                cold()?.warmed(&shared, &parts.image, with).map(Cow::Owned)
+                cold()?.warmed(&shared, &parts.image, with, cancel).map(Cow::Owned)
             };
-            let image = shared.compiled(&image_key(pack, with), Scale::Pack, warm)?;
+            let image = shared.compiled(&image_key(pack, with), Scale::Pack, warm, &how)?;
             PackProgram::new(&shared, code.clone(), &image, library.clone())?
         };
         Ok(Module { shared, program: Program::Pack(Arc::new(program)) })
@@ -148,6 +162,10 @@ impl PackError {
     fn again(&self) -> Self {
         match self {
             Self::Missing { what, reason } => Self::Missing { what, reason: reason.clone() },
+            Self::Stopped => Self::Stopped,
+            Self::Bound { reason, is_late } => {
+                Self::Bound { reason: reason.clone(), is_late: *is_late }
+            }
             Self::Bad(error) => {
                 Self::Bad(PrepareError::Invalid { reason: super::one_line(&error.to_string()) })
             }
@@ -196,13 +214,17 @@ impl PackProgram {
         shared: &Arc<Shared>,
         cold: &Image,
         with: &[String],
+        cancel: &Cancel,
     ) -> Result<Vec<u8>, PackError> {
         let job = Job { epoch_unix_s: WARM_EPOCH_UNIX_S, limits: WARM_LIMITS, ..Job::default() };
         let missing = |what, reason| PackError::Missing { what, reason };
-        let machine = |error: RunError| missing("a warm start", error.to_string());
+        let machine = |error: RunError| {
+            let is_stopped = matches!(error, RunError::Cancelled);
+            if is_stopped { PackError::Stopped } else { missing("a warm start", error.to_string()) }
+        };
         let host = super::run::host(job, Some(self)).map_err(machine)?;
         let start = std::time::Instant::now();
-        let mut store = shared.store(host, &WARM_LIMITS, Cancel::new(), start).map_err(machine)?;
+        let mut store = shared.store(host, &WARM_LIMITS, cancel.clone(), start).map_err(machine)?;
         let running = shared.ticker.running();
         let imported = self.import(&mut store, with);
         drop(running);

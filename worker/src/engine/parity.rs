@@ -13,7 +13,7 @@ fn engine(change: impl FnOnce(&mut wasmtime::Config)) -> Engine {
     let mut config = profile::config();
     change(&mut config);
     let shared = Arc::new(Shared::new(&config, None).expect("an engine"));
-    Engine { shared, packs: Arc::default(), cache_dir: None }
+    Engine { shared, packs: Arc::default(), cache_dir: None, apart: None }
 }
 
 fn run(engine: &Engine, wasm: &[u8]) -> Run {

@@ -26,7 +26,7 @@ wasm 2.0 extended-const tail-call
 host wasi_snapshot_preview1/1
 pack wasi-python/1 exceptions
 weight 2
-component wasi-0.2/1
+component wasi-0.2/2
 ";
 
 /// The deterministic profile.

@@ -98,6 +98,8 @@ impl Cancel {
     /// Stops the run within milliseconds, and every later run with this handle at once.
     pub fn cancel(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Whoever is held looks again.
+        self.turn.iter().for_each(|turn| turn.nudge());
     }
 
     /// The flag itself, for an engine that looks at it in its own way.
@@ -226,7 +228,8 @@ impl Module {
                 Ok(0)
             }
             Program::Component(linked, run) => {
-                let instance = linked.instantiate(&mut *store)?;
+                // Programs in it may begin with a call, which may break rules as any other.
+                let instance = linked.instantiate(&mut *store).map_err(misuse)?;
                 call_run(store, &instance, run).map_err(misuse)
             }
             Program::Pack(pack) => pack.call(store, fuel),
@@ -250,7 +253,7 @@ fn call_run(
 /// a trap of code, nor this machine's trouble.
 fn misuse(error: wasmtime::Error) -> wasmtime::Error {
     let ours = error.is::<Halt>() || error.is::<Stop>();
-    let trouble = error.is::<OutOfMemory>() || error.is::<WasmtimeBug>();
+    let trouble = error.is::<OutOfMemory>() || error.is::<WasmtimeBug>() || is_systems(&error);
     match error.downcast_ref::<Trap>() {
         Some(
             Trap::CannotEnterComponent
@@ -268,6 +271,11 @@ fn misuse(error: wasmtime::Error) -> wasmtime::Error {
             Halt::Misuse.into()
         }
     }
+}
+
+/// What the kernel refused: memory for an instance, as a rule.
+fn is_systems(error: &wasmtime::Error) -> bool {
+    error.is::<rustix::io::Errno>() || error.is::<std::io::Error>()
 }
 
 impl Shared {

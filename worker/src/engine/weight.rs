@@ -1,7 +1,7 @@
 //! How much work a module is to compile, known before compiling it.
 //!
-//! Nothing stops a compiler once it runs: it has no fuel, and a hundred kilobytes of nested loops make it
-//! take minutes. So a module is weighed first: every instruction by its bytes and the values alive there,
+//! A compiler has no fuel, and a hundred kilobytes of nested loops make it take minutes, for which it is stopped
+//! on one machine and not on another. So a module is weighed first: every instruction by its bytes and the values alive there,
 //! every block by how deep it lies, every type and import by what calling it takes. What was measured
 //! of each kind of bomb is in `worker/docs/wasm.md`, the bombs are in `tests/hostile/binary.rs`. Whether a module is valid is
 //! for wasmtime to judge: the validator here only knows how many values there are.
@@ -12,7 +12,7 @@ use wasmparser::{
     Validator, ValidatorResources, WasmFeatures,
 };
 
-use super::PrepareError;
+use super::{PrepareError, profile};
 
 /// Weight of one function: some five seconds of a core and some hundred megabytes at worst. CPython's
 /// interpreter loop, among the largest functions there are, has a third of it.
@@ -42,6 +42,14 @@ impl Scale {
             Self::Pack => PACK_WEIGHT_MAX,
         }
     }
+
+    /// The settings it is compiled with.
+    pub(super) fn config(self) -> wasmtime::Config {
+        match self {
+            Self::Command => profile::config(),
+            Self::Pack => profile::pack_config(),
+        }
+    }
 }
 
 /// What a function weighs before its first byte and its first local: an empty one still takes the
@@ -68,8 +76,8 @@ struct Scales {
     total: u64,
 }
 
-/// Refuses a module that is too much work.
-pub(super) fn check(wasm: &[u8], scale: Scale) -> Result<(), PrepareError> {
+/// Refuses a module that is too much work, and says what any other weighs.
+pub(super) fn check(wasm: &[u8], scale: Scale) -> Result<u64, PrepareError> {
     let mut scales = Scales { scale, arity: 0, functions: 0, total: 0 };
     let mut validator = Validator::new_with_features(WasmFeatures::all());
     let mut room = FuncValidatorAllocations::default();
@@ -86,7 +94,7 @@ pub(super) fn check(wasm: &[u8], scale: Scale) -> Result<(), PrepareError> {
             room = scales.function(function, &body, room)?;
         }
     }
-    Ok(())
+    Ok(scales.total)
 }
 
 impl Scales {

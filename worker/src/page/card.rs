@@ -5,6 +5,7 @@ use super::{
     Page,
     answer::{Answer, go, html},
     door::Visit,
+    form::Form,
     frame::Frame,
 };
 use crate::{
@@ -118,7 +119,13 @@ fn touches(page: &Page) -> Result<Vec<String>, Failure> {
 
 /// Run, finish, pause.
 pub(super) async fn wish(page: Arc<Page>, visit: Visit) -> Result<Answer, Failure> {
-    let asked = match visit.form.text("do") {
+    page.ask(Ask::Wish { wish: wished(&visit.form)? }).await?;
+    Ok(go("/"))
+}
+
+/// What a form with the three buttons says.
+pub(super) fn wished(form: &Form) -> Result<Wish, Failure> {
+    let asked = match form.text("do") {
         Some("run") => Asked::Run,
         Some("finish") => Asked::Finish,
         Some("pause") => Asked::Pause,
@@ -127,10 +134,8 @@ pub(super) async fn wish(page: Arc<Page>, visit: Visit) -> Result<Answer, Failur
             return Err(Failure::new(Code::Usage, text));
         }
     };
-    let until = visit.form.text("for").filter(|_| asked == Asked::Pause).map(str::parse::<Until>);
+    let until = form.text("for").filter(|_| asked == Asked::Pause).map(str::parse::<Until>);
     let until = until.transpose().map_err(|error| Failure::new(Code::Usage, error))?;
     let now_ms = SystemClock::start().now().unix_ms;
-    let until_unix_ms = until.map(|until| until.unix_ms(now_ms));
-    page.ask(Ask::Wish { wish: Wish { asked, until_unix_ms } }).await?;
-    Ok(go("/"))
+    Ok(Wish { asked, until_unix_ms: until.map(|until| until.unix_ms(now_ms)) })
 }

@@ -53,8 +53,10 @@ const WHEN: [Field; 7] = [
     ("programs.pause", "Rest while one of these runs", Kind::Text),
 ];
 
-const NETWORK: [Field; 2] = [
+const NETWORK: [Field; 4] = [
     ("network.metered", "Work over a line paid by the byte", Kind::Switch),
+    ("network.down_kib_s", "Fetch, at most", number(0, 102_400, "KiB/s")),
+    ("network.up_kib_s", "Bring, at most", number(0, 102_400, "KiB/s")),
     ("network.month_mib", "In a month, at most", number(0, 102_400, "MiB")),
 ];
 
@@ -109,7 +111,12 @@ mod tests {
         let fields: Vec<&str> =
             GROUPS.iter().flat_map(|(_, fields)| *fields).map(|(key, ..)| *key).collect();
         let guarded = ["invite", "payout", "owner", "api", "chain.url", "password_file"];
-        for key in guarded.into_iter().chain(["owner_key_file", "escape.key_file", "page.listen"]) {
+        for key in guarded.into_iter().chain([
+            "owner_key_file",
+            "escape.key_file",
+            "page.listen",
+            "machines.listen",
+        ]) {
             assert!(!fields.contains(&key), "{key} can be changed from the page");
         }
     }

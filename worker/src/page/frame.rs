@@ -20,13 +20,14 @@ pub(crate) struct Frame {
 }
 
 /// The menu: path, name.
-pub(super) const MENU: [(&str, &str); 7] = [
+pub(super) const MENU: [(&str, &str); 8] = [
     ("/", "Now"),
     ("/earnings", "Earnings"),
     ("/trust", "Reputation"),
     ("/preferences", "Preferences"),
     ("/schedule", "Schedule"),
     ("/machine", "Machine"),
+    ("/machines", "Machines"),
     ("/log", "Log"),
 ];
 
@@ -43,7 +44,7 @@ impl Frame {
         }
     }
 
-    pub(crate) fn menu(&self) -> [(&'static str, &'static str); 7] {
+    pub(crate) fn menu(&self) -> [(&'static str, &'static str); 8] {
         MENU
     }
 }

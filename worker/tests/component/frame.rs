@@ -63,11 +63,27 @@ const IMPORTS: &str = r#"
         (export "tcp-socket" (type $socket (eq $outer-socket)))
         (export "create-tcp-socket"
             (func (param "address-family" $family) (result (result (own $socket) (error $code)))))))
-    (import "wasi:filesystem/preopens@0.2.3" (instance $preopens))
+    (import "wasi:filesystem/types@0.2.3" (instance $files
+        (export "descriptor" (type $descriptor (sub resource)))
+        (type $code-shape (enum "access" "would-block" "already" "bad-descriptor" "busy" "deadlock" "quota" "exist" "file-too-large"
+            "illegal-byte-sequence" "in-progress" "interrupted" "invalid" "io" "is-directory" "loop" "too-many-links"
+            "message-size" "name-too-long" "no-device" "no-entry" "no-lock" "insufficient-memory"
+            "insufficient-space" "not-directory" "not-empty" "not-recoverable" "unsupported" "no-tty"
+            "no-such-device" "overflow" "not-permitted" "pipe" "read-only" "invalid-seek" "text-file-busy"
+            "cross-device"))
+        (export "error-code" (type $code (eq $code-shape)))
+        (export "[method]descriptor.symlink-at"
+            (func (param "self" (borrow $descriptor)) (param "old-path" string) (param "new-path" string)
+                (result (result (error $code)))))))
+    (alias export $files "descriptor" (type $descriptor))
+    (import "wasi:filesystem/preopens@0.2.3" (instance $preopens
+        (alias outer 1 $descriptor (type $outer))
+        (export "descriptor" (type $descriptor (eq $outer)))
+        (export "get-directories" (func (result (list (tuple (own $descriptor) string)))))))
 "#;
 
 /// Adapted functions: name in the program, the instance they are of, their name there, their core type.
-const FUNCTIONS: [(&str, &str, &str, &str); 9] = [
+const FUNCTIONS: [(&str, &str, &str, &str); 11] = [
     ("ready", "polls", "[method]pollable.ready", "(param i32) (result i32)"),
     ("poll", "polls", "poll", "(param i32 i32 i32)"),
     ("now", "clocks", "now", "(result i64)"),
@@ -77,6 +93,8 @@ const FUNCTIONS: [(&str, &str, &str, &str); 9] = [
     ("stdout", "stdout", "get-stdout", "(result i32)"),
     ("exit", "exits", "exit", "(param i32)"),
     ("socket", "sockets", "create-tcp-socket", "(param i32 i32)"),
+    ("roots", "preopens", "get-directories", "(param i32)"),
+    ("symlink", "files", "[method]descriptor.symlink-at", "(param i32 i32 i32 i32 i32 i32)"),
 ];
 
 /// What drops handles: name in the program, and the type.

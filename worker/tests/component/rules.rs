@@ -37,6 +37,40 @@ fn a_handle_is_good_until_it_is_dropped_and_for_its_own_kind() {
     }
 }
 
+/// What a program does before it is called is done by the same rules.
+#[test]
+fn a_start_function_ends_as_any_other() {
+    let begins = |inside: &str| {
+        program(&format!(
+            r#"(func $begin (local $h i32) {inside}) (start $begin)
+               (func (export "run") (result i32) (i32.const 0))"#
+        ))
+    };
+    ends(&begins("(call $drop-output (call $stdout))"), Ended::Exit(0));
+    ends(&begins("(call $drop-output (i32.const 7))"), BROKEN);
+    ends(
+        &begins("(call $write (call $stdout) (i32.const -1) (i32.const 9) (i32.const 64))"),
+        BROKEN,
+    );
+    ends(&begins("(call $exit (i32.const 1))"), Ended::Exit(1));
+    ends(&begins("unreachable"), Ended::Trap(TrapKind::Unreachable));
+}
+
+/// The host takes a path over before it looks at it, so it costs what it is long, whatever comes of it.
+#[test]
+fn a_path_is_paid_for_where_it_leads_to_nothing() {
+    let linked = |len: u32| {
+        let link = format!(
+            "(call $roots (i32.const 64))
+             (call $symlink (i32.load (i32.load (i32.const 64))) (i32.const 0) (i32.const {len})
+                (i32.const 0) (i32.const {len}) (i32.const 80))
+             (if (i32.ne (i32.load8_u (i32.const 80)) (i32.const 1)) (then unreachable))"
+        );
+        ends(&main(&link), Ended::Exit(0)).manifest.fuel
+    };
+    assert!(linked(100_000) - linked(1) >= 2 * 99_999, "both paths");
+}
+
 #[test]
 fn handles_are_so_many_and_come_back_when_they_are_dropped() {
     let take = "(loop (drop (call $sleep (i64.const 1)))

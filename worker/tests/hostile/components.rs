@@ -17,7 +17,7 @@ use quorate_common::{
 };
 
 /// Programs with the usual allocator: name, what is in `run`, fate.
-const PROGRAMS: [(&str, &str, Fate); 6] = [
+const PROGRAMS: [(&str, &str, Fate); 8] = [
     (
         "component: handles without end",
         "(loop (drop (call $stdout)) (br 0))",
@@ -43,6 +43,18 @@ const PROGRAMS: [(&str, &str, Fate); 6] = [
         "(i32.store (i32.const 0) (call $sleep (i64.const 3600000000000)))
          (loop (call $poll (i32.const 0) (i32.const 1) (i32.const 64)) (br 0))",
         Ends(Fuel),
+    ),
+    (
+        "component: long paths without end",
+        "(call $roots (i32.const 64))
+         (loop (call $symlink (i32.load (i32.load (i32.const 64))) (i32.const 0) (i32.const 190000)
+            (i32.const 0) (i32.const 190000) (i32.const 80)) (br 0))",
+        Ends(Fuel),
+    ),
+    (
+        "component: breaks a rule before it begins",
+        "(i32.const 0) (return)) (start $begin) (func $begin (call $drop-output (i32.const 7))) (func (result i32)",
+        Ends(Trap(ComponentRules)),
     ),
     ("component: time bomb", "(loop (drop (call $now)) (br 0))", GivenUp(Deadline)),
 ];

@@ -74,14 +74,15 @@ impl Left {
     }
 }
 
-/// Everything in the folder but blobs and compiled modules, which are caches with a size, and the store.
+/// Everything in the folder but blobs and compiled modules, which are caches with a size, and the worker's own books.
 fn files(root: &Path, dir: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-        // `month.json` counts the network's bytes.
+        // `month.json` counts the network's bytes, the ledger begins a file every so many tasks.
         let is_cached = name.starts_with("store/")
+            || name.starts_with("ledger/")
             || name == "month.json"
             || (name.starts_with("modules/") && name.ends_with(".module"))
             || (name.starts_with("blobs/") && !name.contains("part"));

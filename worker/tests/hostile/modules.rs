@@ -375,8 +375,16 @@ const TEXTS: [(&str, &str, &str, Fate); 44] = [
 /// Bombs for the compiler, and what is no program: name, module, fate. Where a bomb is just small enough to
 /// be compiled, it is done within seconds.
 #[expect(clippy::type_complexity, reason = "a row of a table")]
-const MODULES: [(&str, fn() -> Vec<u8>, Fate); 30] = [
+const MODULES: [(&str, fn() -> Vec<u8>, Fate); 33] = [
     ("ten thousand functions", || binary::functions(10_000), Ends(Exit(0))),
+    // As heavy as may be: each keeps a compiler busy for half a minute and longer.
+    ("compile bomb past the deadline", || binary::functions(125_000), GivenUp(Deadline)),
+    (
+        "compile bomb in a table past the deadline",
+        || binary::functions_in_tables(125_000),
+        GivenUp(Deadline),
+    ),
+    ("types to compile past the deadline", || binary::types(1_350, 500), GivenUp(Deadline)),
     ("hundred and forty thousand functions", || binary::functions(140_000), Ends(Module)),
     ("million functions in a table", || binary::functions_in_tables(999_000), Ends(Module)),
     ("jump tables of 65,520 targets", || binary::jump_table(65_520, 70), Ends(Exit(0))),

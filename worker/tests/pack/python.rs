@@ -32,7 +32,9 @@ static HERE: LazyLock<Option<Here>> = LazyLock::new(|| {
         eprintln!("QUORATE_PYTHON_PACK names no folder: no runtime pack is tested");
         return None;
     };
-    let engine = Engine::new(EngineConfig { cache_dir: cache_dir() }).unwrap();
+    // As a worker has it: in a process of its own.
+    let compiler = Some(env!("CARGO_BIN_EXE_quorate-worker").into());
+    let engine = Engine::new(EngineConfig { cache_dir: cache_dir(), compiler }).unwrap();
     let pack = Pack::parse(&fs::read(folder.join("pack.json")).unwrap()).unwrap();
     Some(Here { engine, pack, folder })
 });
@@ -43,7 +45,7 @@ impl Here {
         let pieces = |digest: Digest| {
             fs::read(self.folder.join(digest.to_string())).map_err(|error| error.to_string())
         };
-        Ok(Python { module: engine.prepare_pack(&self.pack, &with, &pieces)? })
+        Ok(Python { module: engine.prepare_pack(&self.pack, &with, &pieces, &Cancel::new())? })
     }
 }
 
@@ -51,7 +53,8 @@ impl Here {
 pub(crate) fn restarted(with: &[&str]) -> Duration {
     let here = HERE.as_ref().unwrap();
     let start = Instant::now();
-    let engine = Engine::new(EngineConfig { cache_dir: cache_dir() }).unwrap();
+    let engine =
+        Engine::new(EngineConfig { cache_dir: cache_dir(), ..EngineConfig::default() }).unwrap();
     here.ready(&engine, with).unwrap();
     start.elapsed()
 }
@@ -68,14 +71,19 @@ pub(crate) fn with_images_of_its_own(with: &[&str]) -> Python {
             fs::copy(path, own.path().join(name)).unwrap();
         }
     }
-    let engine = Engine::new(EngineConfig { cache_dir: Some(own.path().to_owned()) }).unwrap();
+    let engine = Engine::new(EngineConfig {
+        cache_dir: Some(own.path().to_owned()),
+        ..EngineConfig::default()
+    })
+    .unwrap();
     here.ready(&engine, with).unwrap()
 }
 
 /// What is said of a pack whose pieces are not here.
 pub(crate) fn without_pieces() -> Result<Module, PackError> {
     let here = HERE.as_ref().unwrap();
-    here.engine.prepare_pack(&here.pack, &[], &|_| Err("it was evicted".to_owned()))
+    let evicted = |_| Err("it was evicted".to_owned());
+    here.engine.prepare_pack(&here.pack, &[], &evicted, &Cancel::new())
 }
 
 fn cache_dir() -> Option<PathBuf> {
@@ -149,9 +157,11 @@ pub(crate) fn of_module(text: &str, with: &[&str], cache: &Path) -> Module {
     };
     let pack = pack.signed(&NodeKey::from_bytes(&[1; 32]));
     let pack = Pack::parse(&pack.to_bytes()).unwrap();
-    let engine = Engine::new(EngineConfig { cache_dir: Some(cache.to_owned()) }).unwrap();
+    let engine =
+        Engine::new(EngineConfig { cache_dir: Some(cache.to_owned()), ..EngineConfig::default() })
+            .unwrap();
     let with: Vec<String> = with.iter().map(|name| (*name).to_owned()).collect();
-    engine.prepare_pack(&pack, &with, &|_| Ok(module.clone())).unwrap()
+    engine.prepare_pack(&pack, &with, &|_| Ok(module.clone()), &Cancel::new()).unwrap()
 }
 
 /// A job for it.

@@ -67,7 +67,7 @@ fn the_cache_is_this_users_alone() {
     assert_eq!(mode(&compiled_file(&cache)), 0o600);
     // A folder that others can write to is refused, and left as it is.
     std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let config = EngineConfig { cache_dir: Some(cache.clone()) };
+    let config = EngineConfig { cache_dir: Some(cache.clone()), ..EngineConfig::default() };
     let error = Engine::new(config).unwrap_err().to_string();
     assert!(error.ends_with("others may write to it, expected mode 0700"), "{error}");
     assert_eq!(mode(&cache), 0o777);
@@ -76,7 +76,8 @@ fn the_cache_is_this_users_alone() {
 #[test]
 fn a_cache_that_is_no_folder_is_refused_by_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let config = EngineConfig { cache_dir: Some(file.path().to_owned()) };
+    let config =
+        EngineConfig { cache_dir: Some(file.path().to_owned()), ..EngineConfig::default() };
     let error = Engine::new(config).unwrap_err().to_string();
     assert!(
         error.contains(&format!("the cache folder {:?} cannot be used", file.path())),

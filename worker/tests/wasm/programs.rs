@@ -31,7 +31,7 @@ fn a_c_program_finds_what_it_may_expect() {
 fn results_change_only_when_the_engines_hash_does() {
     assert_eq!(
         hex::encode(engine().hash()),
-        "528727fe766fe86dd6ec3b5eb19b2bf2d5bb4af81e290d0b9b83b91f89a3d397"
+        "602bb85c94607ec1e0ce414c67969e2b474036fd3022d5f155604b4b5ef92452"
     );
     assert_eq!(
         probe().manifest.encode(),

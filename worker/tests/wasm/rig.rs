@@ -13,7 +13,8 @@ pub(crate) fn engine() -> &'static Engine {
 }
 
 pub(crate) fn cached_engine(dir: &Path) -> Engine {
-    Engine::new(EngineConfig { cache_dir: Some(dir.to_owned()) }).unwrap()
+    Engine::new(EngineConfig { cache_dir: Some(dir.to_owned()), ..EngineConfig::default() })
+        .unwrap()
 }
 
 pub(crate) fn wasm(text: &str) -> Vec<u8> {

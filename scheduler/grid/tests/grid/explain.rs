@@ -4,12 +4,19 @@
 use crate::{
     fake::{
         Fake,
-        Habit::{Honest, Quitter, Slow},
+        Habit::{Choosy, Honest, Quitter, Slow},
     },
     world::{Asks, PRICE, World, task},
 };
-use quorate_common::ids::{DealSlot, WorkerIdx};
-use quorate_grid::{Input, Waiting, input::ChainInput};
+use quorate_common::{
+    ids::{DealSlot, WorkerIdx},
+    wire::GiveUpReason,
+};
+use quorate_grid::{
+    Input, Obstacle, Waiting,
+    fleet::Link,
+    input::{ChainInput, SessionId},
+};
 
 /// A world in which worker 2 cannot take a replica of a task that worker 1 has one of.
 type Case = (&'static str, fn(&mut World), fn(&Waiting) -> usize);
@@ -119,6 +126,50 @@ fn every_obstacle_is_told_to_both_sides() {
         assert!(told.contains(&reason), "{reason}: {told:?}");
         assert!(worker.reasons.iter().all(|told| !told.hint.is_empty()));
     }
+}
+
+/// Whoever takes nothing of a deal is asked once, is told why it has nothing of it, and works on for others.
+#[test]
+fn a_deal_that_is_none_of_a_workers_is_not_given_to_it_again() {
+    type Count = fn(&Waiting) -> usize;
+    let cases: [(_, _, Count); 3] = [
+        ("registry", GiveUpReason::Registry, |waiting| waiting.registry),
+        ("pack", GiveUpReason::Pack, |waiting| waiting.pack),
+        ("room", GiveUpReason::Room, |waiting| waiting.room),
+    ];
+    for (word, reason, count) in cases {
+        let mut world = World::new().workers(&[Choosy(reason)]);
+        world.deal(Asks { tasks: 40, trust: 1, ..Asks::default() });
+        world.run();
+        let trace = world.take_trace();
+        assert!((1..=2).contains(&trace.matches("worker-1 < assign").count()), "{trace}");
+        let told = world.grid.explain_order(&[DealSlot(0)]).unwrap();
+        assert!(told.waiting.iter().all(|waiting| waiting.workers.reason == word), "{told:?}");
+        assert_eq!(count(&told.waiting[0].workers), 1, "{told:?}");
+        let worker = world.grid.explain_worker(WorkerIdx(1)).unwrap();
+        assert_eq!((worker.failures, worker.reasons[0].reason), (0, word), "{worker:?}");
+        // Nothing keeps it from other deals, nor others from this one.
+        world.deal(Asks { trust: 1, ..Asks::default() });
+        world.run();
+        assert!(world.take_trace().contains("worker-1 < settled"), "it is trusted as before");
+        // When it comes again its owner may have another list.
+        world.disconnect(1);
+        world.connect(1);
+        world.run();
+        assert!(world.take_trace().contains("worker-1 < assign deal-0"), "it is asked once more");
+        world.worker(Fake::new(2, 2, Honest));
+        world.run();
+        assert!(world.take_trace().contains("worker-2 < settled"));
+    }
+}
+
+/// A list that never ends is no list.
+#[test]
+fn a_worker_that_takes_nothing_of_anything_is_one_that_fails() {
+    let mut link = Link::new(SessionId(1), 1, None, crate::fake::digest_of("engine"), 0);
+    assert!((0..1_024).all(|deal| link.note_unfit(DealSlot(deal), Obstacle::Pack)));
+    assert!(link.note_unfit(DealSlot(7), Obstacle::Room), "it is one of them");
+    assert!(!link.note_unfit(DealSlot(1_024), Obstacle::Pack));
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(crate) enum Habit {
     Slow,
     /// Gives everything back.
     Quitter,
+    /// Gives back what is of deal 0, which it says is none of its, and is honest otherwise.
+    Choosy(GiveUpReason),
 }
 
 /// How far it is with a replica.
@@ -217,6 +219,12 @@ impl Fake {
             self.gave_up.push(GaveUp { task, attempt, reason: GiveUpReason::Leaving });
             return;
         }
+        if let Habit::Choosy(reason) = self.habit
+            && task.deal == DealSlot(0)
+        {
+            self.gave_up.push(GaveUp { task, attempt, reason });
+            return;
+        }
         let known = self.held.get(&task).is_some_and(|held| held.attempt == attempt);
         if known || !self.deals.contains_key(&task.deal) {
             return;
@@ -228,7 +236,9 @@ impl Fake {
         let result = match self.habit {
             Habit::Liar => format!("lie of {}", self.worker),
             Habit::Colluder => "wrong".into(),
-            Habit::Honest | Habit::Mute | Habit::Slow | Habit::Quitter => "right".to_owned(),
+            Habit::Honest | Habit::Mute | Habit::Slow | Habit::Quitter | Habit::Choosy(_) => {
+                "right".to_owned()
+            }
         };
         let done = self.habit != Habit::Slow;
         let stage = if done { Stage::Committed { acked: false } } else { Stage::Working };

@@ -49,9 +49,9 @@ impl Call<'_> {
 
     /// The same, with a path that is paid for.
     pub(super) fn start(&mut self, this: &This, path: &str) -> Result<Ino, Fault> {
-        let folder = self.folder(this)?;
+        // It has come, so it costs, whatever becomes of it.
         self.check_path(path)?;
-        Ok(folder)
+        self.folder(this)
     }
 
     /// What is at a path that must exist.
@@ -101,14 +101,21 @@ impl Call<'_> {
         &mut self,
         _: This,
         _: PathFlags,
-        _: String,
+        from: String,
         _: This,
-        _: String,
+        to: String,
     ) -> Result<(), Fault> {
+        self.pay_path((from.len() + to.len()) as u64)?;
         Err(Errno::Notsup.into())
     }
 
-    pub(super) fn symlink_at(&mut self, _: This, _: String, _: String) -> Result<(), Fault> {
+    pub(super) fn symlink_at(
+        &mut self,
+        _: This,
+        target: String,
+        path: String,
+    ) -> Result<(), Fault> {
+        self.pay_path((target.len() + path.len()) as u64)?;
         Err(Errno::Notsup.into())
     }
 
@@ -159,8 +166,9 @@ impl Call<'_> {
         folder: This,
         to: String,
     ) -> Result<(), Fault> {
-        let from_folder = self.start(&this, &from)?;
-        let to_folder = self.start(&folder, &to)?;
+        self.check_path(&from)?;
+        self.check_path(&to)?;
+        let (from_folder, to_folder) = (self.folder(&this)?, self.folder(&folder)?);
         let host = &mut *self.host;
         let from = host.tree.resolve(from_folder, &from)?;
         let to = host.tree.resolve(to_folder, &to)?;

@@ -147,6 +147,22 @@ fn a_path_is_paid_for_however_long_it_is() {
         assert_eq!(done, Err(expected), "{len}");
         assert_eq!(call.fuel, fuel.saturating_sub(300 + 32 * len as u64), "{len}");
     }
+    // It has come when it is seen that there is no folder to begin at, or that nobody makes links.
+    let create = |call: &mut Call<'_>| {
+        call.open_at(
+            out(),
+            PathFlags::empty(),
+            "f".into(),
+            OpenFlags::CREATE,
+            DescriptorFlags::WRITE,
+        )
+    };
+    let file = with(&mut host, create).unwrap().rep();
+    let mut call = Call { memory: &mut [], host: &mut host, fuel: 100_000 };
+    let done = call.create_directory_at(This::new_own(file), "a".repeat(100));
+    assert_eq!((done, call.fuel), (Err(Fault::Errno(Errno::Notdir)), 100_000 - 3_500));
+    let done = call.symlink_at(out(), "a".repeat(50), "b".repeat(50));
+    assert_eq!((done, call.fuel), (Err(Fault::Errno(Errno::Notsup)), 100_000 - 7_000));
 }
 
 #[test]
