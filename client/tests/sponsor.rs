@@ -1,16 +1,20 @@
 //! Volunteers without a single coin, as they would begin: a pool that pays registers one of them, gives it its first
 //! stake, has its earnings become more of it, pays its claims and its way out; and stops where its operator has said,
-//! in words. (`QUORATE_ANVIL` names the node's binary; without it the test says so and ends.)
+//! in words. The second joins in a browser; and everybody is asked why nothing happens. (`QUORATE_ANVIL` names the node's binary; without it the test says so and ends.)
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic and must be heard")]
 
 #[path = "market/anvil.rs"]
 mod anvil;
+#[path = "sponsor/browser.rs"]
+mod browser;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/home.rs"]
 mod home;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/operator.rs"]
 mod operator;
+#[path = "../../worker/tests/support/browser.rs"]
+mod page;
 #[path = "market/patience.rs"]
 mod patience;
 #[expect(dead_code, reason = "the other test uses the rest")]
@@ -21,6 +25,8 @@ mod site;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/volunteer.rs"]
 mod volunteer;
+#[path = "sponsor/why.rs"]
+mod why;
 
 use anvil::{Anvil, WINDOW_S};
 use operator::{Operator, UNIT_PRICE};
@@ -50,10 +56,11 @@ async fn nobody_needs_coins_to_begin() {
     let invite = operator.invite().await;
 
     let mut volunteer = begins(&site, &operator, &anvil, &invite).await;
-    works(&site, &operator, &anvil).await;
+    works(&site, &operator, &anvil, "requester").await;
     assert_eq!(volunteer.end("TERM").await, 0);
     earns_a_stake(&operator, &anvil, &volunteer).await;
     leaves(&operator, &anvil, &volunteer).await;
+    joins_in_a_browser(&site, &operator, &anvil, &invite).await;
     limits_are_told(&site, &mut operator, &invite).await;
 }
 
@@ -88,8 +95,8 @@ async fn penniless(anvil: &Anvil, volunteer: &Volunteer) {
     anvil.chain().set_balance(owner, U256::ZERO).await.unwrap();
 }
 
-async fn works(site: &Site, operator: &Operator, anvil: &Anvil) {
-    let requester = Requester::new(site, operator, "requester", &anvil.url).await;
+async fn works(site: &Site, operator: &Operator, anvil: &Anvil, name: &str) -> Requester {
+    let requester = Requester::new(site, operator, name, &anvil.url).await;
     requester.run(&["wallet", "deposit", "1 QTT"]).await.expect(0);
     requester.home.file("exponents.txt", "2\n3\n5\n7\n11\n13\n");
     let module = requester::lucas_lehmer();
@@ -99,6 +106,18 @@ async fn works(site: &Site, operator: &Operator, anvil: &Anvil) {
     operator.batches_are("committed").await;
     anvil.chain().warp(WINDOW_S).await.unwrap();
     operator.batches_are("final").await;
+    requester
+}
+
+/// The same from a browser, to a worker that works, and is asked why it does not.
+async fn joins_in_a_browser(site: &Site, operator: &Operator, anvil: &Anvil, invite: &str) {
+    let joined = browser::joins(site, operator, invite).await;
+    let requester = works(site, operator, anvil, "requester-2").await;
+    browser::has_worked(&joined, 6).await;
+    let order = why::nothing_is_scheduled(operator, &joined, &requester).await;
+    why::settlement_is_late(operator, anvil, &joined, (&requester, &order)).await;
+    why::the_pool_costs(operator).await;
+    browser::ends(joined).await;
 }
 
 async fn earns_a_stake(operator: &Operator, anvil: &Anvil, volunteer: &Volunteer) {
@@ -169,7 +188,7 @@ async fn limits_are_told(site: &Site, operator: &mut Operator, invite: &str) {
     let twice = operator.bank.run("quorate", &["wallet", "carry", permit]).await;
     twice.refused(9, &["KeyBound"]);
     let joined = volunteer.run(&[&["--json"], &join[..]].concat()).await.expect(0).json();
-    assert_eq!(joined["worker"], 4);
+    assert_eq!(joined["worker"], 5);
 
     restart(operator, &[("BUDGET_WEI", "1"), ("NETWORK_DAY", "9")]).await;
     let volunteer = Volunteer::new(site, "too-late");
