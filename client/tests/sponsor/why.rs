@@ -26,7 +26,8 @@ pub(crate) async fn nothing_is_scheduled(
     let worker = joined.volunteer.worker.to_string();
     let ask = ["--json", "explain", "worker", &worker];
     let knows = async || operator.run(&ask).await.expect(0).json();
-    explains("the worker's price", knows, |told| told["worker"]["ask"] == "1000000000000000000").await;
+    explains("the worker's price", knows, |told| told["worker"]["ask"] == "1000000000000000000")
+        .await;
     let module = requester::lucas_lehmer();
     let run = ["run", module.to_str().unwrap(), "--trust", "1", "--name", "waits", "--detach"];
     requester.run(&[&run[..], &["--", "13"]].concat()).await.expect(0);
@@ -73,6 +74,7 @@ pub(crate) async fn settlement_is_late(
     let opens = |told: &Value| told["reason"] == "window";
     let told = explains("settlement", &ask, opens).await;
     assert_eq!(told["late"], false, "{told}");
+}
 
 /// What was measured since it began, stretched to a day.
 pub(crate) async fn the_pool_costs(operator: &Operator) {
