@@ -2,7 +2,7 @@
 //! bomb lasts as long as somebody waits for it, waits where it is while its owner wants the machine, has an end to its
 //! memory and processor time, takes nobody along when it crashes, and dies with the worker.
 //!
-//! [`Apart`] is the worker's side, [`serve`] the process's, which is this same program (`quorate-worker compile`).
+//! [`Apart`] is the worker's side, [`serve()`] the process's, which is this same program (`quorate-worker compile`).
 //! What it hands over is machine code that the worker will run. That is no more trust than compiling here takes: the
 //! process is this very program, started by us with a module that passed the same checks, and what it says comes
 //! through a pipe that nobody else has an end of, whole and after exit code 0, or not at all. The code then goes the
