@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// One reading of both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Now {
-    /// Milliseconds since the process began; never goes back. Leases and timers use it.
+    /// Milliseconds since the process began, those included in which the machine slept; never goes back. Leases
+    /// and timers use it.
     pub mono_ms: u64,
     /// Unix milliseconds, as the chain counts (a development chain may be ahead of the wall).
     pub unix_ms: u64,
@@ -61,21 +62,54 @@ impl Floor {
 /// The machine's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
-    began: Instant,
+    began: Duration,
 }
 
 impl SystemClock {
     /// Starts counting now.
     pub fn start() -> Self {
-        Self { began: Instant::now() }
+        Self { began: lived() }
     }
 
     /// Both clocks. A wall clock before 1970 reads as 1970.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks for the date")]
     pub fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Now { mono_ms: millis(self.began.elapsed()), unix_ms: millis(wall) }
+        Now { mono_ms: millis(lived().saturating_sub(self.began)), unix_ms: millis(wall) }
     }
+}
+
+/// Time since the machine was started. A deadline comes nearer while a lid is closed; `Instant` stands still then,
+/// and so do the timers that are made of it.
+#[cfg(target_os = "linux")]
+fn lived() -> Duration {
+    read(rustix::time::ClockId::Boottime)
+}
+
+/// How much of it the machine has slept. Whoever looks at it from time to time knows when it woke up.
+#[cfg(target_os = "linux")]
+pub fn slept() -> Duration {
+    let awake = read(rustix::time::ClockId::Monotonic);
+    lived().saturating_sub(awake)
+}
+
+#[cfg(target_os = "linux")]
+fn read(clock: rustix::time::ClockId) -> Duration {
+    let at = rustix::time::clock_gettime(clock);
+    Duration::new(at.tv_sec.unsigned_abs(), u32::try_from(at.tv_nsec).unwrap_or(0))
+}
+
+/// Elsewhere the process' own time: what its system counts while it sleeps was not looked at.
+#[cfg(not(target_os = "linux"))]
+fn lived() -> Duration {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGAN.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// Nobody can tell.
+#[cfg(not(target_os = "linux"))]
+pub fn slept() -> Duration {
+    Duration::ZERO
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -83,8 +117,32 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    /// The kernel's own clocks, in a time namespace whose machine has slept for nine hours.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_time_a_machine_slept_counts() {
+        const NIGHT: Duration = Duration::from_secs(9 * 3600);
+        const INSIDE: &str = "QUORATE_TEST_NIGHT";
+        if let Some(lived_s) = std::env::var_os(INSIDE) {
+            let before: u64 = lived_s.to_str().unwrap().parse().unwrap();
+            assert!(slept() >= NIGHT, "{:?}", slept());
+            assert!(lived() >= Duration::from_secs(before) + NIGHT, "{:?}", lived());
+            return;
+        }
+        let mut command = std::process::Command::new("unshare");
+        let night = NIGHT.as_secs().to_string();
+        command.args(["--map-root-user", "--fork", "--time", "--boottime", &night]);
+        command.arg(std::env::current_exe().unwrap());
+        let name = "clock::tests::the_time_a_machine_slept_counts";
+        command.args(["--exact", name, "--nocapture"]).env(INSIDE, lived().as_secs().to_string());
+        let ran = command.output().expect("unshare is part of every Linux (util-linux)");
+        assert!(ran.status.success(), "{ran:?}");
+        assert!(String::from_utf8(ran.stdout).unwrap().contains("1 passed"));
+    }
 
     #[test]
     fn it_is_never_earlier_than_the_chain_said() {

@@ -184,6 +184,7 @@ impl Handler<FromLink> for AgentActor {
             LinkEvent::Up => Input::LinkUp,
             LinkEvent::Down { reason } => {
                 self.note(reason);
+                self.look_again(ctx);
                 Input::LinkDown
             }
             LinkEvent::Frame(frame) => {
@@ -198,7 +199,8 @@ impl Handler<FromLink> for AgentActor {
 impl Handler<LinkNote> for AgentActor {
     type Result = ();
 
-    fn handle(&mut self, LinkNote { note, is_final }: LinkNote, _: &mut Self::Context) {
+    fn handle(&mut self, LinkNote { note, is_final }: LinkNote, ctx: &mut Self::Context) {
+        self.look_again(ctx);
         if is_final {
             self.status.send_modify(|status| status.ended = Some(note.clone()));
         }
@@ -437,6 +439,15 @@ impl AgentActor {
             actor.take(Input::Tick, ctx);
         });
         self.wake = Some((at, timer));
+    }
+
+    /// Timers stand still while the machine sleeps, and deadlines do not: whoever hears of a line that is lost asks
+    /// the clock again. What is due while the scheduler is away, on chain, is due by it.
+    fn look_again(&mut self, ctx: &mut Context<Self>) {
+        if let Some((_, timer)) = self.wake.take() {
+            ctx.cancel_future(timer);
+        }
+        self.take(Input::Tick, ctx);
     }
 
     fn publish(&mut self) {

@@ -14,7 +14,7 @@ use actix::{
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use quorate_common::{
     backoff::Backoff,
-    keys, quic,
+    clock, keys, quic,
     wire::{self, ToScheduler, ToWorker},
 };
 use std::{sync::Arc, time::Duration};
@@ -36,6 +36,9 @@ pub const HEARTBEAT_BUSY: Duration = Duration::from_secs(2);
 const BACKOFF_FIRST_MS: u64 = 200;
 /// The longest: a thousand workers that lost one scheduler try 33 times a second together.
 const BACKOFF_CAP_MS: u64 = 30_000;
+/// A sleep after which the line is made anew at once: the scheduler has given it up in the meantime, the router has
+/// forgotten it, and the welcome says what time it is. Clocks that are read one after the other differ by less.
+const SLEPT: Duration = Duration::from_secs(1);
 /// How long a leaving worker waits for its last frames to arrive.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -315,7 +318,7 @@ async fn write(
     mut frames: mpsc::Receiver<Vec<u8>>,
     mut status: watch::Receiver<Status>,
 ) {
-    let mut said = Instant::now();
+    let (mut said, slept) = (Instant::now(), clock::slept());
     let mut beat = Vec::new();
     wire::encode(&ToScheduler::Heartbeat, &mut beat);
     let reason = loop {
@@ -328,6 +331,10 @@ async fn write(
             Ok(()) = status.changed() => continue,
         };
         said = Instant::now();
+        let away = clock::slept().saturating_sub(slept);
+        if away > SLEPT {
+            break format!("this machine slept for {} s", away.as_secs());
+        }
         let Some(frame) = frame else {
             // `finish` is not "delivered": `stopped` resolves once all was acknowledged.
             if send.finish().is_ok() {
