@@ -5,6 +5,8 @@
 
 #[path = "market/anvil.rs"]
 mod anvil;
+#[path = "../../worker/tests/support/browser.rs"]
+mod browser;
 #[expect(dead_code, reason = "the other test uses the rest")]
 #[path = "market/home.rs"]
 mod home;
@@ -23,6 +25,7 @@ mod site;
 mod volunteer;
 
 use anvil::{Anvil, WINDOW_S};
+use browser::Browser;
 use operator::Operator;
 use requester::{Requester, amount};
 use serde_json::Value;
@@ -91,6 +94,8 @@ async fn joins_both(site: &Site, anvil: &Anvil, first: &Operator, second: &Opera
     let shares: Vec<&Value> =
         pools["pools"].as_array().unwrap().iter().map(|pool| &pool["share"]).collect();
     assert_eq!(shares, [&Value::from(50), &Value::from(50)]);
+    // Tests run side by side: each has a port of the system's choice.
+    volunteer.run(&["set", "page.listen=127.0.0.1:0"]).await.expect(0);
     volunteer
 }
 
@@ -139,15 +144,45 @@ async fn is_paid_by_both(
     anvil.chain().warp(WINDOW_S).await.unwrap();
     first.batches_are("final").await;
     second.batches_are("final").await;
+    let earnings =
+        async |pool| volunteer.run(&["--json", "--pool", pool, "earnings"]).await.expect(0).json();
     for pool in ["home", name] {
-        let earnings = volunteer.run(&["--json", "--pool", pool, "earnings"]).await.expect(0);
-        let earnings = earnings.json();
+        let earnings = earnings(pool).await;
         assert_eq!(earnings["counted"], earnings["due"], "{pool}: {earnings}");
-        let claimed = volunteer.run(&["--json", "--pool", pool, "claim"]).await.expect(0).json();
-        assert_eq!(claimed["paid"], earnings["due"], "{pool}");
     }
+    let due = earnings("home").await["due"].clone();
+    let claimed = volunteer.run(&["--json", "--pool", "home", "claim"]).await.expect(0).json();
+    assert_eq!(claimed["paid"], due);
+    let url = volunteer.run(&["--json", "open", "--print"]).await.expect(0).json();
+    let (url, of) = (url["url"].as_str().unwrap().to_owned(), name.to_owned());
+    tokio::task::spawn_blocking(move || page_shows_both(&url, &of)).await.unwrap();
+    assert_eq!(earnings(name).await["due"], "0", "it was claimed on the page");
+    assert_ne!(earnings(name).await["claimed"], "0");
     let ran = volunteer.run(&["--json", "pools", "share", name, "10"]).await.expect(0);
     assert!(ran.err.contains("takes effect when the worker starts next"), "{ran}");
     assert_eq!(ran.json()["pools"][1]["share"], 10);
     volunteer.run(&["--pool", name, "leave"]).await.refused(8, &["pools leave"]);
+}
+
+/// The owner's page has a row for each pool, the earnings of each, and claims for the one that is shown.
+fn page_shows_both(url: &str, name: &str) {
+    let browser = Browser::enter(url);
+    let card = browser.get("/").expect(200).body;
+    for pool in ["home", name] {
+        assert!(card.contains(&format!("<a href=\"/earnings?pool={pool}\">")), "{pool}: {card}");
+    }
+    let shown = format!("<b aria-current=\"page\"><bdi>{name}</bdi></b>");
+    let (home, other) = ("/earnings", format!("/earnings?pool={name}"));
+    let page = browser.get(home).expect(200).body;
+    assert!(page.contains("0 tokens") && !page.contains(&shown), "home is claimed: {page}");
+    let page = browser.get(&other).expect(200).body;
+    assert!(page.contains(&shown) && page.contains("Claim now"), "{page}");
+    let (_, rest) = page.split_once("/receipt/").unwrap();
+    let receipt = browser.get(&format!("/receipt/{}", rest.split('"').next().unwrap())).expect(200);
+    let receipt: Value = serde_json::from_str(&receipt.body).unwrap();
+    assert!(!receipt["words"].as_array().unwrap().is_empty(), "of that pool's folder: {receipt}");
+    let claimed = browser.post("/claim", &[("pool", name)]).expect(303);
+    assert_eq!(claimed.header("location"), Some(&*format!("/earnings?claimed=1&pool={name}")));
+    browser.get("/earnings?pool=pool-9").expect(404);
+    browser.get("/earnings?pool=..%2F..").expect(404);
 }

@@ -50,6 +50,7 @@ pub(crate) use keys::AT_START;
 pub(crate) use keys::KEYS;
 pub(crate) use leave::sign_off;
 pub(crate) use output::Output;
+pub(crate) use pools::{HOME, all as all_pools};
 use quorate_common::{
     exit::{self, Code, Failure},
     telemetry::{self, LogFormat},

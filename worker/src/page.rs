@@ -67,10 +67,10 @@ impl Site for Page {
             (true, "/machines") => machines::act(self, visit).await,
             (true, "/machines/forget") => machines::forget(&self, &visit),
             (false, "/earnings") => earnings::page(self, visit).await,
-            (true, "/claim") => earnings::claim(self).await,
+            (true, "/claim") => earnings::claim(self, visit).await,
             (false, "/trust") => trust::page(&self, &visit),
             (false, "/log") => log::page(&self, &visit),
-            (false, _) => self.saved(&path),
+            (false, _) => self.saved(&visit, &path),
             (true, _) => Err(no_page(&path)),
         }
     }
@@ -84,9 +84,9 @@ pub(crate) fn no_page(path: &str) -> Failure {
 
 impl Page {
     /// Files to be saved.
-    fn saved(&self, path: &str) -> Result<Answer, Failure> {
+    fn saved(&self, visit: &Visit, path: &str) -> Result<Answer, Failure> {
         match path.trim_start_matches('/').split_once('/') {
-            Some(("receipt", id)) => earnings::receipt(self, id),
+            Some(("receipt", id)) => earnings::receipt(self, visit, id),
             Some(("evidence", name)) => trust::saved(self, name),
             _ => Err(no_page(path)),
         }

@@ -177,6 +177,7 @@ async fn begin(
             evidence_dir: options.data_dir.join("evidence"),
             ledger: Ledger::within(&options.data_dir),
             status: status_sender,
+            logged: None,
             bundle: Bundle::default(),
             session: 0,
             drain_asked: false,

@@ -52,6 +52,8 @@ pub struct AgentActor {
     pub(crate) evidence_dir: PathBuf,
     pub(crate) ledger: Ledger,
     pub(crate) status: watch::Sender<Status>,
+    /// What the log says of the line since a scheduler last knew this worker.
+    pub(crate) logged: Option<String>,
     pub(crate) bundle: Bundle,
     /// The link's session whose frames count.
     pub(crate) session: u64,
@@ -457,6 +459,9 @@ impl AgentActor {
         if is_up(view.link) && !was_up {
             self.link.do_send(super::link::Welcomed { session: self.session });
         }
+        if matches!(view.link, LinkView::Up) {
+            self.logged = None;
+        }
         let cache_bytes = self.blobs.bytes();
         self.status.send_if_modified(|status| {
             if is_up(view.link) {
@@ -469,8 +474,13 @@ impl AgentActor {
         });
     }
 
-    fn note(&self, note: String) {
-        tracing::info!("{note}");
+    /// A line that fails again for the same reason, as one does whose scheduler is gone for the night or does not
+    /// know this worker yet, is one line of the log.
+    fn note(&mut self, note: String) {
+        if self.logged.as_ref() != Some(&note) {
+            tracing::info!("{note}");
+            self.logged = Some(note.clone());
+        }
         self.status.send_modify(|status| status.note = Some(note));
     }
 

@@ -9,13 +9,13 @@ use super::{
     frame::Frame,
 };
 use crate::{
-    cli::{Until, allowed, state},
+    cli::{HOME, Until, allowed, state},
     control::Ask,
-    status::Status,
+    status::{PoolStatus, Status},
     why::why,
 };
 use askama::Template;
-use quorate_agent::{JobView, StageName};
+use quorate_agent::{JobView, LinkView, StageName};
 use quorate_common::{
     clock::SystemClock,
     exit::{Code, Failure},
@@ -38,6 +38,18 @@ struct View {
     rows: Vec<Row>,
     jobs: usize,
     touches: Vec<String>,
+    /// If there are several.
+    pools: Vec<Pool>,
+}
+
+struct Pool {
+    name: String,
+    is: String,
+    share: u16,
+    slots: String,
+    settled: u64,
+    earned: String,
+    stake: String,
 }
 
 struct Row {
@@ -63,6 +75,7 @@ pub(super) fn page(page: &Page, visit: &Visit) -> Result<Answer, Failure> {
         rows: status.view.jobs.iter().filter(|job| is_work(job)).take(ROWS_MAX).map(row).collect(),
         jobs: status.view.jobs.iter().filter(|job| is_work(job)).count(),
         touches: touches(page)?,
+        pools: status.pools.iter().map(pool).collect(),
         status,
     })
 }
@@ -97,6 +110,23 @@ fn row(job: &JobView) -> Row {
     };
     let app = job.app.to_string().chars().take(16).collect();
     Row { task: job.task.to_string(), stage, app, price: super::show::tokens(job.price) }
+}
+
+fn pool(status: &PoolStatus) -> Pool {
+    let link = match status.link {
+        LinkView::Up => "connected",
+        LinkView::Unregistered => "connected, and not known to the pool's contract yet",
+        LinkView::Greeting | LinkView::Down => "not connected",
+    };
+    Pool {
+        name: if status.name.is_empty() { HOME.into() } else { status.name.clone() },
+        is: status.ended.clone().unwrap_or_else(|| link.into()),
+        share: status.share,
+        slots: format!("{} of {}", status.running, status.slots),
+        settled: status.settled,
+        earned: super::show::tokens(status.earned),
+        stake: super::show::tokens(status.stake),
+    }
 }
 
 /// What a task can reach on this machine, in sentences.

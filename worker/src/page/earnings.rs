@@ -1,5 +1,5 @@
 //! Earnings: what tasks brought today and this month, what of it is pending, final and claimed, what electricity
-//! left of it, what the pool pays, and each task with its receipt.
+//! left of it, what the pool pays, and each task with its receipt; of one pool at a time, which a query or form names.
 
 use super::{
     Page,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api,
-    cli::{Brought, Config, Output, Proven, claim_now},
+    cli::{Brought, Config, Global, HOME, Output, Proven, all_pools, claim_now},
     ledger::{Line, Sums},
 };
 use askama::Template;
@@ -40,6 +40,9 @@ const WORD_BYTES_MAX: u64 = 256 << 20;
 #[template(path = "earnings.html")]
 struct View {
     frame: Frame,
+    /// The pool that is shown, if there are several; then all of them.
+    pool: String,
+    pools: Vec<String>,
     tiles: Vec<Tile>,
     /// Why the chain's part is missing.
     problem: String,
@@ -78,9 +81,10 @@ struct Task {
 
 /// The page. What needs a network may be missing; what this machine knows is there in any case.
 pub(super) async fn page(page: Arc<Page>, visit: Visit) -> Result<Answer, Failure> {
-    let config = page.config()?;
-    let brought = Brought::read(&config, None)?;
-    let (proven, hint) = tokio::join!(Proven::read(&page.said.0), pool_hint(&config, &brought));
+    let global = of_pool(&page, &visit);
+    let config = Config::load(&global, &page.said.1)?;
+    let brought = Brought::read(&config, global.pool.as_deref())?;
+    let (proven, hint) = tokio::join!(Proven::read(&global), pool_hint(&config, &brought));
     let (proven, problem) = match proven {
         Ok(proven) => (Some(proven), String::new()),
         Err(failure) => (None, failure.to_string()),
@@ -88,6 +92,8 @@ pub(super) async fn page(page: Arc<Page>, visit: Visit) -> Result<Answer, Failur
     let due = proven.as_ref().map_or(0, Proven::due);
     html(&View {
         frame: page.frame(&visit, "/earnings", "Earnings"),
+        pool: global.pool.unwrap_or_else(|| HOME.into()),
+        pools: names(&page)?,
         tiles: tiles(&brought, proven.as_ref()),
         problem,
         due: tokens(due),
@@ -98,6 +104,20 @@ pub(super) async fn page(page: Arc<Page>, visit: Visit) -> Result<Answer, Failur
         tasks: brought.book.recent.iter().rev().take(TASKS_SHOWN).map(task).collect(),
         claimed: visit.form.text("claimed").is_some(),
     })
+}
+
+/// What the command line said, for the pool that this visit is about: the first if it names none.
+fn of_pool(page: &Page, visit: &Visit) -> Global {
+    let pool = visit.form.text("pool").map(str::to_owned).or_else(|| page.said.0.pool.clone());
+    Global { pool, ..page.said.0.clone() }
+}
+
+/// Every pool this worker belongs to or did, as money may lie there still; none if there is but one.
+fn names(page: &Page) -> Result<Vec<String>, Failure> {
+    let others: Vec<String> =
+        all_pools(&page.config()?)?.into_iter().map(|other| other.name).collect();
+    let home = (!others.is_empty()).then(|| HOME.to_owned());
+    Ok(home.into_iter().chain(others).collect())
 }
 
 fn tiles(brought: &Brought, proven: Option<&Proven>) -> Vec<Tile> {
@@ -190,9 +210,10 @@ fn task(line: &Line) -> Task {
 }
 
 /// What there is to show for a task: its line, what the scheduler signed for it, and this worker's own vote.
-pub(super) fn receipt(page: &Page, id: &str) -> Result<Answer, Failure> {
-    let config = page.config()?;
-    let brought = Brought::read(&config, None)?;
+pub(super) fn receipt(page: &Page, visit: &Visit, id: &str) -> Result<Answer, Failure> {
+    let global = of_pool(page, visit);
+    let config = Config::load(&global, &page.said.1)?;
+    let brought = Brought::read(&config, global.pool.as_deref())?;
     let of_it = |line: &&Line| hex::encode(line.task_id) == id;
     let line = brought.book.recent.iter().rev().find(of_it).ok_or_else(|| {
         Failure::new(Code::NotFound, "the ledger has no such task any more")
@@ -201,8 +222,8 @@ pub(super) fn receipt(page: &Page, id: &str) -> Result<Answer, Failure> {
     let hour = line.at_ms / 3_600_000;
     let hours = hour.saturating_sub(WORD_HOURS)..=hour;
     let failed = |error: io::Error| Failure::new(Code::Internal, error);
-    let words = said(&config.path("words"), hours.clone(), id).map_err(failed)?;
-    let votes = said(&config.path("votes"), hours, id).map_err(failed)?;
+    let words = said(&config.own("words"), hours.clone(), id).map_err(failed)?;
+    let votes = said(&config.own("votes"), hours, id).map_err(failed)?;
     let document = json!({ "schema": "quorate.worker-receipt/v1", "task": line, "words": words, "votes": votes });
     Ok(file("application/json", document.to_string()))
 }
@@ -227,7 +248,12 @@ fn said(dir: &Path, hours: std::ops::RangeInclusive<u64>, id: &str) -> io::Resul
 }
 
 /// Has paid out what is due, with the owner's own gas.
-pub(super) async fn claim(page: Arc<Page>) -> Result<Answer, Failure> {
-    claim_now(&page.said.0, Output { json: false, quiet: true }).await?;
-    Ok(go("/earnings?claimed=1"))
+pub(super) async fn claim(page: Arc<Page>, visit: Visit) -> Result<Answer, Failure> {
+    let global = of_pool(&page, &visit);
+    claim_now(&global, Output { json: false, quiet: true }).await?;
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("claimed", "1")
+        .extend_pairs(global.pool.map(|pool| ("pool", pool)))
+        .finish();
+    Ok(go(&format!("/earnings?{query}")))
 }
