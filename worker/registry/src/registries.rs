@@ -6,7 +6,10 @@ use crate::{
 };
 use quorate_common::image::is_registry;
 use reqwest::{Client, redirect::Policy};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use url::Url;
 
 /// Longest wait for a connection, and longest silence on it.
@@ -19,7 +22,8 @@ const HUB_BASE: &str = "registry-1.docker.io";
 #[derive(Clone, Debug)]
 pub struct Registries {
     guard: Arc<Guard>,
-    http: Client,
+    /// Made for the first that is asked: it reads every certificate of this system, and needs that there are some.
+    http: Arc<OnceLock<Client>>,
 }
 
 impl Registries {
@@ -30,19 +34,7 @@ impl Registries {
     /// [`RegistryError::Setting`].
     pub fn listed(texts: &[String]) -> Result<Self, RegistryError> {
         let entries = texts.iter().map(|text| entry(text)).collect::<Result<_, _>>()?;
-        let guard = Arc::new(Guard { entries });
-        // The one process-wide provider; an error means that somebody else installed one before.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let http = Client::builder()
-            .connect_timeout(SILENCE)
-            .read_timeout(SILENCE)
-            // Each step is looked at by the guard, and so is each address.
-            .redirect(Policy::none())
-            .no_proxy()
-            .dns_resolver(guard.clone())
-            .build()
-            .map_err(|error| RegistryError::Client(error.to_string()))?;
-        Ok(Self { guard, http })
+        Ok(Self { guard: Arc::new(Guard { entries }), http: Arc::default() })
     }
 
     /// One that a requester names on his own command line: as Docker has it, this machine's own needs no TLS.
@@ -69,12 +61,30 @@ impl Registries {
     /// A repository of a listed registry.
     ///
     /// # Errors
-    /// [`RegistryError::Unlisted`].
+    /// [`RegistryError::Unlisted`], [`RegistryError::Client`].
     pub fn open(&self, registry: &str, repository: &str) -> Result<Repository, RegistryError> {
         let entry = self.guard.entries.iter().find(|entry| entry.name == registry);
         let entry = entry.ok_or_else(|| RegistryError::Unlisted(registry.to_owned()))?;
         let repository = (entry.base.clone(), repository.to_owned());
-        Ok(Repository::new(self.http.clone(), self.guard.clone(), repository))
+        Ok(Repository::new(self.http()?, self.guard.clone(), repository))
+    }
+
+    fn http(&self) -> Result<Client, RegistryError> {
+        if let Some(http) = self.http.get() {
+            return Ok(http.clone());
+        }
+        // The one process-wide provider; an error means that somebody else installed one before.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let http = Client::builder()
+            .connect_timeout(SILENCE)
+            .read_timeout(SILENCE)
+            // Each step is looked at by the guard, and so is each address.
+            .redirect(Policy::none())
+            .no_proxy()
+            .dns_resolver(self.guard.clone())
+            .build()
+            .map_err(|error| RegistryError::Client(error.to_string()))?;
+        Ok(self.http.get_or_init(|| http).clone())
     }
 }
 
