@@ -107,7 +107,11 @@ fn containers(config: &Config) -> Result<Check, Failure> {
 }
 
 fn disk(config: &Config) -> Result<Check, Failure> {
-    let looked = Machine::new(Roots::default(), config.data_dir.clone(), &[]).look(0);
+    // Before it has joined, its folder is not there; the disk is.
+    let folder = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let there = folder.ancestors().find(|place| place.exists());
+    let folder = there.unwrap_or(&folder).to_path_buf();
+    let looked = Machine::new(Roots::default(), folder, &[]).look(0);
     let keep = config.preferences()?.disk_free_bytes;
     Ok(match looked.disk_free_bytes {
         Some(free) if free < keep => {
