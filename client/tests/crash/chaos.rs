@@ -13,6 +13,9 @@ const LIFE_MS: (u64, u64) = (50, 600);
 /// milliseconds: in the middle of votes, batches, transactions.
 const PROGRESS: u64 = 12;
 const PROGRESS_MS: (u64, u64) = (0, 300);
+/// What is settled should not be ahead of as many kills: four fifths of the bag are gone at the last one, for a
+/// life that is short settles some all the same.
+const PACE: u64 = KILLS + 5;
 /// Lives are short when the bag gets empty: on a quick machine the last kill must not come too late.
 const SHORT_LIFE_MS: (u64, u64) = (20, 100);
 /// Longest wait for a task to be settled: every worker has to come back for it.
@@ -48,11 +51,12 @@ async fn live(stage: &mut Stage, order: B256, turn: u64, dice: &mut Dice) {
         stage.operator.answers().await;
         let view = look(stage, order).await;
         eprintln!("before kill {}: {} of {} tasks settled", turn + 1, view.settled, view.tasks);
-        if u64::from(view.settled) * KILLS > u64::from(view.tasks) * (turn + 1) {
+        if u64::from(view.settled) * PACE > u64::from(view.tasks) * (turn + 1) {
             life_ms = SHORT_LIFE_MS;
         } else if turn % 4 == 3 {
             life_ms = PROGRESS_MS;
             let enough = u64::from(view.settled) + 1 + dice.below(PROGRESS);
+            let enough = enough.min(u64::from(view.tasks) - 1);
             let is_enough = async || {
                 let view = look(stage, order).await;
                 (u64::from(view.settled) >= enough).then_some(())

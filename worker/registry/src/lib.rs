@@ -1,6 +1,6 @@
 //! Images from registries, without an account: what a reference means, and bytes by their digest.
 //!
-//! * [`Reference`] is what a requester writes; [`resolve`] makes it the document that is signed.
+//! * [`Reference`] is what a requester writes; [`resolve()`] makes it the document that is signed.
 //! * [`Registries`] are those that somebody lists, and nobody else is asked; [`Repository`] is one of theirs.
 //! * `guard` keeps what they answer from leading into the owner's own network.
 //!
