@@ -296,19 +296,34 @@ impl Grid {
         }
     }
 
-    fn on_order(&mut self, ticket: Ticket, order: Order) {
+    fn on_order(&mut self, ticket: Ticket, mut order: Order) {
         let hash = order.req.struct_hash();
         let known = self.durable.orders.get(&hash).map(|order| order.state.clone());
-        if !matches!(known, Some(OrderState::Opening | OrderState::Deal(_))) {
-            let signed = Box::new(order.clone());
-            self.record(Record::Order { hash, order: Box::new(order) });
-            self.effect(Effect::OpenDeal { order: hash, signed });
-        }
         let deal = match known {
             Some(OrderState::Deal(deal)) => Some(deal),
-            Some(OrderState::Opening | OrderState::Refused(_)) | None => None,
+            Some(OrderState::Opening) => None,
+            Some(OrderState::Refused(_)) | None => {
+                let deal = self.deal_of_all(hash, order.req.tasks);
+                order.state = deal.map_or(OrderState::Opening, OrderState::Deal);
+                let signed = Box::new(order.clone());
+                self.record(Record::Order { hash, order: Box::new(order) });
+                if deal.is_none() {
+                    self.effect(Effect::OpenDeal { order: hash, signed });
+                }
+                deal
+            }
         };
         self.effect(Effect::Reply(ticket, Reply::Accepted { order: hash, deal }));
+    }
+
+    /// The last of the deals that have all tasks of an order, if somebody opened them before it came: the requester,
+    /// or this scheduler before its disk was set back. Then nothing of it is left to be opened.
+    fn deal_of_all(&self, order: B256, tasks: u32) -> Option<DealSlot> {
+        let of_it = self.durable.deals.values().filter(|deal| deal.terms.req_hash == order);
+        let (slot, matched) = of_it.fold((None, 0_u32), |(_, matched), deal| {
+            (Some(deal.slot), matched.saturating_add(deal.terms.tasks))
+        });
+        slot.filter(|_| matched >= tasks)
     }
 
     fn on_open_failed(&mut self, order: B256, reason: String) {

@@ -754,6 +754,24 @@ fn an_expiring_crowd_fills_many_batches() {
     assert_eq!(sizes, [vec![100; 12], vec![50]].concat());
 }
 
+/// Its requester opened the deal, or this scheduler did before its disk was set back to an old one.
+#[test]
+fn an_order_whose_deal_is_there_already_is_not_opened_again() {
+    let mut world = World::new();
+    let (req, _) = world.orders(Asks::default());
+    let opened = world.terms(Asks::default());
+    world.input(Input::Chain(ChainInput::Deal {
+        opened: Box::new(opened),
+        work: Some(Default::default()),
+    }));
+    let (req, signature) = (Box::new(req), vec![1; 64]);
+    world.input(Input::Order { ticket: Ticket(1), req, signature, sides: Box::default() });
+    world.restart();
+    let trace = world.take_trace();
+    assert!(trace.contains("deal: Some(DealSlot(0)) }"), "{trace}");
+    assert!(!trace.contains("open deal of"), "{trace}");
+}
+
 #[test]
 fn an_order_is_opened_once_and_answered_always() {
     let mut world = World::new();
